@@ -1,0 +1,12 @@
+//===- WhaleOpt.cpp - runs phases of the compiler from text to text -------===//
+
+#include "dialects/whale/Whale.h"
+
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+
+int main(int argc, char **argv) {
+  mlir::DialectRegistry registry;
+  registry.insert<whale::WhaleDialect>();
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "whalec phase driver\n", registry));
+}
