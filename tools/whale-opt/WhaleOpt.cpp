@@ -1,12 +1,13 @@
 //===- WhaleOpt.cpp - runs phases of the compiler from text to text -------===//
 
+#include "dialects/rank/Rank.h"
 #include "dialects/whale/Whale.h"
 
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
-  registry.insert<whale::WhaleDialect>();
+  registry.insert<whale::WhaleDialect, rank::RankDialect>();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "whalec phase driver\n", registry));
 }
