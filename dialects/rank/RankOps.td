@@ -101,7 +101,7 @@ def InputOp : Rank_Op<"input", [Pure]> {
   }];
 }
 
-def MetricOp : Rank_Op<"metric"> {
+def MetricOp : Rank_Op<"metric", [SameTypeOperands]> {
   let summary = "reports weight * sum / count of a loss term";
   let description = [{
     `sum` holds the whole sum of the step over all ranks and micro-batches
