@@ -609,11 +609,16 @@ void Checker::checkMetric(const OperationUnion &operation) {
   if (!require(!!metric.operand, what + " has no operand") ||
       !checkOperand(*metric.operand, what))
     return;
-  DType dtype = metric.operand->dtype;
-  require(elementsOf(metric.operand->dims) == 1u &&
-              (dtype == DType::F32 || dtype == DType::F64 ||
-               dtype == DType::I32 || dtype == DType::I64),
+  auto isNumber = [](const OperandT &operand) {
+    return elementsOf(operand.dims) == 1u &&
+           (operand.dtype == DType::F32 || operand.dtype == DType::F64 ||
+            operand.dtype == DType::I32 || operand.dtype == DType::I64);
+  };
+  require(isNumber(*metric.operand),
           what + " must be one f32, f64, i32 or i64");
+  if (metric.count && checkOperand(*metric.count, what))
+    require(isNumber(*metric.count),
+            "count of " + what + " must be one f32, f64, i32 or i64");
   require(metric.combine <= Combine::MAX, what + " combines in an unknown way");
   require(std::find(Program.metrics.begin(), Program.metrics.end(),
                     metric.name) != Program.metrics.end(),

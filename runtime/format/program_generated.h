@@ -2631,6 +2631,8 @@ struct MetricT : public flatbuffers::NativeTable {
   std::unique_ptr<whale::format::OperandT> operand{};
   whale::format::Combine combine = whale::format::Combine::Sum;
   std::unique_ptr<whale::format::ScalarT> onlyIfZero{};
+  std::unique_ptr<whale::format::OperandT> count{};
+  double weight = 1.0;
   MetricT() = default;
   MetricT(const MetricT &o);
   MetricT(MetricT&&) FLATBUFFERS_NOEXCEPT = default;
@@ -2645,7 +2647,9 @@ struct Metric FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_NAME = 4,
     VT_OPERAND = 6,
     VT_COMBINE = 8,
-    VT_ONLYIFZERO = 10
+    VT_ONLYIFZERO = 10,
+    VT_COUNT = 12,
+    VT_WEIGHT = 14
   };
   const flatbuffers::String *name() const {
     return GetPointer<const flatbuffers::String *>(VT_NAME);
@@ -2659,6 +2663,12 @@ struct Metric FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const whale::format::Scalar *onlyIfZero() const {
     return GetPointer<const whale::format::Scalar *>(VT_ONLYIFZERO);
   }
+  const whale::format::Operand *count() const {
+    return GetPointer<const whale::format::Operand *>(VT_COUNT);
+  }
+  double weight() const {
+    return GetField<double>(VT_WEIGHT, 1.0);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffsetRequired(verifier, VT_NAME) &&
@@ -2668,6 +2678,9 @@ struct Metric FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_COMBINE, 1) &&
            VerifyOffset(verifier, VT_ONLYIFZERO) &&
            verifier.VerifyTable(onlyIfZero()) &&
+           VerifyOffset(verifier, VT_COUNT) &&
+           verifier.VerifyTable(count()) &&
+           VerifyField<double>(verifier, VT_WEIGHT, 8) &&
            verifier.EndTable();
   }
   MetricT *UnPack(const flatbuffers::resolver_function_t *_resolver = nullptr) const;
@@ -2691,6 +2704,12 @@ struct MetricBuilder {
   void add_onlyIfZero(flatbuffers::Offset<whale::format::Scalar> onlyIfZero) {
     fbb_.AddOffset(Metric::VT_ONLYIFZERO, onlyIfZero);
   }
+  void add_count(flatbuffers::Offset<whale::format::Operand> count) {
+    fbb_.AddOffset(Metric::VT_COUNT, count);
+  }
+  void add_weight(double weight) {
+    fbb_.AddElement<double>(Metric::VT_WEIGHT, weight, 1.0);
+  }
   explicit MetricBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2709,8 +2728,12 @@ inline flatbuffers::Offset<Metric> CreateMetric(
     flatbuffers::Offset<flatbuffers::String> name = 0,
     flatbuffers::Offset<whale::format::Operand> operand = 0,
     whale::format::Combine combine = whale::format::Combine::Sum,
-    flatbuffers::Offset<whale::format::Scalar> onlyIfZero = 0) {
+    flatbuffers::Offset<whale::format::Scalar> onlyIfZero = 0,
+    flatbuffers::Offset<whale::format::Operand> count = 0,
+    double weight = 1.0) {
   MetricBuilder builder_(_fbb);
+  builder_.add_weight(weight);
+  builder_.add_count(count);
   builder_.add_onlyIfZero(onlyIfZero);
   builder_.add_operand(operand);
   builder_.add_name(name);
@@ -2728,14 +2751,18 @@ inline flatbuffers::Offset<Metric> CreateMetricDirect(
     const char *name = nullptr,
     flatbuffers::Offset<whale::format::Operand> operand = 0,
     whale::format::Combine combine = whale::format::Combine::Sum,
-    flatbuffers::Offset<whale::format::Scalar> onlyIfZero = 0) {
+    flatbuffers::Offset<whale::format::Scalar> onlyIfZero = 0,
+    flatbuffers::Offset<whale::format::Operand> count = 0,
+    double weight = 1.0) {
   auto name__ = name ? _fbb.CreateString(name) : 0;
   return whale::format::CreateMetric(
       _fbb,
       name__,
       operand,
       combine,
-      onlyIfZero);
+      onlyIfZero,
+      count,
+      weight);
 }
 
 flatbuffers::Offset<Metric> CreateMetric(flatbuffers::FlatBufferBuilder &_fbb, const MetricT *_o, const flatbuffers::rehasher_function_t *_rehasher = nullptr);
@@ -4312,7 +4339,9 @@ inline MetricT::MetricT(const MetricT &o)
       : name(o.name),
         operand((o.operand) ? new whale::format::OperandT(*o.operand) : nullptr),
         combine(o.combine),
-        onlyIfZero((o.onlyIfZero) ? new whale::format::ScalarT(*o.onlyIfZero) : nullptr) {
+        onlyIfZero((o.onlyIfZero) ? new whale::format::ScalarT(*o.onlyIfZero) : nullptr),
+        count((o.count) ? new whale::format::OperandT(*o.count) : nullptr),
+        weight(o.weight) {
 }
 
 inline MetricT &MetricT::operator=(MetricT o) FLATBUFFERS_NOEXCEPT {
@@ -4320,6 +4349,8 @@ inline MetricT &MetricT::operator=(MetricT o) FLATBUFFERS_NOEXCEPT {
   std::swap(operand, o.operand);
   std::swap(combine, o.combine);
   std::swap(onlyIfZero, o.onlyIfZero);
+  std::swap(count, o.count);
+  std::swap(weight, o.weight);
   return *this;
 }
 
@@ -4336,6 +4367,8 @@ inline void Metric::UnPackTo(MetricT *_o, const flatbuffers::resolver_function_t
   { auto _e = operand(); if (_e) _o->operand = std::unique_ptr<whale::format::OperandT>(_e->UnPack(_resolver)); }
   { auto _e = combine(); _o->combine = _e; }
   { auto _e = onlyIfZero(); if (_e) _o->onlyIfZero = std::unique_ptr<whale::format::ScalarT>(_e->UnPack(_resolver)); }
+  { auto _e = count(); if (_e) _o->count = std::unique_ptr<whale::format::OperandT>(_e->UnPack(_resolver)); }
+  { auto _e = weight(); _o->weight = _e; }
 }
 
 inline flatbuffers::Offset<Metric> Metric::Pack(flatbuffers::FlatBufferBuilder &_fbb, const MetricT* _o, const flatbuffers::rehasher_function_t *_rehasher) {
@@ -4350,12 +4383,16 @@ inline flatbuffers::Offset<Metric> CreateMetric(flatbuffers::FlatBufferBuilder &
   auto _operand = _o->operand ? CreateOperand(_fbb, _o->operand.get(), _rehasher) : 0;
   auto _combine = _o->combine;
   auto _onlyIfZero = _o->onlyIfZero ? CreateScalar(_fbb, _o->onlyIfZero.get(), _rehasher) : 0;
+  auto _count = _o->count ? CreateOperand(_fbb, _o->count.get(), _rehasher) : 0;
+  auto _weight = _o->weight;
   return whale::format::CreateMetric(
       _fbb,
       _name,
       _operand,
       _combine,
-      _onlyIfZero);
+      _onlyIfZero,
+      _count,
+      _weight);
 }
 
 inline InstructionT *Instruction::UnPack(const flatbuffers::resolver_function_t *_resolver) const {
