@@ -70,6 +70,11 @@ SpaceBuilder &SpaceBuilder::flops(int64_t perPoint) {
   return *this;
 }
 
+SpaceBuilder &SpaceBuilder::linear(Linearity linearity) {
+  space.linearity = linearity;
+  return *this;
+}
+
 //===----------------------------------------------------------------------===//
 // Helpers
 //===----------------------------------------------------------------------===//
@@ -100,6 +105,12 @@ static SmallVector<unsigned> broadcastAccess(Value value,
   return access;
 }
 
+static bool isFloatCast(Operation *op) {
+  auto cast = dyn_cast<CastOp>(op);
+  return cast && isa<FloatType>(tensorType(cast.getOperand()).getElementType()) &&
+         isa<FloatType>(tensorType(cast.getResult()).getElementType());
+}
+
 IterationSpace whale::elementwiseSpace(Operation *op, LoopKind kind) {
   SpaceBuilder builder;
   Value result = op->getResult(0);
@@ -109,6 +120,12 @@ IterationSpace whale::elementwiseSpace(Operation *op, LoopKind kind) {
   builder.result(loops);
   if (auto scalar = dyn_cast<ScalarOpInterface>(op))
     builder.flops(scalar.getScalarFlops());
+  if (isa<AddOp, SubOp, NegOp>(op) || isFloatCast(op))
+    builder.linear(Linearity::Joint);
+  else if (isa<MulOp>(op))
+    builder.linear(Linearity::Each);
+  else if (isa<DivOp>(op))
+    builder.linear(Linearity::First);
   return builder.take();
 }
 
@@ -157,6 +174,8 @@ IterationSpace ReduceOp::getIterationSpace() {
     else
       kept.push_back(loop);
   }
+  if (getKind() == ReductionKind::sum)
+    builder.linear(Linearity::Joint);
   return builder.operand(loops).result(kept).take();
 }
 
@@ -182,6 +201,7 @@ IterationSpace BroadcastOp::getIterationSpace() {
   SmallVector<unsigned> loops = loopsOf(builder, getResult()), operand;
   for (int64_t dim : getDims())
     operand.push_back(loops[dim]);
+  builder.linear(Linearity::Joint);
   return builder.operand(operand).result(loops).flops(0).take();
 }
 
@@ -232,7 +252,7 @@ IterationSpace ReshapeOp::getIterationSpace() {
   }
   builder.space.operands.push_back(operand);
   builder.space.results.push_back(result);
-  return builder.flops(0).take();
+  return builder.linear(Linearity::Joint).flops(0).take();
 }
 
 IterationSpace TransposeOp::getIterationSpace() {
@@ -240,6 +260,7 @@ IterationSpace TransposeOp::getIterationSpace() {
   SmallVector<unsigned> loops = loopsOf(builder, getOperand()), result;
   for (int64_t dim : getPermutation())
     result.push_back(loops[dim]);
+  builder.linear(Linearity::Joint);
   return builder.operand(loops).result(result).flops(0).take();
 }
 
@@ -253,6 +274,7 @@ static IterationSpace alongDimSpace(Operation *op, int64_t dim) {
   operand[dim] = SpaceBuilder::Whole;
   for (size_t i = 0; i < op->getNumOperands(); ++i)
     builder.operand(operand);
+  builder.linear(Linearity::Joint);
   return builder.result(loops).flops(0).take();
 }
 

@@ -65,6 +65,18 @@ struct Access {
   bool uses(unsigned loop) const;
 };
 
+/// In which operands an op is linear, so that partial sums may pass through it
+/// instead of being summed before it.
+enum class Linearity {
+  None,
+  /// In all operands together (add, cast, reshape, a sum).
+  Joint,
+  /// In the first operand, the others fixed (division).
+  First,
+  /// In each operand, the others fixed (a product).
+  Each,
+};
+
 /// Loops, accesses and the work of one iteration.
 struct IterationSpace {
   llvm::SmallVector<LoopDim, 6> loops;
@@ -75,6 +87,7 @@ struct IterationSpace {
   /// Share of the points that are really computed (causal attention: near
   /// 1/2), as a fraction of two integers.
   int64_t usedNumerator = 1, usedDenominator = 1;
+  Linearity linearity = Linearity::None;
 
   /// FLOPs of the whole op; saturates at INT64_MAX.
   int64_t flops() const;
@@ -92,6 +105,7 @@ public:
   SpaceBuilder &operand(llvm::ArrayRef<unsigned> dims);
   SpaceBuilder &result(llvm::ArrayRef<unsigned> dims);
   SpaceBuilder &flops(int64_t perPoint);
+  SpaceBuilder &linear(Linearity linearity);
   IterationSpace take() { return std::move(space); }
 
   IterationSpace space;
