@@ -1,0 +1,51 @@
+//===- Suggest.cpp --------------------------------------------------------===//
+
+#include "compiler/support/Suggest.h"
+#include <algorithm>
+
+using namespace whale;
+
+size_t whale::editDistance(std::string_view a, std::string_view b) {
+  // Three rows of the usual table: a swap looks two rows back.
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1),
+      row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j)
+    last[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      size_t substitution = last[j - 1] + (a[i - 1] != b[j - 1]);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, substitution});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+    before.swap(last);
+    last.swap(row);
+  }
+  return last[b.size()];
+}
+
+std::optional<std::string>
+whale::suggest(std::string_view name,
+               const std::vector<std::string> &candidates) {
+  constexpr size_t longestName = 64;
+  if (name.size() > longestName)
+    return std::nullopt;
+  const std::string *best = nullptr;
+  size_t bestDistance = 0;
+  for (const std::string &candidate : candidates) {
+    if (candidate.size() > longestName)
+      continue;
+    size_t allowed =
+        std::max<size_t>(2, std::max(name.size(), candidate.size()) / 3);
+    size_t distance = editDistance(name, candidate);
+    // A suggestion that shares nothing with the name is noise.
+    if (distance > allowed || distance >= std::max(name.size(), size_t(1)))
+      continue;
+    if (!best || distance < bestDistance) {
+      best = &candidate;
+      bestDistance = distance;
+    }
+  }
+  return best ? std::optional(*best) : std::nullopt;
+}
