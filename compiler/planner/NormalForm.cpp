@@ -1,0 +1,284 @@
+//===- NormalForm.cpp - strategy tree <-> stages with mesh axes -----------===//
+
+#include "compiler/planner/Strategy.h"
+
+#include "compiler/support/CheckedMath.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+
+namespace whale::planner {
+
+namespace {
+
+/// Walks the tree from the root; `above` collects axes until the stages.
+class Normalizer {
+public:
+  explicit Normalizer(Diagnostics &diags) : diags(diags) {}
+
+  std::optional<NormalForm> run(const Node &root) {
+    StageForm above;
+    descend(root, above);
+    for (StageForm &stage : form.stages)
+      nameAxes(stage);
+    sameBatchEverywhere(root);
+    if (diags.errorCount() != errorsBefore)
+      return std::nullopt;
+    return std::move(form);
+  }
+
+private:
+  void unsupported(const Node &node, std::string message) {
+    diags.error(node.place, std::move(message), ExitCode::Unsupported);
+  }
+
+  void inherit(const Node &node, StageForm &stage) {
+    if (node.recompute)
+      stage.recompute = *node.recompute;
+    // The paths of a split restrict the axis, those of others the stage.
+    if (!node.paths.empty() && node.primitive != Primitive::Split)
+      stage.paths = node.paths;
+  }
+
+  void addAxis(const Node &node, StageForm &stage) {
+    Axis axis;
+    axis.kind = node.primitive == Primitive::Replica ? AxisKind::Replica
+                                                     : AxisKind::Split;
+    axis.size = node.degree ? node.degree
+                            : static_cast<int64_t>(node.shares.size());
+    axis.dims = node.dims;
+    axis.shares = node.shares;
+    axis.shard = node.shard;
+    if (node.primitive == Primitive::Split)
+      axis.paths = node.paths;
+    if (axis.size == 0)
+      diags.error(node.place, fmt::format("'{}' has no degree",
+                                          nameOf(node.primitive)));
+    if (axis.shard == Shard::Gradients || axis.shard == Shard::Parameters)
+      unsupported(node, fmt::format("shard '{}' is not compilable yet",
+                                    nameOf(axis.shard)));
+    stage.axes.push_back(std::move(axis));
+  }
+
+  bool isAxis(const Node &node) const {
+    return node.primitive == Primitive::Replica ||
+           node.primitive == Primitive::Split;
+  }
+
+  /// Above the stages.
+  void descend(const Node &node, StageForm above) {
+    inherit(node, above);
+    if (isAxis(node))
+      addAxis(node, above);
+    if (node.primitive == Primitive::Pipeline) {
+      form.microBatches = node.microBatches;
+      form.schedule = node.schedule.value_or(Schedule::OneFOneB);
+      if (node.microBatches == 0)
+        diags.error(node.place, "'pipeline' has no number of micro-batches");
+    }
+    bool sequence = node.primitive == Primitive::Pipeline ||
+                    node.body.size() > 1 ||
+                    (!node.body.empty() &&
+                     node.body[0].primitive == Primitive::Stage);
+    if (!sequence && node.body.size() == 1)
+      return descend(node.body[0], std::move(above));
+    form.outerAxes = above.axes.size();
+    if (node.body.empty())
+      form.stages.push_back(std::move(above));
+    for (const Node &child : node.body) {
+      StageForm stage = above;
+      descendStage(child, stage);
+      form.stages.push_back(std::move(stage));
+    }
+  }
+
+  /// A stage and what is inside; a replica or split is a stage by itself.
+  void descendStage(const Node &node, StageForm &stage) {
+    if (node.primitive == Primitive::Pipeline)
+      return unsupported(node, "a pipeline inside a stage is not compilable "
+                               "yet");
+    inherit(node, stage);
+    if (node.primitive == Primitive::Split && !node.paths.empty() &&
+        stage.axes.size() == form.outerAxes && stage.paths.empty())
+      stage.paths = node.paths;
+    if (isAxis(node))
+      addAxis(node, stage);
+    if (node.body.size() > 1)
+      return unsupported(node.body[1], "several scopes side by side in one "
+                                       "stage are not compilable yet");
+    if (!node.body.empty())
+      descendStage(node.body[0], stage);
+  }
+
+  static void nameAxes(StageForm &stage) {
+    int replicas = 0, splits = 0;
+    for (Axis &axis : stage.axes)
+      axis.name = axis.kind == AxisKind::Replica
+                      ? fmt::format("r{}", replicas++)
+                      : fmt::format("t{}", splits++);
+  }
+
+  /// Micro-batch j must hold the same samples in every stage.
+  void sameBatchEverywhere(const Node &root) {
+    auto cuts = [](const StageForm &stage) {
+      std::vector<std::pair<int64_t, std::vector<int64_t>>> result;
+      for (const Axis &axis : stage.axes)
+        if (axis.kind == AxisKind::Replica)
+          result.emplace_back(axis.size, axis.shares);
+      return result;
+    };
+    for (const StageForm &stage : form.stages)
+      if (cuts(stage) != cuts(form.stages.front()))
+        return unsupported(root, "stages that cut the batch differently are "
+                                 "not compilable yet");
+  }
+
+  NormalForm form;
+  Diagnostics &diags;
+  size_t errorsBefore = diags.errorCount();
+};
+
+Node scopeOf(const Axis &axis) {
+  Node node;
+  node.primitive = axis.kind == AxisKind::Replica ? Primitive::Replica
+                                                  : Primitive::Split;
+  node.degree = axis.size;
+  node.dims = axis.dims;
+  node.shares = axis.shares;
+  node.shard = axis.shard;
+  node.paths = axis.paths;
+  return node;
+}
+
+/// Wraps `inner` in the scopes of `axes`, outermost first.
+std::vector<Node> wrap(std::span<const Axis> axes, std::vector<Node> inner) {
+  for (size_t i = axes.size(); i-- > 0;) {
+    Node node = scopeOf(axes[i]);
+    node.body = std::move(inner);
+    inner.clear();
+    inner.push_back(std::move(node));
+  }
+  return inner;
+}
+
+} // namespace
+
+int64_t StageForm::innerDevices(unsigned outerAxes) const {
+  int64_t devices = 1;
+  for (size_t i = outerAxes; i < axes.size(); ++i)
+    devices = saturatingMultiply(devices, axes[i].size);
+  return devices;
+}
+
+int64_t StageForm::degree(AxisKind kind) const {
+  int64_t product = 1;
+  for (const Axis &axis : axes)
+    if (axis.kind == kind)
+      product = saturatingMultiply(product, axis.size);
+  return product;
+}
+
+std::optional<NormalForm> normalize(const Node &root,
+                                    Diagnostics &diagnostics) {
+  return Normalizer(diagnostics).run(root);
+}
+
+Node toTree(const NormalForm &form) {
+  Node root;
+  std::span<const Axis> outer(form.stages.front().axes.data(), form.outerAxes);
+  std::vector<Node> stages;
+  for (const StageForm &stage : form.stages) {
+    Node node;
+    node.primitive = Primitive::Stage;
+    node.paths = stage.paths;
+    if (stage.recompute != Recompute::None)
+      node.recompute = stage.recompute;
+    node.body = wrap(std::span(stage.axes).subspan(form.outerAxes), {});
+    stages.push_back(std::move(node));
+  }
+  bool plain = form.stages.size() == 1 && form.microBatches == 1 &&
+               form.stages[0].paths.empty();
+  if (plain) {
+    root.recompute = stages[0].recompute;
+    root.body = wrap(form.stages[0].axes, {});
+    return root;
+  }
+  Node pipeline;
+  pipeline.primitive = Primitive::Pipeline;
+  pipeline.microBatches = form.microBatches;
+  pipeline.schedule = form.schedule;
+  pipeline.body = std::move(stages);
+  std::vector<Node> inner;
+  inner.push_back(std::move(pipeline));
+  root.body = wrap(outer, std::move(inner));
+  return root;
+}
+
+int64_t rankCount(const NormalForm &form) {
+  int64_t inner = 0, outer = 1;
+  for (const StageForm &stage : form.stages)
+    inner = saturatingAdd(inner, stage.innerDevices(form.outerAxes));
+  for (unsigned i = 0; i < form.outerAxes; ++i)
+    outer = saturatingMultiply(outer, form.stages.front().axes[i].size);
+  return saturatingMultiply(outer, inner);
+}
+
+Coordinates coordinatesOf(const NormalForm &form, int64_t rank) {
+  int64_t inner = 0;
+  for (const StageForm &stage : form.stages)
+    inner += stage.innerDevices(form.outerAxes);
+  int64_t outer = rank / inner, rest = rank % inner;
+  Coordinates result;
+  while (rest >= form.stages[result.stage].innerDevices(form.outerAxes))
+    rest -= form.stages[result.stage++].innerDevices(form.outerAxes);
+  const std::vector<Axis> &axes = form.stages[result.stage].axes;
+  result.axes.resize(axes.size());
+  for (size_t i = axes.size(); i-- > 0;) {
+    int64_t &number = i >= form.outerAxes ? rest : outer;
+    result.axes[i] = number % axes[i].size;
+    number /= axes[i].size;
+  }
+  return result;
+}
+
+int64_t rankOf(const NormalForm &form, const Coordinates &coordinates) {
+  int64_t inner = 0, offset = 0;
+  for (size_t s = 0; s < form.stages.size(); ++s) {
+    if (s == coordinates.stage)
+      offset = inner;
+    inner += form.stages[s].innerDevices(form.outerAxes);
+  }
+  const std::vector<Axis> &axes = form.stages[coordinates.stage].axes;
+  int64_t outer = 0, within = 0;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t &number = i < form.outerAxes ? outer : within;
+    number = number * axes[i].size + coordinates.axes[i];
+  }
+  return outer * inner + offset + within;
+}
+
+BatchRange batchOf(const NormalForm &form, const Coordinates &coordinates,
+                   int64_t globalBatch) {
+  BatchRange range{0, globalBatch};
+  const std::vector<Axis> &axes = form.stages[coordinates.stage].axes;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    if (axes[i].kind != AxisKind::Replica)
+      continue;
+    int64_t c = coordinates.axes[i];
+    if (!axes[i].shares.empty()) {
+      for (int64_t before = 0; before < c; ++before)
+        range.first += axes[i].shares[before];
+      range.count = axes[i].shares[c];
+      continue;
+    }
+    int64_t each = range.count / axes[i].size;
+    int64_t extra = range.count % axes[i].size;
+    range.first += c * each + std::min(c, extra);
+    range.count = each + (c < extra ? 1 : 0);
+  }
+  return range;
+}
+
+} // namespace whale::planner

@@ -1,0 +1,238 @@
+//===- Strategy.cpp - names, nesting table, check -------------------------===//
+
+#include "compiler/planner/Strategy.h"
+
+#include "compiler/support/PathPattern.h"
+#include "compiler/support/Text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace whale::planner {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> primitiveNames = {
+    "replica", "split", "stage", "pipeline", "cluster"};
+constexpr std::array<std::string_view, 4> shardNames = {
+    "none", "optimizer", "gradients", "parameters"};
+constexpr std::array<std::string_view, 3> recomputeNames = {
+    "none", "selective", "full"};
+constexpr std::array<std::string_view, 2> scheduleNames = {"gpipe", "1f1b"};
+
+template <class E, size_t N>
+std::optional<E> find(const std::array<std::string_view, N> &names,
+                      std::string_view name) {
+  auto it = std::find(names.begin(), names.end(), name);
+  if (it == names.end())
+    return std::nullopt;
+  return static_cast<E>(it - names.begin());
+}
+
+using P = Primitive;
+using N = Nesting;
+
+constexpr std::string_view clusterInside =
+    "'cluster' is the outermost scope and cannot stand inside another";
+
+constexpr std::array<NestingRule, 25> table = {{
+    {P::Replica, P::Replica, N::Legal,
+     "each replica's share of the batch is cut again; two replica axes"},
+    {P::Replica, P::Split, N::Legal,
+     "the ops of each replica are cut; a replica axis, then a split axis"},
+    {P::Replica, P::Stage, N::Legal,
+     "each replica is a chain of stages with one micro-batch; a replica axis "
+     "above the stages"},
+    {P::Replica, P::Pipeline, N::Legal,
+     "each replica runs a pipeline of its own; a replica axis above the "
+     "stages"},
+    {P::Replica, P::Cluster, N::Illegal, clusterInside},
+    {P::Split, P::Replica, N::Legal,
+     "ops are cut and each part's batch is cut again; a split axis, then a "
+     "replica axis"},
+    {P::Split, P::Split, N::Legal,
+     "ops are cut along two dimensions, or one dimension twice; two split "
+     "axes"},
+    {P::Split, P::Stage, N::Legal,
+     "every stage's ops are cut the same way; a split axis above the stages"},
+    {P::Split, P::Pipeline, N::Legal,
+     "every stage's ops are cut the same way; a split axis above the stages"},
+    {P::Split, P::Cluster, N::Illegal, clusterInside},
+    {P::Stage, P::Replica, N::Legal,
+     "the stage's micro-batches are cut; a replica axis of this stage"},
+    {P::Stage, P::Split, N::Legal,
+     "the stage's ops are cut; a split axis of this stage"},
+    {P::Stage, P::Stage, N::Illegal,
+     "a 'stage' cannot hold a 'stage': stages of a pipeline lie side by side"},
+    {P::Stage, P::Pipeline, N::NotYet,
+     "the stage runs its part of each micro-batch as a pipeline of its own"},
+    {P::Stage, P::Cluster, N::Illegal, clusterInside},
+    {P::Pipeline, P::Replica, N::Legal,
+     "a stage whose ops are replicated; a replica axis of that stage"},
+    {P::Pipeline, P::Split, N::Legal,
+     "a stage whose ops are cut; a split axis of that stage"},
+    {P::Pipeline, P::Stage, N::Legal,
+     "one stage; stages take their devices one after another"},
+    {P::Pipeline, P::Pipeline, N::Illegal,
+     "a 'pipeline' cannot hold a 'pipeline' directly: put the inner one in a "
+     "'stage'"},
+    {P::Pipeline, P::Cluster, N::Illegal, clusterInside},
+    {P::Cluster, P::Replica, N::Legal,
+     "a replica axis; several side by side are stages with one micro-batch"},
+    {P::Cluster, P::Split, N::Legal,
+     "a split axis; several side by side are stages with one micro-batch"},
+    {P::Cluster, P::Stage, N::Legal,
+     "stages with one micro-batch: plain model parallelism"},
+    {P::Cluster, P::Pipeline, N::Legal, "the whole model as a pipeline"},
+    {P::Cluster, P::Cluster, N::Illegal, clusterInside},
+}};
+
+/// The checks of one node by itself.
+struct NodeCheck {
+  const Node &node;
+  Diagnostics &diags;
+  bool ok = true;
+
+  void fail(std::string message) {
+    diags.error(node.place, std::move(message));
+    ok = false;
+  }
+  void only(bool said, std::string_view field, std::string_view owner) {
+    if (said)
+      fail(fmt::format("'{}' belongs to '{}', not to '{}'", field, owner,
+                       nameOf(node.primitive)));
+  }
+  void fields() {
+    bool replica = node.primitive == P::Replica;
+    bool split = node.primitive == P::Split;
+    bool pipeline = node.primitive == P::Pipeline;
+    only(node.degree != 0 && !replica && !split, "degree",
+         "replica' and 'split");
+    only(!node.dims.empty() && !split, "dims", "split");
+    only(!node.shares.empty() && !replica, "shares", "replica");
+    only(node.shard != Shard::None && !replica, "shard", "replica");
+    only(node.microBatches != 0 && !pipeline, "micro_batches", "pipeline");
+    only(node.schedule.has_value() && !pipeline, "schedule", "pipeline");
+    if (split && node.dims.empty())
+      fail("'split' names no dimension");
+  }
+  void numbers() {
+    if (node.degree < 0)
+      fail(fmt::format("degree {} is not positive", node.degree));
+    if (node.microBatches < 0)
+      fail(fmt::format("{} micro-batches: must be positive",
+                       node.microBatches));
+    for (int64_t share : node.shares)
+      if (share <= 0)
+        fail(fmt::format("share {} is not positive", share));
+    if (!node.shares.empty() && node.degree != 0 &&
+        node.degree != static_cast<int64_t>(node.shares.size()))
+      fail(fmt::format("{} shares for {} replicas", node.shares.size(),
+                       node.degree));
+  }
+  void patterns() {
+    for (const std::string &path : node.paths)
+      ok &= PathPattern::parse(path, node.place, diags).has_value();
+  }
+};
+
+bool checkBelow(const Node &node, Diagnostics &diags, int depth) {
+  if (depth > 64) {
+    diags.error(node.place, "more than 64 scopes in each other");
+    return false;
+  }
+  NodeCheck one{node, diags};
+  one.fields();
+  one.numbers();
+  one.patterns();
+  bool ok = one.ok;
+  for (const Node &inner : node.body) {
+    const NestingRule &rule = nestingRule(node.primitive, inner.primitive);
+    if (rule.nesting == Nesting::Illegal) {
+      diags.error(inner.place, std::string(rule.text))
+          .note(node.place, "the outer scope is here");
+      ok = false;
+    }
+    ok &= checkBelow(inner, diags, depth + 1);
+  }
+  return ok;
+}
+
+} // namespace
+
+std::string_view nameOf(Primitive p) {
+  return primitiveNames[static_cast<size_t>(p)];
+}
+std::string_view nameOf(Shard s) { return shardNames[static_cast<size_t>(s)]; }
+std::string_view nameOf(Recompute r) {
+  return recomputeNames[static_cast<size_t>(r)];
+}
+std::string_view nameOf(Schedule s) {
+  return scheduleNames[static_cast<size_t>(s)];
+}
+std::optional<Primitive> primitiveOf(std::string_view name) {
+  return find<Primitive>(primitiveNames, name);
+}
+std::optional<Shard> shardOf(std::string_view name) {
+  return find<Shard>(shardNames, name);
+}
+std::optional<Recompute> recomputeOf(std::string_view name) {
+  return find<Recompute>(recomputeNames, name);
+}
+std::optional<Schedule> scheduleOf(std::string_view name) {
+  return find<Schedule>(scheduleNames, name);
+}
+
+bool Node::operator==(const Node &other) const {
+  return primitive == other.primitive && degree == other.degree &&
+         dims == other.dims && shares == other.shares &&
+         shard == other.shard && microBatches == other.microBatches &&
+         schedule == other.schedule && paths == other.paths &&
+         recompute == other.recompute && body == other.body;
+}
+
+std::span<const NestingRule> nestingTable() { return table; }
+
+const NestingRule &nestingRule(Primitive outer, Primitive inner) {
+  return table[static_cast<size_t>(outer) * 5 + static_cast<size_t>(inner)];
+}
+
+bool check(const Node &root, Diagnostics &diagnostics) {
+  return checkBelow(root, diagnostics, 0);
+}
+
+std::string printStrategy(const Node &node) {
+  std::vector<std::string> words;
+  if (node.degree)
+    words.push_back(fmt::format("{}", node.degree));
+  if (!node.dims.empty())
+    words.push_back(fmt::format("[{}]", fmt::join(node.dims, ", ")));
+  if (!node.shares.empty())
+    words.push_back(fmt::format("shares [{}]", fmt::join(node.shares, ", ")));
+  if (node.shard != Shard::None)
+    words.push_back(fmt::format("shard {}", nameOf(node.shard)));
+  if (node.microBatches)
+    words.push_back(fmt::format("{}", node.microBatches));
+  if (node.schedule)
+    words.push_back(std::string(nameOf(*node.schedule)));
+  if (!node.paths.empty())
+    words.push_back(fmt::format("{}", fmt::join(node.paths, " ")));
+  if (node.recompute)
+    words.push_back(fmt::format("recompute {}", nameOf(*node.recompute)));
+  std::vector<std::string> inner;
+  for (const Node &child : node.body)
+    inner.push_back(printStrategy(child));
+  std::string body = fmt::format("{}", fmt::join(inner, ", "));
+  if (node.primitive == Primitive::Cluster)
+    return body.empty() ? "one device" : body;
+  std::string text(nameOf(node.primitive));
+  if (!words.empty())
+    text += fmt::format("({})", fmt::join(words, ", "));
+  if (!body.empty())
+    text += fmt::format("{{{}}}", body);
+  return text;
+}
+
+} // namespace whale::planner

@@ -1,0 +1,212 @@
+//===- Strategy.h - the strategy tree ---------------------------*- C++ -*-===//
+//
+// How a model is parallel, said with Whale's primitives and nothing else. What
+// a person annotates, what the search finds and what plan.json holds under
+// `strategy` is this one tree of plain structs beside the model.
+//
+// Two forms:
+//   Node        the tree as written. A degree of 0, no micro-batches, no
+//               schedule and no recompute mean "not said": the planner decides.
+//   NormalForm  what compiles: one pipeline of stages (a single stage where
+//               there is no pipeline), each with an ordered list of mesh axes.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_PLANNER_STRATEGY_H
+#define WHALE_PLANNER_STRATEGY_H
+
+#include "compiler/support/Diagnostics.h"
+#include "compiler/support/Json.h"
+#include "compiler/workload/Residuals.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace whale::planner {
+
+/// Whale's primitives. `Cluster` is the root and holds what lies side by side.
+enum class Primitive { Replica, Split, Stage, Pipeline, Cluster };
+/// What a replica keeps only a share of (ZeRO-1, -2, -3).
+enum class Shard { None, Optimizer, Gradients, Parameters };
+/// What the backward part computes again instead of keeping it.
+using workload::Recompute;
+/// Order of the micro-batches in a stage.
+enum class Schedule { GPipe, OneFOneB };
+
+/// Spelling in JSON and in messages: "replica", "optimizer", "full", "1f1b"...
+std::string_view nameOf(Primitive primitive);
+std::string_view nameOf(Shard shard);
+std::string_view nameOf(Recompute recompute);
+std::string_view nameOf(Schedule schedule);
+/// The inverse; nothing where no such name exists.
+std::optional<Primitive> primitiveOf(std::string_view name);
+std::optional<Shard> shardOf(std::string_view name);
+std::optional<Recompute> recomputeOf(std::string_view name);
+std::optional<Schedule> scheduleOf(std::string_view name);
+
+/// One scope. Fields that a primitive does not have keep their defaults;
+/// check() refuses others.
+struct Node {
+  Primitive primitive = Primitive::Cluster;
+  /// replica, split: number of parts; 0 = not given.
+  int64_t degree = 0;
+  /// split: loop dimension names in order of preference. Each op inside uses
+  /// the first that is one of its own; an op without any is replicated.
+  std::vector<std::string> dims;
+  /// replica: samples of the global batch per part; empty = equal parts.
+  std::vector<int64_t> shares;
+  /// replica.
+  Shard shard = Shard::None;
+  /// pipeline (also of one stage: gradient accumulation); 0 = not given.
+  int64_t microBatches = 0;
+  /// pipeline.
+  std::optional<Schedule> schedule;
+  /// Instance-path patterns (support/PathPattern.h) of what the scope holds,
+  /// with all below; empty = all that its parent holds.
+  std::vector<std::string> paths;
+  /// Any scope; unset = as the parent says.
+  std::optional<Recompute> recompute;
+  /// Where it was written.
+  Place place;
+  std::vector<Node> body;
+
+  bool operator==(const Node &other) const;
+};
+
+//===----------------------------------------------------------------------===//
+// The nesting table
+//===----------------------------------------------------------------------===//
+
+enum class Nesting {
+  /// Has a meaning and compiles.
+  Legal,
+  /// Has a meaning; this version cannot compile it.
+  NotYet,
+  /// Has no meaning.
+  Illegal,
+};
+
+/// One cell: may `inner` stand directly in `outer`?
+struct NestingRule {
+  Primitive outer, inner;
+  Nesting nesting;
+  /// Legal, NotYet: what it means and which mesh axes it makes. Illegal: the
+  /// message.
+  std::string_view text;
+};
+
+/// All 25 cells, outer primitive major, in the order of `Primitive`.
+/// docs/language.md prints this table.
+std::span<const NestingRule> nestingTable();
+const NestingRule &nestingRule(Primitive outer, Primitive inner);
+
+/// Appends to `diagnostics` each breach of the nesting table, fields that the
+/// primitive does not have, negative or contradicting numbers. True where
+/// nothing was found.
+bool check(const Node &root, Diagnostics &diagnostics);
+
+//===----------------------------------------------------------------------===//
+// JSON
+//===----------------------------------------------------------------------===//
+
+/// `{"primitive": "replica", "degree": 2, ..., "body": [...]}`. Unknown keys
+/// and wrong types are errors with their place; nothing is returned then.
+std::optional<Node> readStrategy(const json::Value &json,
+                                 Diagnostics &diagnostics);
+/// Only what was said is written, keys in a fixed order.
+void writeStrategy(json::Writer &writer, const Node &node);
+/// The tree in the words of the primitives, on one line:
+/// `replica(2){pipeline(8, 1f1b){stage{split(2, [heads])}, stage}}`.
+std::string printStrategy(const Node &node);
+
+//===----------------------------------------------------------------------===//
+// Normal form
+//===----------------------------------------------------------------------===//
+
+enum class AxisKind { Replica, Split };
+
+/// One mesh axis of a stage.
+struct Axis {
+  /// "r0", "r1"... and "t0"..., numbered from the outermost within the stage.
+  std::string name;
+  AxisKind kind = AxisKind::Replica;
+  int64_t size = 1;
+  /// Split: preference list of loop dimensions.
+  std::vector<std::string> dims;
+  /// Replica: samples of the global batch per coordinate along this axis;
+  /// empty = equal.
+  std::vector<int64_t> shares;
+  Shard shard = Shard::None;
+  /// Split: only ops below these paths are cut, the others are replicated over
+  /// the axis; empty = all of the stage.
+  std::vector<std::string> paths;
+
+  bool operator==(const Axis &) const = default;
+};
+
+struct StageForm {
+  /// What the stage holds; empty = the whole model (one stage).
+  std::vector<std::string> paths;
+  /// Outermost first. The first `NormalForm::outerAxes` lie above the pipeline
+  /// and are the same in every stage.
+  std::vector<Axis> axes;
+  Recompute recompute = Recompute::None;
+
+  /// Product of the axis sizes below the pipeline.
+  int64_t innerDevices(unsigned outerAxes) const;
+  /// Product of the sizes of all axes of a kind.
+  int64_t degree(AxisKind kind) const;
+  bool operator==(const StageForm &) const = default;
+};
+
+/// What compiles. Rank numbers: outer axes are major, then stages one after
+/// another, then the stage's inner axes, the last axis fastest. Example:
+/// replica(2){pipeline{stage{split(2)}, stage{split(2)}}}: r*4 + stage*2 + t.
+struct NormalForm {
+  unsigned outerAxes = 0;
+  int64_t microBatches = 1;
+  Schedule schedule = Schedule::OneFOneB;
+  std::vector<StageForm> stages;
+
+  bool operator==(const NormalForm &) const = default;
+};
+
+/// Place of a rank in the mesh of its stage.
+struct Coordinates {
+  unsigned stage = 0;
+  /// One per axis of that stage.
+  std::vector<int64_t> axes;
+
+  bool operator==(const Coordinates &) const = default;
+};
+
+/// The normal form of a checked tree in which every degree is given. Errors
+/// (with places) for what has no normal form in this version: NotYet cells,
+/// degrees of 0, stages that cut the batch differently, several scopes side by
+/// side in one stage. Those of the last kind have ExitCode::Unsupported.
+std::optional<NormalForm> normalize(const Node &root,
+                                    Diagnostics &diagnostics);
+/// The tree of a normal form: outer scopes, pipeline (left out for one stage
+/// and one micro-batch), stages, inner scopes. normalize(toTree(f)) == f.
+Node toTree(const NormalForm &form);
+
+int64_t rankCount(const NormalForm &form);
+/// Coordinates of 0 <= rank < rankCount.
+Coordinates coordinatesOf(const NormalForm &form, int64_t rank);
+int64_t rankOf(const NormalForm &form, const Coordinates &coordinates);
+/// First sample of the global batch and number of samples that a rank's
+/// replica coordinates give it, equal shares spread over nested replica axes.
+struct BatchRange {
+  int64_t first = 0, count = 0;
+  bool operator==(const BatchRange &) const = default;
+};
+BatchRange batchOf(const NormalForm &form, const Coordinates &coordinates,
+                   int64_t globalBatch);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_STRATEGY_H
