@@ -161,7 +161,7 @@ IterationSpace EinsumOp::getIterationSpace() {
   SmallVector<unsigned> result = access(equation->result, getResult());
   builder.operand(access(equation->lhs, getLhs()));
   builder.operand(access(equation->rhs, getRhs()));
-  builder.result(result).flops(2);
+  builder.result(result).flops(2).linear(Linearity::Each);
   return builder.take();
 }
 
@@ -303,6 +303,7 @@ IterationSpace EmbeddingOp::getIterationSpace() {
     result.push_back(table.back());
   }
   builder.operand(table).operand(indices).result(result);
+  builder.linear(Linearity::First);
   // A gather moves each element once: no work per vocabulary entry.
   builder.space.usedDenominator = shapeOf(getTable())[0];
   return builder.flops(1).take();
@@ -319,6 +320,7 @@ IterationSpace ScatterAddOp::getIterationSpace() {
     updates.push_back(result.back());
   }
   builder.operand(indices).operand(updates).result(result);
+  builder.linear(Linearity::Last);
   builder.space.usedDenominator = shapeOf(getResult())[0];
   return builder.flops(1).take();
 }

@@ -71,8 +71,10 @@ enum class Linearity {
   None,
   /// In all operands together (add, cast, reshape, a sum).
   Joint,
-  /// In the first operand, the others fixed (division).
+  /// In the first operand, the others fixed (division, a table).
   First,
+  /// In the last operand, the others fixed (scattered updates).
+  Last,
   /// In each operand, the others fixed (a product).
   Each,
 };
