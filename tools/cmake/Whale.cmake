@@ -105,7 +105,7 @@ function(whale_add_lit_suite folder)
     set(ARG_TIMEOUT 300)
   endif()
   add_test(NAME lit.${label}
-           COMMAND "${WHALE_LIT}" -sv -j1 --param
+           COMMAND "${WHALE_LIT}" -sv -j1 --no-progress-bar --param
                    "build=${PROJECT_BINARY_DIR}" --param
                    "llvm_tools=${LLVM_TOOLS_BINARY_DIR}" "${path}")
   set_tests_properties(lit.${label} PROPERTIES LABELS "${label}" TIMEOUT
