@@ -2,10 +2,12 @@
 
 #include "dialects/rank/Rank.h"
 #include "dialects/whale/Whale.h"
+#include "passes/differentiate/Passes.h"
 
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 
 int main(int argc, char **argv) {
+  whale::registerWhaleDifferentiatePasses();
   mlir::DialectRegistry registry;
   registry.insert<whale::WhaleDialect, rank::RankDialect>();
   return mlir::asMainReturnCode(
