@@ -19,16 +19,18 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 include_directories("${PROJECT_SOURCE_DIR}")
 include_directories(SYSTEM "${PROJECT_BINARY_DIR}")
 
-# Overrides of MLIR's interfaces leave many parameters unused.
-add_compile_options(-Wall -Wextra -Wno-unused-parameter)
+# Overrides of MLIR's interfaces leave many parameters unused. nvcc knows none
+# of these.
+set(warnings -Wall -Wextra -Wno-unused-parameter)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms inside the standard library and LLVM's headers once inlined.
-  add_compile_options(-Wno-maybe-uninitialized -Wno-array-bounds
-                      -Wno-stringop-overflow -Wno-restrict)
+  list(APPEND warnings -Wno-maybe-uninitialized -Wno-array-bounds
+       -Wno-stringop-overflow -Wno-restrict)
 endif()
 if(WHALE_WERROR)
-  add_compile_options(-Werror)
+  list(APPEND warnings -Werror)
 endif()
+add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:${warnings}>")
 
 if(WHALE_SANITIZE)
   # vptr would need type information of the uninstrumented LLVM libraries.
