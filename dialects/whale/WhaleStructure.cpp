@@ -33,7 +33,14 @@ static ParseResult parseNumber(OpAsmParser &parser, Attribute &value) {
 }
 
 static void printNumber(OpAsmPrinter &printer, Operation *, Attribute value) {
-  printer.printAttributeWithoutType(value);
+  // A real is always written with '.': MLIR's own printing falls back to the
+  // bits in hexadecimal, which would read back as an integer.
+  auto real = dyn_cast<FloatAttr>(value);
+  if (!real || !real.getValue().isInteger())
+    return printer.printAttributeWithoutType(value);
+  SmallString<32> text;
+  real.getValue().toString(text, /*FormatPrecision=*/0, /*FormatMaxPadding=*/24);
+  printer << text << (text.str().contains('.') ? "" : ".0");
 }
 
 /// `normal(0.0, 0.02)`, `constant(1.0)`: how a variable starts.
