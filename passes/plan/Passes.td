@@ -1,0 +1,24 @@
+//===- Passes.td - from a differentiated model and a plan to a flat step --===//
+
+#ifndef WHALE_PASSES_PLAN
+#define WHALE_PASSES_PLAN
+
+include "mlir/Pass/PassBase.td"
+
+def ApplyPlan : Pass<"whale-apply-plan", "::whale::ModelOp"> {
+  let summary = "the flat training step that a plan asks for";
+  let description = [{
+    Replaces the modules of a differentiated model by `@step` and `@eval`: all
+    instances inlined at the shapes of the global batch in execution order,
+    gradients wired, the optimizer written out. Every op says its path, phase,
+    TaskGraph and splits (passes/plan/FlatStep.h). Without a plan: one device.
+  }];
+  let options = [
+    Option<"plan", "plan", "std::string", "\"\"",
+           "plan.json, or a strategy tree alone">,
+    Option<"precision", "precision", "std::string", "\"\"",
+           "f32, bf16 or f64 instead of the training spec's">,
+  ];
+}
+
+#endif // WHALE_PASSES_PLAN
