@@ -1,0 +1,619 @@
+//===- Catalogue.cpp ------------------------------------------------------===//
+
+#include "compiler/cluster/Catalogue.h"
+#include "compiler/support/Suggest.h"
+#include "compiler/support/Text.h"
+#include <fmt/format.h>
+
+using namespace whale;
+using json::ObjectReader;
+using json::Value;
+
+using Sources = std::vector<std::pair<std::string, std::string>>;
+
+/// Takes "source" of a group and files it under the group's name.
+static void readSource(ObjectReader &reader, std::string_view group,
+                       Sources &sources) {
+  auto source = reader.string("source");
+  if (!source)
+    return;
+  for (auto &[name, text] : sources)
+    if (name == group) {
+      text = std::move(*source);
+      return;
+    }
+  sources.emplace_back(group, std::move(*source));
+}
+
+/// Field values in the file are in readable units.
+static constexpr double giga = 1e9, tera = 1e12, micro = 1e-6,
+                        gibi = 1073741824.0;
+
+/// Upper bounds keep every product of the cost model finite; the largest
+/// devices are six orders below.
+static constexpr json::NumberBounds anyPositive = {0, 1e12, true};
+
+std::optional<Link> whale::readLink(ObjectReader &reader, LinkLevel level,
+                                    const std::optional<Link> &base,
+                                    Diagnostics &diags,
+                                    std::optional<Picoseconds> defaultLatency) {
+  constexpr const char *inBytes = "bandwidth_gigabytes_per_second";
+  constexpr const char *inBits = "bandwidth_gigabits_per_second";
+  size_t errorsBefore = diags.errorCount();
+  const Value *bytesValue = reader.optional(inBytes);
+  const Value *bitsValue = reader.optional(inBits);
+  auto bytes = reader.number(inBytes, anyPositive);
+  auto bits = reader.number(inBits, anyPositive);
+  auto latency = reader.number("latency_microseconds", {0, 1e9});
+  if (bytesValue && bitsValue)
+    diags.error(
+        bitsValue->place(),
+        fmt::format("'{}' and '{}' exclude each other", inBytes, inBits));
+  if (!base && !bytesValue && !bitsValue)
+    reader.error(fmt::format("link needs key '{}' or '{}'", inBytes, inBits));
+  if (!base && !defaultLatency)
+    reader.required("latency_microseconds");
+  if (diags.errorCount() != errorsBefore)
+    return std::nullopt;
+  Link link =
+      base.value_or(Link{level, {}, defaultLatency.value_or(Picoseconds())});
+  link.level = level;
+  if (bytes)
+    link.bandwidth = {*bytes * giga};
+  if (bits)
+    link.bandwidth = {*bits * giga / 8};
+  if (latency)
+    link.latency = picosecondsFromSeconds(*latency * micro);
+  return link;
+}
+
+namespace {
+/// Reads the groups of one device type onto what `base` gave.
+class DeviceReader {
+public:
+  DeviceReader(ObjectReader &reader, DeviceType &type, bool hasBase,
+               Diagnostics &diags)
+      : reader(reader), type(type), hasBase(hasBase), diags(diags) {}
+
+  void read() {
+    readKind();
+    readPeaks();
+    readMemory();
+    readDeviceLink("nvlink", LinkLevel::NvLink, type.fastLink);
+    readDeviceLink("pcie", LinkLevel::Pcie, type.hostLink);
+    readDeviceLink("shared_memory", LinkLevel::SharedMemory, type.hostLink);
+    if (!type.fastLink && !type.hostLink)
+      reader.error("device type needs a link: 'nvlink', 'pcie' or "
+                   "'shared_memory'");
+    readLaunchOverhead();
+    readReserve();
+  }
+
+private:
+  const Value *group(const char *key) {
+    return hasBase ? reader.optional(key) : reader.required(key);
+  }
+  void readKind() {
+    auto kind = hasBase ? reader.string("kind") : reader.requiredString("kind");
+    if (!kind)
+      return;
+    if (*kind != "gpu" && *kind != "cpu")
+      diags.error(
+          reader.optional("kind")->place(),
+          fmt::format("'kind' must be 'gpu' or 'cpu', found '{}'", *kind));
+    type.kind = *kind == "cpu" ? DeviceType::Kind::Cpu : DeviceType::Kind::Gpu;
+  }
+  void readPeaks() {
+    const Value *value = group("peak_teraflops");
+    if (!value)
+      return;
+    ObjectReader peaks(*value, "'peak_teraflops'", diags);
+    for (size_t i = 0; i < precisionCount; ++i)
+      if (auto peak = peaks.number(precisionName(static_cast<Precision>(i)),
+                                   anyPositive))
+        type.peaks[i] = FlopsPerSecond{*peak * tera};
+    readSource(peaks, "peak_teraflops", type.sources);
+    if (peaks.finish() && !type.peaks[size_t(Precision::F32)] &&
+        !type.peaks[size_t(Precision::F64)])
+      peaks.error("'peak_teraflops' needs 'f32' or 'f64'");
+  }
+  void readMemory() {
+    const Value *value = group("memory");
+    if (!value)
+      return;
+    ObjectReader memory(*value, "'memory'", diags);
+    auto number = [&](const char *key, json::NumberBounds bounds) {
+      return hasBase ? memory.number(key, bounds)
+                     : memory.requiredNumber(key, bounds);
+    };
+    if (auto capacity = number("capacity_gibibytes", {0, 1e9, true}))
+      type.memory = Bytes::fromDouble(*capacity * gibi);
+    if (auto rate = number("bandwidth_gigabytes_per_second", anyPositive))
+      type.memoryBandwidth = {*rate * giga};
+    if (auto fraction = number("achievable_fraction", {0, 1, true}))
+      type.achievableMemoryFraction = *fraction;
+    readSource(memory, "memory", type.sources);
+    memory.finish();
+  }
+  void readDeviceLink(const char *key, LinkLevel level,
+                      std::optional<Link> &link) {
+    const Value *value = reader.optional(key);
+    if (!value)
+      return;
+    ObjectReader group(*value, quoted(key), diags);
+    if (auto read = readLink(group, level, link, diags))
+      link = read;
+    readSource(group, key, type.sources);
+    group.finish();
+  }
+  void readLaunchOverhead() {
+    const Value *value = group("launch_overhead");
+    if (!value)
+      return;
+    ObjectReader overhead(*value, "'launch_overhead'", diags);
+    if (auto time = overhead.requiredNumber("microseconds", {0, 1e9}))
+      type.launchOverhead = picosecondsFromSeconds(*time * micro);
+    readSource(overhead, "launch_overhead", type.sources);
+    overhead.finish();
+  }
+  void readReserve() {
+    const Value *value = group("reserve");
+    if (!value)
+      return;
+    ObjectReader reserve(*value, "'reserve'", diags);
+    if (auto amount = reserve.requiredNumber("gibibytes", {0, 1e9}))
+      type.reserve = Bytes::fromDouble(*amount * gibi);
+    readSource(reserve, "reserve", type.sources);
+    if (reserve.finish() && type.memory <= type.reserve)
+      reserve.error(fmt::format("reserve of {} leaves nothing of the memory of "
+                                "{}",
+                                formatBytes(type.reserve),
+                                formatBytes(type.memory)));
+  }
+
+  ObjectReader &reader;
+  DeviceType &type;
+  bool hasBase;
+  Diagnostics &diags;
+};
+} // namespace
+
+static Diag &unknownName(const Value &value, std::string_view what,
+                         const std::vector<std::string> &known,
+                         Diagnostics &diags) {
+  Diag &diag = diags.error(
+      value.place(), fmt::format("unknown {} '{}'", what, value.asString()));
+  if (auto near = suggest(value.asString(), known))
+    diag.hint(fmt::format("did you mean '{}'? 'whalec cluster list' names all "
+                          "types",
+                          *near));
+  else
+    diag.hint(fmt::format("known: {}", quotedList(known, 40)));
+  return diag;
+}
+
+const DeviceType *Catalogue::expectDevice(const Value &name,
+                                          Diagnostics &diags) const {
+  if (!json::toString(name, "device type", diags))
+    return nullptr;
+  const DeviceType *type = findDevice(name.asString());
+  if (!type)
+    unknownName(name, "device type", deviceNames(), diags);
+  return type;
+}
+
+bool Catalogue::readSimilar(ObjectReader &reader, DeviceType &type,
+                            Diagnostics &diags) const {
+  // Own measurements win over borrowed ones.
+  auto own = efficiencies.find(type.name);
+  if (own != efficiencies.end())
+    type.curves = own->second;
+  const Value *value = reader.optional("similar_to");
+  if (!value)
+    return true;
+  ObjectReader group(*value, "'similar_to'", diags);
+  const Value *name = group.required("type");
+  readSource(group, "similar_to", type.sources);
+  if (!group.finish() || !json::toString(*name, "'type'", diags))
+    return false;
+  auto borrowed = efficiencies.find(name->asString());
+  if (borrowed == efficiencies.end()) {
+    std::vector<std::string> known;
+    for (const auto &[known_, curves] : efficiencies)
+      known.push_back(known_);
+    unknownName(*name, "measured device type", known, diags);
+    return false;
+  }
+  if (own == efficiencies.end())
+    type.curves = borrowed->second;
+  return true;
+}
+
+std::optional<DeviceType> Catalogue::readDevice(const Value &value,
+                                                std::string name,
+                                                Diagnostics &diags) const {
+  size_t errorsBefore = diags.errorCount();
+  ObjectReader reader(value, "device type", diags);
+  DeviceType type;
+  const Value *base = reader.optional("base");
+  if (base)
+    if (const DeviceType *found = expectDevice(*base, diags))
+      type = *found;
+  type.name = std::move(name);
+  type.title = reader.string("title").value_or(type.name);
+  // Keys that only the catalogue's own files have.
+  reader.optional("format_version");
+  reader.optional("name");
+  DeviceReader(reader, type, base != nullptr, diags).read();
+  readSimilar(reader, type, diags);
+  reader.finish();
+  if (diags.errorCount() != errorsBefore)
+    return std::nullopt;
+  return type;
+}
+
+std::optional<NodeType> Catalogue::expectNode(const Value &name,
+                                              Diagnostics &diags) const {
+  if (!json::toString(name, "node type", diags))
+    return std::nullopt;
+  if (const NodeType *type = findNode(name.asString()))
+    return *type;
+  if (const DeviceType *device = findDevice(name.asString())) {
+    NodeType host;
+    host.name = device->name;
+    host.title = "Host with " + device->title;
+    host.device = *device;
+    host.within = device->linkWithin();
+    return host;
+  }
+  std::vector<std::string> known = nodeNames();
+  for (std::string &device : deviceNames())
+    known.push_back(std::move(device));
+  unknownName(name, "node or device type", known, diags);
+  return std::nullopt;
+}
+
+void Catalogue::readGpus(ObjectReader &reader, NodeType &node,
+                         Diagnostics &diags) const {
+  const Value *gpus = reader.required("gpus");
+  if (!gpus)
+    return;
+  ObjectReader group(*gpus, "'gpus'", diags);
+  if (const Value *type = group.required("type"))
+    if (const DeviceType *found = expectDevice(*type, diags)) {
+      node.device = *found;
+      node.within = found->linkWithin();
+    }
+  node.devicesPerNode =
+      group.requiredInteger("count", {1, 1'000'000}).value_or(1);
+  group.finish();
+}
+
+static void readWithin(ObjectReader &reader, NodeType &node,
+                       Diagnostics &diags) {
+  const Value *within = reader.optional("within");
+  if (!within)
+    return;
+  ObjectReader group(*within, "'within'", diags);
+  LinkLevel level = node.within.level;
+  if (auto name = group.string("level")) {
+    if (*name != "nvlink" && *name != "pcie")
+      diags.error(
+          group.optional("level")->place(),
+          fmt::format("'level' must be 'nvlink' or 'pcie', found '{}'", *name));
+    level = *name == "nvlink" ? LinkLevel::NvLink : LinkLevel::Pcie;
+  }
+  // Another level starts from what the device itself has of it.
+  std::optional<Link> base = node.within;
+  if (level != node.within.level)
+    base =
+        level == LinkLevel::Pcie ? node.device.hostLink : node.device.fastLink;
+  if (auto link = readLink(group, level, base, diags)) {
+    node.within = *link;
+    // The fit was measured over the link that is replaced.
+    node.collectives = nullptr;
+  }
+  readSource(group, "within", node.sources);
+  group.finish();
+}
+
+void Catalogue::readCollectiveFit(ObjectReader &reader, NodeType &node,
+                                  Diagnostics &diags) const {
+  const Value *value = reader.optional("collectives");
+  if (!value)
+    return;
+  ObjectReader group(*value, "'collectives'", diags);
+  const Value *fit = group.required("fit");
+  readSource(group, "collectives", node.sources);
+  if (!group.finish() || !json::toString(*fit, "'fit'", diags))
+    return;
+  auto found = collectives.find(fit->asString());
+  if (found != collectives.end()) {
+    node.collectives = found->second;
+    return;
+  }
+  std::vector<std::string> known;
+  for (const auto &[name, fits] : collectives)
+    known.push_back(name);
+  unknownName(*fit, "collective fit", known, diags);
+}
+
+std::optional<Link> Catalogue::readNetwork(ObjectReader &group,
+                                           const std::optional<Link> &base,
+                                           Diagnostics &diags) const {
+  return readLink(group, LinkLevel::Network, base, diags,
+                  defaultNetworkLatency);
+}
+
+std::optional<NodeType> Catalogue::readNode(ObjectReader &reader,
+                                            std::string name,
+                                            const std::optional<NodeType> &base,
+                                            Diagnostics &diags) const {
+  size_t errorsBefore = diags.errorCount();
+  NodeType node = base.value_or(NodeType{});
+  node.name = std::move(name);
+  node.title = reader.string("title").value_or(base ? base->title : node.name);
+  if (!base)
+    readGpus(reader, node, diags);
+  if (diags.errorCount() == errorsBefore)
+    readWithin(reader, node, diags);
+  else
+    reader.optional("within");
+  if (const Value *network = reader.optional("network")) {
+    ObjectReader group(*network, "'network'", diags);
+    node.network = readNetwork(group, node.network, diags);
+    readSource(group, "network", node.sources);
+    group.finish();
+  }
+  readCollectiveFit(reader, node, diags);
+  if (diags.errorCount() != errorsBefore)
+    return std::nullopt;
+  return node;
+}
+
+//===----------------------------------------------------------------------===//
+// Measured data
+//===----------------------------------------------------------------------===//
+
+/// An ascending, non-empty list of positive numbers.
+static std::optional<std::vector<double>>
+readGrid(ObjectReader &reader, const char *key, Diagnostics &diags) {
+  const Value::Array *array = reader.requiredArray(key);
+  if (!array)
+    return std::nullopt;
+  std::vector<double> grid;
+  for (const Value &element : *array) {
+    auto number =
+        json::toNumber(element, quoted(key), diags, json::positiveNumber);
+    if (!number)
+      return std::nullopt;
+    if (!grid.empty() && *number <= grid.back()) {
+      diags.error(element.place(), fmt::format("'{}' must ascend", key));
+      return std::nullopt;
+    }
+    grid.push_back(*number);
+  }
+  if (grid.empty()) {
+    reader.error(fmt::format("'{}' is empty", key));
+    return std::nullopt;
+  }
+  return grid;
+}
+
+/// One row of a table, `width` fractions.
+static bool readFractions(const Value &row, size_t width,
+                          std::vector<double> &out, Diagnostics &diags) {
+  const Value::Array *array = json::toArray(row, "row of 'efficiency'", diags);
+  if (!array)
+    return false;
+  for (const Value &element : *array) {
+    auto number = json::toNumber(element, "efficiency", diags, {0, 1, true});
+    if (!number)
+      return false;
+    out.push_back(*number);
+  }
+  if (out.size() == width)
+    return true;
+  diags.error(row.place(), fmt::format("row of 'efficiency' has {} numbers, "
+                                       "expected {}",
+                                       out.size(), width));
+  return false;
+}
+
+static std::optional<EfficiencyTable> readTable(const json::Member &member,
+                                                Diagnostics &diags) {
+  auto precision = precisionFromName(member.key);
+  if (!precision) {
+    diags.error(member.keyPlace,
+                fmt::format("unknown precision '{}'", member.key));
+    return std::nullopt;
+  }
+  ObjectReader reader(member.value, "efficiency table", diags);
+  EfficiencyTable table;
+  table.precision = *precision;
+  table.source = reader.requiredString("source").value_or("");
+  table.peak = {
+      reader.requiredNumber("peak_teraflops", anyPositive).value_or(1) * tera};
+  reader.optional("rows");
+  reader.optional("held_out_error");
+  auto minimum = readGrid(reader, "minimum_dimension", diags);
+  auto flops = readGrid(reader, "flops", diags);
+  const Value::Array *rows = reader.requiredArray("efficiency");
+  if (!reader.finish())
+    return std::nullopt;
+  table.minimumDimension = std::move(*minimum);
+  table.flops = std::move(*flops);
+  if (rows->size() != table.minimumDimension.size()) {
+    reader.error(fmt::format("'efficiency' has {} rows, expected {}",
+                             rows->size(), table.minimumDimension.size()));
+    return std::nullopt;
+  }
+  for (const Value &row : *rows) {
+    table.efficiency.emplace_back();
+    if (!readFractions(row, table.flops.size(), table.efficiency.back(), diags))
+      return std::nullopt;
+  }
+  return table;
+}
+
+bool Catalogue::readEfficiency(const Value &value, Diagnostics &diags) {
+  ObjectReader reader(value, "efficiency file", diags);
+  json::checkFormatVersion(reader, "efficiency file", 1, diags);
+  auto curves = std::make_shared<EfficiencyCurves>();
+  curves->type = reader.requiredString("type").value_or("");
+  curves->tile = reader.requiredNumber("tile", {1, 1e6}).value_or(1);
+  reader.string("made_by");
+  const Value *tables = reader.required("tables");
+  if (!reader.finish())
+    return false;
+  if (!tables->isObject()) {
+    diags.error(tables->place(), "'tables' must be an object");
+    return false;
+  }
+  for (const json::Member &member : tables->members()) {
+    auto table = readTable(member, diags);
+    if (!table)
+      return false;
+    curves->tables.push_back(std::move(*table));
+  }
+  std::string type = curves->type;
+  return efficiencies.emplace(type, std::move(curves)).second;
+}
+
+static std::optional<CollectiveFit> readFit(const Value &value,
+                                            Diagnostics &diags) {
+  ObjectReader reader(value, "collective fit", diags);
+  CollectiveFit fit;
+  auto name = reader.requiredString("collective");
+  auto kind = name ? collectiveFromName(*name) : std::nullopt;
+  if (name && !kind)
+    reader.error(fmt::format("unknown collective '{}'", *name));
+  fit.kind = kind.value_or(CollectiveKind::AllReduce);
+  fit.ranks = reader.requiredInteger("ranks", {2, 1'000'000}).value_or(2);
+  fit.latency = picosecondsFromSeconds(
+      reader.requiredNumber("latency_microseconds", {0, 1e9}).value_or(0) *
+      micro);
+  fit.secondsPerRootByte =
+      reader.requiredNumber("microseconds_per_root_byte", {0, 1e9})
+          .value_or(0) *
+      micro;
+  fit.bandwidth = {
+      reader.requiredNumber("bandwidth_gigabytes_per_second", anyPositive)
+          .value_or(1) *
+      giga};
+  reader.optional("rows");
+  if (const Value *error = reader.required("error")) {
+    ObjectReader group(*error, "'error'", diags);
+    fit.meanError = group.requiredNumber("mean", {0, 100}).value_or(0);
+    group.optional("p90");
+    group.finish();
+  }
+  if (!reader.finish())
+    return std::nullopt;
+  return fit;
+}
+
+bool Catalogue::readCollectives(const Value &value, Diagnostics &diags) {
+  ObjectReader reader(value, "collectives file", diags);
+  json::checkFormatVersion(reader, "collectives file", 1, diags);
+  auto fits = std::make_shared<CollectiveFits>();
+  fits->name = reader.requiredString("name").value_or("");
+  fits->source = reader.requiredString("source").value_or("");
+  reader.string("made_by");
+  const Value::Array *array = reader.requiredArray("fits");
+  if (!reader.finish())
+    return false;
+  for (const Value &element : *array) {
+    auto fit = readFit(element, diags);
+    if (!fit)
+      return false;
+    fits->fits.push_back(*fit);
+  }
+  std::string name = fits->name;
+  return collectives.emplace(name, std::move(fits)).second;
+}
+
+//===----------------------------------------------------------------------===//
+// The whole
+//===----------------------------------------------------------------------===//
+
+bool Catalogue::readDefaults(const Value &value, Diagnostics &diags) {
+  ObjectReader reader(value, "defaults file", diags);
+  json::checkFormatVersion(reader, "defaults file", 1, diags);
+  reader.requiredString("source");
+  if (auto latency = reader.requiredNumber("latency_microseconds", {0, 1e9}))
+    defaultNetworkLatency = picosecondsFromSeconds(*latency * micro);
+  return reader.finish();
+}
+
+bool Catalogue::readFile(const EmbeddedFile &file, Diagnostics &diags) {
+  auto value =
+      json::parse(file.text, fmt::format("catalogue/{}", file.path), diags);
+  if (!value)
+    return false;
+  std::string_view folder = file.path.substr(0, file.path.find('/'));
+  if (folder == "defaults")
+    return readDefaults(*value, diags);
+  if (folder == "efficiency")
+    return readEfficiency(*value, diags);
+  if (folder == "collectives")
+    return readCollectives(*value, diags);
+  // "devices/t4.json" is the type "t4".
+  std::string name(file.path.substr(folder.size() + 1));
+  name.resize(name.size() - std::string_view(".json").size());
+  if (folder == "devices") {
+    auto type = readDevice(*value, name, diags);
+    return type && add(std::move(*type));
+  }
+  ObjectReader reader(*value, "node type", diags);
+  json::checkFormatVersion(reader, "node type", 1, diags);
+  reader.optional("name");
+  auto node = readNode(reader, name, std::nullopt, diags);
+  return reader.finish() && node && add(std::move(*node));
+}
+
+std::optional<Catalogue> Catalogue::load(Diagnostics &diags,
+                                         std::span<const EmbeddedFile> files) {
+  Catalogue catalogue;
+  // Devices refer to efficiencies, nodes to devices and collectives.
+  for (std::string_view folder :
+       {"defaults/", "efficiency/", "collectives/", "devices/", "nodes/"})
+    for (const EmbeddedFile &file : files)
+      if (file.path.starts_with(folder) && !catalogue.readFile(file, diags))
+        return std::nullopt;
+  return catalogue;
+}
+
+const DeviceType *Catalogue::findDevice(std::string_view name) const {
+  auto found = devices.find(name);
+  return found == devices.end() ? nullptr : &found->second;
+}
+
+const NodeType *Catalogue::findNode(std::string_view name) const {
+  auto found = nodes.find(name);
+  return found == nodes.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> Catalogue::deviceNames() const {
+  std::vector<std::string> names;
+  for (const auto &[name, type] : devices)
+    names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> Catalogue::nodeNames() const {
+  std::vector<std::string> names;
+  for (const auto &[name, type] : nodes)
+    names.push_back(name);
+  return names;
+}
+
+bool Catalogue::add(DeviceType type) {
+  std::string name = type.name;
+  return devices.emplace(name, std::move(type)).second;
+}
+
+bool Catalogue::add(NodeType type) {
+  std::string name = type.name;
+  return nodes.emplace(name, std::move(type)).second;
+}

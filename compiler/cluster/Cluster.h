@@ -1,0 +1,129 @@
+//===- Cluster.h - what a program will run on -------------------*- C++ -*-===//
+//
+// A cluster is an ordered list of classes of equal nodes. Ranks are counted
+// through the nodes in that order. Nothing here is per device or per node:
+// 100,000 devices of one kind cost as much as one.
+//
+// cluster.json, whole files:
+//   {"format_version": 1, "preset": "dgx-h100", "nodes": 4}
+//   {"format_version": 1, "preset": "cpu", "ranks": 4}
+//   {"format_version": 1,
+//    "nodes": [{"gpus": {"type": "v100-32", "count": 8}},
+//              {"gpus": {"type": "p100-16", "count": 8}}],
+//    "network": {"bandwidth_gigabits_per_second": 50}}
+//
+//
+// All keys:
+//   format_version     1
+//   preset             a node type, or a device type as a host with one card;
+//     nodes            how many (1); gpus_per_node (1), on a CPU ranks (1)
+//   nodes              or a list, in rank order, of
+//     {type | gpus: {type, count}, count (1), title, within, network,
+//      collectives: {fit}}
+//   within             {level: nvlink | pcie, bandwidth, latency}: between two
+//                      devices of a node, per device, one direction
+//   network            {bandwidth, latency}: of a whole node, one direction; at
+//                      the top also oversubscription (1). A node's own counts
+//                      before the cluster's, that before its type's
+//   bandwidth, latency bandwidth_gigabytes_per_second or
+//                      bandwidth_gigabits_per_second; latency_microseconds
+//   reserve_gibibytes  per device, instead of the device types' own
+//   device_types       {name: as catalogue/devices/*.json, optional base}
+//   node_types         {name: as a node, optional base}
+//   source             allowed in every group of numbers
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_CLUSTER_CLUSTER_H
+#define WHALE_CLUSTER_CLUSTER_H
+
+#include "compiler/cluster/Catalogue.h"
+
+namespace whale {
+
+/// `count` equal nodes in a row.
+struct NodeClass {
+  NodeType type;
+  int64_t count = 1;
+  /// Where the class begins.
+  int64_t firstNode = 0;
+  int64_t firstRank = 0;
+  /// Where the file says so.
+  Place place;
+
+  int64_t rankCount() const { return count * type.devicesPerNode; }
+};
+
+/// Ranks first, first + stride, ... (size of them).
+struct RankGroup {
+  int64_t first = 0;
+  int64_t size = 1;
+  int64_t stride = 1;
+};
+
+/// What connects the members of a group.
+struct GroupLinks {
+  /// Nodes that hold members, and the most and fewest members that one of
+  /// these holds.
+  int64_t nodes = 1;
+  int64_t mostPerNode = 1;
+  int64_t fewestPerNode = 1;
+  /// The slowest link within these nodes; level Same if no node holds two.
+  Link within;
+  /// The slowest way out of one of these nodes (its total, divided by the
+  /// oversubscription); empty if the group lies in one node.
+  std::optional<Link> network;
+  /// The node class if all members lie in one, for measured collectives.
+  const NodeClass *onlyClass = nullptr;
+};
+
+class Cluster {
+public:
+  /// In rank order, never empty; neighbours differ.
+  std::vector<NodeClass> classes;
+  /// How many times the nodes' links together exceed what the network's core
+  /// carries; 1 = none. Applies to all traffic between nodes.
+  double oversubscription = 1;
+
+  int64_t rankCount() const;
+  int64_t nodeCount() const;
+  /// True if all devices, nodes and links are equal: one class.
+  bool isHomogeneous() const { return classes.size() == 1; }
+
+  /// These require 0 <= rank < rankCount().
+  const NodeClass &classOf(int64_t rank) const;
+  const DeviceType &deviceOf(int64_t rank) const {
+    return classOf(rank).type.device;
+  }
+  int64_t nodeOf(int64_t rank) const;
+
+  /// Between two ranks; Same if they are one. Network bandwidth is the lesser
+  /// node's total, divided by the oversubscription.
+  Link linkBetween(int64_t a, int64_t b) const;
+  /// Requires size >= 1, stride >= 1 and all members in range. Cost: the number
+  /// of node classes.
+  GroupLinks linksOf(const RankGroup &group) const;
+};
+
+/// The measured time of a collective over `group`, if there is one: the group
+/// lies in one node whose type has a fit for that size.
+const CollectiveFit *collectiveFit(const Cluster &cluster, CollectiveKind kind,
+                                   const RankGroup &group);
+
+/// Reads cluster.json. `file` is the name in messages. Errors have places; an
+/// unknown major format version has ExitCode::Unsupported.
+std::optional<Cluster> parseCluster(std::string_view text,
+                                    std::string_view file,
+                                    const Catalogue &catalogue,
+                                    Diagnostics &diags);
+/// The same from a file, with the embedded catalogue.
+std::optional<Cluster> readCluster(const std::string &path, Diagnostics &diags);
+
+/// Writes the cluster with everything resolved: for `whalec cluster show` and
+/// for the hash that plans pin (sources and titles are left out).
+void writeCluster(const Cluster &cluster, json::Writer &writer);
+void writeNodeType(const NodeType &type, json::Writer &writer);
+
+} // namespace whale
+
+#endif // WHALE_CLUSTER_CLUSTER_H

@@ -1,0 +1,46 @@
+"""Small dense least squares, standard library only."""
+
+
+def solve(matrix, right):
+    """x with matrix * x = right, by Gaussian elimination with pivoting."""
+    n = len(right)
+    rows = [list(row) + [value] for row, value in zip(matrix, right)]
+    for i in range(n):
+        pivot = max(range(i, n), key=lambda r: abs(rows[r][i]))
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        for r in range(i + 1, n):
+            factor = rows[r][i] / rows[i][i]
+            if factor:
+                for c in range(i, n + 1):
+                    rows[r][c] -= factor * rows[i][c]
+    x = [0.0] * n
+    for i in reversed(range(n)):
+        known = sum(rows[i][c] * x[c] for c in range(i + 1, n))
+        x[i] = (rows[i][n] - known) / rows[i][i]
+    return x
+
+
+class NormalEquations:
+    """Collects sparse equations sum(weight * x[index]) = value."""
+
+    def __init__(self, unknowns):
+        self.matrix = [[0.0] * unknowns for _ in range(unknowns)]
+        self.right = [0.0] * unknowns
+
+    def add(self, terms, value, importance=1.0):
+        for i, wi in terms:
+            self.right[i] += importance * wi * value
+            for j, wj in terms:
+                self.matrix[i][j] += importance * wi * wj
+
+    def solve(self):
+        return solve(self.matrix, self.right)
+
+
+def summary(errors):
+    """Mean and 90th percentile, rounded for a data file."""
+    errors = sorted(errors)
+    return {
+        "mean": round(sum(errors) / len(errors), 3),
+        "p90": round(errors[int(0.9 * (len(errors) - 1))], 3),
+    }
