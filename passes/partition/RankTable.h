@@ -3,6 +3,8 @@
 #ifndef WHALE_PASSES_PARTITION_RANKTABLE_H
 #define WHALE_PASSES_PARTITION_RANKTABLE_H
 
+#include "mlir/IR/BuiltinAttributes.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -27,6 +29,11 @@ struct RankTable {
   std::vector<RankRow> ranks;
   unsigned roles = 0;
 };
+
+/// The table as an attribute, so that a phase's text holds it.
+mlir::ArrayAttr toAttribute(mlir::MLIRContext *context, const RankTable &table);
+/// The inverse; fails where the attribute does not have the form.
+mlir::FailureOr<RankTable> rankTableOf(mlir::ArrayAttr attribute);
 
 } // namespace whale::partition
 
