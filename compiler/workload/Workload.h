@@ -58,6 +58,17 @@ struct Access {
   std::vector<std::vector<uint32_t>> dims;
 };
 
+/// In which operands an op is linear; as in dialects/whale/IterationSpace.h.
+enum class Linearity {
+  None,
+  /// In all operands together (add, cast, reshape, a sum).
+  Joint,
+  /// In the first operand, the others fixed (division).
+  First,
+  /// In each operand, the others fixed (a product).
+  Each,
+};
+
 /// When an op runs. Weight gradients may be delayed by a schedule.
 enum class Phase { Forward, BackwardInput, BackwardWeight };
 
@@ -89,9 +100,8 @@ struct Op {
   /// The result is not materialised: the op runs inside its consumer's kernel,
   /// costs no launch and no memory traffic of its own for the result.
   bool fused = false;
-  /// Linear in all operands together (add, reshape, transpose, cast): partial
-  /// sums may pass through it.
-  bool linear = false;
+  /// Whether partial sums may pass through it.
+  Linearity linearity = Linearity::None;
   /// Selective recompute may repeat it (elementwise, norms, softmax, dropout).
   bool cheap = false;
   /// The op can be cut along its Whole loops at the price of this many
@@ -206,7 +216,7 @@ struct Workload {
   std::string modelHash;
   /// Element type of the arithmetic: "f32", "bf16", "f16", "f64".
   std::string precision = "f32";
-  /// Names of the loop dimension that is cut by replica and micro-batches.
+  /// Name of the loop dimension that replicas and micro-batches cut.
   std::string batchDim = "batch";
   int64_t globalBatch = 1;
   /// Shares and micro-batches are cut at multiples of this many samples.

@@ -22,6 +22,7 @@ using Names = std::vector<std::string>;
 const Names loopKinds = {"parallel", "indexed", "window", "sequential",
                          "whole"};
 const Names reductions = {"sum", "max", "min"};
+const Names linearities = {"none", "joint", "first", "each"};
 const Names phases = {"forward", "backward_input", "backward_weight"};
 const Names opKinds = {"contraction", "convolution", "attention",
                        "elementwise", "reduction",   "gather",
@@ -191,7 +192,7 @@ private:
     result.usedNumerator = r.integer("used_numerator").value_or(1);
     result.usedDenominator = r.integer("used_denominator").value_or(1);
     result.fused = r.boolean("fused").value_or(false);
-    result.linear = r.boolean("linear").value_or(false);
+    result.linearity = kind(r, "linear", linearities, Linearity::None);
     result.cheap = r.boolean("cheap").value_or(false);
     result.expansionReductions = small(r, "expansion_reductions");
     result.workspaceBytes = r.integer("workspace_bytes").value_or(0);
@@ -313,8 +314,8 @@ private:
           .field("used_denominator", o.usedDenominator);
     if (o.fused)
       w.field("fused", true);
-    if (o.linear)
-      w.field("linear", true);
+    if (o.linearity != Linearity::None)
+      w.field("linear", name(linearities, o.linearity));
     if (o.cheap)
       w.field("cheap", true);
     if (o.expansionReductions)

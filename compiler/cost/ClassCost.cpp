@@ -1,0 +1,191 @@
+//===- ClassCost.cpp - time and memory of one module instance -------------===//
+
+#include "compiler/cost/ClassCost.h"
+
+#include <algorithm>
+
+namespace whale::cost {
+
+using namespace workload;
+
+namespace {
+
+bool uses(const Access &access, uint32_t loop) {
+  for (const std::vector<uint32_t> &loops : access.dims)
+    if (std::find(loops.begin(), loops.end(), loop) != loops.end())
+      return true;
+  return false;
+}
+
+/// Sorts the loops of a product of two operands into batch, m, n and k.
+void productShape(const Op &op, const LocalOp &local, OpWork &work) {
+  if (op.kind != OpKind::Contraction || op.operands.size() < 2 ||
+      op.results.empty())
+    return;
+  work.batch = work.m = work.n = work.k = 1;
+  for (uint32_t l = 0; l < op.loops.size(); ++l) {
+    bool a = uses(op.operands[0], l), b = uses(op.operands[1], l);
+    bool c = uses(op.results[0], l);
+    int64_t &extent = !c ? work.k : a && b ? work.batch : a ? work.m : work.n;
+    extent = saturatingMultiply(extent, local.extents[l]);
+  }
+}
+
+int64_t accessElements(const ModuleClass &module, const Access &access,
+                       const LocalOp &local) {
+  int64_t elements = 1;
+  for (size_t d = 0; d < access.dims.size(); ++d) {
+    if (access.dims[d].empty())
+      elements = saturatingMultiply(elements,
+                                    module.values[access.value].extents[d]);
+    for (uint32_t loop : access.dims[d])
+      elements = saturatingMultiply(elements, local.extents[loop]);
+  }
+  return elements;
+}
+
+/// Which values have a buffer, given what is saved.
+std::vector<bool> materialisedValues(const ModuleClass &module,
+                                     const ResidualPlan &plan) {
+  std::vector<bool> result(module.values.size(), true);
+  for (const Op &op : module.ops)
+    for (const Access &made : op.results)
+      if (op.fused)
+        result[made.value] = false;
+  for (uint32_t v : plan.saved)
+    result[v] = true;
+  return result;
+}
+
+/// Sums the parts of a ClassCost.
+class Adder {
+public:
+  Adder(const Workload &workload, const ModuleClass &module,
+        const ClassContext &context, const Hardware &hardware)
+      : workload(workload), module(module), context(context),
+        hardware(hardware), sharded(shard(workload, module, context.mesh)),
+        plan(residuals(module, context.recompute)),
+        materialised(materialisedValues(module, plan)) {}
+
+  ClassCost run() {
+    for (uint32_t i = 0; i < module.ops.size(); ++i) {
+      OpWork work = localWork(workload, module, sharded, i, materialised);
+      Picoseconds time = hardware.opTime(context.deviceType, work);
+      (module.ops[i].phase == Phase::Forward ? cost.forward : cost.backward) +=
+          time;
+      cost.flops += work.flops;
+      if (std::binary_search(plan.recomputed.begin(), plan.recomputed.end(),
+                             i))
+        cost.recompute += time;
+    }
+    for (const Transfer &transfer : sharded.transfers)
+      addTransfer(transfer);
+    cost.forward += cost.forwardCommunication;
+    cost.backward += cost.backwardCommunication + cost.recompute;
+    cost.memory = classMemory(workload, module, sharded, plan);
+    cost.state = stateBytes(workload, module, sharded);
+    return cost;
+  }
+
+private:
+  void addTransfer(const Transfer &transfer) {
+    Picoseconds time = hardware.collectiveTime(
+        context.groups[transfer.axis], transfer.kind, transfer.bytes);
+    if (transfer.oncePerStep) {
+      cost.oncePerStep += time;
+      return;
+    }
+    cost.traffic += transfer.bytes;
+    if (transfer.phase == Phase::Forward)
+      cost.forwardCommunication += time;
+    else
+      cost.backwardCommunication += time;
+    // Repeated with the op that needs it, unless what it makes is kept.
+    bool again = std::binary_search(plan.recomputed.begin(),
+                                    plan.recomputed.end(), transfer.beforeOp);
+    bool kept = std::binary_search(plan.saved.begin(), plan.saved.end(),
+                                   transfer.value);
+    if (again && !kept)
+      cost.recompute += time;
+  }
+
+  const Workload &workload;
+  const ModuleClass &module;
+  const ClassContext &context;
+  const Hardware &hardware;
+  ShardedClass sharded;
+  ResidualPlan plan;
+  std::vector<bool> materialised;
+  ClassCost cost;
+};
+
+} // namespace
+
+StateBytes &StateBytes::operator+=(const StateBytes &more) {
+  parameters += more.parameters;
+  gradients += more.gradients;
+  optimizer += more.optimizer;
+  other += more.other;
+  return *this;
+}
+
+StateBytes StateBytes::operator*(int64_t count) const {
+  return {parameters * count, gradients * count, optimizer * count,
+          other * count};
+}
+
+OpWork localWork(const Workload &workload, const ModuleClass &module,
+                 const ShardedClass &sharded, uint32_t index,
+                 const std::vector<bool> &materialised) {
+  const Op &op = module.ops[index];
+  const LocalOp &local = sharded.ops[index];
+  OpWork work;
+  work.kind = op.kind;
+  work.precision = workload.precision;
+  work.fused = op.fused && !(op.results.size() &&
+                             materialised[op.results.front().value]);
+  double points = 1;
+  for (int64_t extent : local.extents)
+    points *= static_cast<double>(extent);
+  points *= static_cast<double>(op.usedNumerator) / op.usedDenominator;
+  work.flops = Flops(roundToInt64(points)) * op.flopsPerPoint;
+  auto add = [&](const Access &access) {
+    if (materialised[access.value])
+      work.bytes += Bytes(accessElements(module, access, local)) *
+                    module.values[access.value].elementBytes;
+  };
+  std::for_each(op.operands.begin(), op.operands.end(), add);
+  std::for_each(op.results.begin(), op.results.end(), add);
+  productShape(op, local, work);
+  return work;
+}
+
+StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
+                      const ShardedClass &sharded) {
+  StateBytes state;
+  for (size_t i = 0; i < module.variables.size(); ++i) {
+    const Variable &variable = module.variables[i];
+    int64_t elements = sharded.variableElements[i];
+    Bytes bytes = Bytes(elements) * variable.elementBytes;
+    if (variable.kind != VariableKind::Parameter) {
+      state.other += bytes;
+      continue;
+    }
+    state.parameters += bytes;
+    if (!variable.trained())
+      continue;
+    const ParameterGroup &group = workload.groups[variable.group];
+    state.gradients += Bytes(elements) * group.gradientBytes;
+    state.optimizer += Bytes(elements) * group.masterBytes;
+    for (int64_t slot : group.slotBytes)
+      state.optimizer += Bytes(elements) * slot;
+  }
+  return state;
+}
+
+ClassCost classCost(const Workload &workload, const ModuleClass &module,
+                    const ClassContext &context, const Hardware &hardware) {
+  return Adder(workload, module, context, hardware).run();
+}
+
+} // namespace whale::cost

@@ -1,0 +1,71 @@
+//===- ClassCost.h - time and memory of one module instance -----*- C++ -*-===//
+//
+// Adds up roofline times of the local ops and times of their collectives, and
+// the bytes that one instance needs. A pure function of (class, mesh, recompute
+// mode, device type, groups): equal instances are computed once.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_COST_CLASSCOST_H
+#define WHALE_COST_CLASSCOST_H
+
+#include "compiler/cost/Hardware.h"
+#include "compiler/cost/Lifetimes.h"
+
+namespace whale::cost {
+
+/// State of one instance on one rank, without sharding over replicas.
+struct StateBytes {
+  Bytes parameters, gradients;
+  /// Slots and master copies: what ZeRO-1 cuts over the replicas.
+  Bytes optimizer;
+  /// Running statistics and counters.
+  Bytes other;
+
+  StateBytes &operator+=(const StateBytes &more);
+  StateBytes operator*(int64_t count) const;
+};
+
+struct ClassCost {
+  /// One micro-batch; communication and recompute are within.
+  Picoseconds forward, backward;
+  Picoseconds forwardCommunication, backwardCommunication;
+  Picoseconds recompute;
+  /// Once per step, over the split axes: partial sums of variables' gradients.
+  Picoseconds oncePerStep;
+  /// Bytes through this rank's links in one micro-batch (Transfer::bytes).
+  Bytes traffic;
+  /// Computed by this rank in one micro-batch, recompute not counted.
+  Flops flops;
+  ClassMemory memory;
+  StateBytes state;
+};
+
+struct ClassContext {
+  LocalMesh mesh;
+  workload::Recompute recompute = workload::Recompute::None;
+  unsigned deviceType = 0;
+  /// One per axis of the mesh.
+  std::vector<Group> groups;
+
+  auto operator<=>(const ClassContext &) const = default;
+};
+
+ClassCost classCost(const workload::Workload &workload,
+                    const workload::ModuleClass &module,
+                    const ClassContext &context, const Hardware &hardware);
+
+/// State of an instance whose variables have these local extents.
+StateBytes stateBytes(const workload::Workload &workload,
+                      const workload::ModuleClass &module,
+                      const ShardedClass &sharded);
+
+/// The work of op `index` on one rank.
+OpWork localWork(const workload::Workload &workload,
+                 const workload::ModuleClass &module,
+                 const ShardedClass &sharded, uint32_t index,
+                 const std::vector<bool> &materialised);
+
+} // namespace whale::cost
+
+#endif // WHALE_COST_CLASSCOST_H

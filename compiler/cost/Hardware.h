@@ -1,0 +1,90 @@
+//===- Hardware.h - what the cost model asks a cluster ----------*- C++ -*-===//
+//
+// The few questions that planning has about machines. CatalogueHardware answers
+// them from a cluster file and the catalogue; tests answer with round numbers.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_COST_HARDWARE_H
+#define WHALE_COST_HARDWARE_H
+
+#include "compiler/cost/Sharding.h"
+#include "compiler/support/Units.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace whale::cost {
+
+/// One kernel on one device.
+struct OpWork {
+  workload::OpKind kind = workload::OpKind::Other;
+  /// Element type of the arithmetic: "bf16", "f32"...
+  std::string_view precision = "f32";
+  Flops flops;
+  /// Memory traffic: operands and results that lie in memory.
+  Bytes bytes;
+  /// Contractions: `batch` products of m x k by k x n; else 0.
+  int64_t batch = 0, m = 0, n = 0, k = 0;
+  /// Runs inside another kernel: no launch.
+  bool fused = false;
+};
+
+/// The devices of a collective: first, first + stride, ... (size of them).
+struct Group {
+  int64_t first = 0, size = 1, stride = 1;
+  /// Equal groups that run the same collective at the same time and share the
+  /// network ports of a node.
+  int64_t concurrent = 1;
+
+  auto operator<=>(const Group &) const = default;
+};
+
+/// Devices first..first+count-1 are of one type, in nodes of one kind.
+struct Pool {
+  unsigned type = 0;
+  int64_t first = 0, count = 0;
+  int64_t perNode = 1;
+
+  bool operator==(const Pool &) const = default;
+};
+
+class Hardware {
+public:
+  virtual ~Hardware() = default;
+
+  /// All devices, in their order; neighbouring pools differ.
+  virtual const std::vector<Pool> &pools() const = 0;
+  virtual std::string typeName(unsigned type) const = 0;
+  /// Of one device: whole memory, and what a program cannot have of it.
+  virtual Bytes capacity(unsigned type) const = 0;
+  virtual Bytes reserve(unsigned type) const = 0;
+  /// Printed peak for an element type; bounds and utilisation come from it.
+  virtual FlopsPerSecond peak(unsigned type,
+                              std::string_view precision) const = 0;
+  virtual Picoseconds opTime(unsigned type, const OpWork &work) const = 0;
+  virtual Picoseconds collectiveTime(const Group &group, CollectiveKind kind,
+                                     Bytes bytes) const = 0;
+  /// Between two devices, `concurrent` pairs of the same nodes at once.
+  virtual Picoseconds sendTime(int64_t from, int64_t to, int64_t concurrent,
+                               Bytes bytes) const = 0;
+
+  int64_t deviceCount() const;
+  const Pool &poolOf(int64_t device) const;
+  /// Number of a device's node; nodes are numbered through all pools.
+  int64_t nodeOf(int64_t device) const;
+  Bytes usable(unsigned type) const { return capacity(type) - reserve(type); }
+};
+
+/// Alpha-beta time of a collective over a ring of `size` ranks. Each step costs
+/// `latency`; `bandwidth` is what one rank sends at. Bytes as in Transfer.
+/// Source: Thakur, Rabenseifner, Gropp, IJHPCA 19(1), 2005: ring all-reduce
+/// 2(p-1) steps of n/p, all-gather and reduce-scatter p-1 steps of n/p,
+/// pairwise all-to-all p-1 messages of n/p, scatter and ring broadcast.
+Picoseconds ringTime(CollectiveKind kind, int64_t size, Bytes bytes,
+                     Picoseconds latency, BytesPerSecond bandwidth);
+
+} // namespace whale::cost
+
+#endif // WHALE_COST_HARDWARE_H

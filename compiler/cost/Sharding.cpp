@@ -1,0 +1,339 @@
+//===- Sharding.cpp - a class of modules on one rank of a mesh ------------===//
+
+#include "compiler/cost/Sharding.h"
+
+#include "compiler/support/CheckedMath.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace whale::cost {
+
+using namespace workload;
+using PK = Placement::Kind;
+
+namespace {
+
+/// The dimension of an access whose outermost loop is `loop`, or -1.
+int outermostDim(const Access &access, int32_t loop) {
+  for (size_t d = 0; d < access.dims.size(); ++d)
+    if (!access.dims[d].empty() &&
+        access.dims[d].front() == static_cast<uint32_t>(loop))
+      return static_cast<int>(d);
+  return -1;
+}
+
+bool outermostEverywhere(const Access &access, int32_t loop) {
+  for (const std::vector<uint32_t> &loops : access.dims)
+    for (size_t i = 1; i < loops.size(); ++i)
+      if (loops[i] == static_cast<uint32_t>(loop))
+        return false;
+  return true;
+}
+
+bool canCut(const Op &op, int32_t loop, int64_t extent, int64_t parts) {
+  const LoopDim &dim = op.loops[loop];
+  bool kind = dim.kind == LoopKind::Parallel || dim.kind == LoopKind::Indexed ||
+              (dim.kind == LoopKind::Whole && op.expansionReductions > 0);
+  if (!kind || extent / dim.multiple < parts)
+    return false;
+  auto outermost = [&](const Access &a) {
+    return outermostEverywhere(a, loop);
+  };
+  return std::all_of(op.operands.begin(), op.operands.end(), outermost) &&
+         std::all_of(op.results.begin(), op.results.end(), outermost);
+}
+
+/// Shards one class; see the header for the rules.
+class Sharder {
+public:
+  Sharder(const Workload &workload, const ModuleClass &module,
+          const LocalMesh &mesh)
+      : workload(workload), module(module), mesh(mesh),
+        known(module.values.size(), false),
+        copies(module.values.size()) {}
+
+  ShardedClass run() {
+    size_t values = module.values.size();
+    result.placements.assign(values,
+                             std::vector<Placement>(mesh.axes.size()));
+    batchExtents.resize(values);
+    for (size_t v = 0; v < values; ++v) {
+      batchExtents[v] = module.values[v].extents;
+      ValueKind kind = module.values[v].kind;
+      known[v] = kind == ValueKind::Argument ||
+                 kind == ValueKind::ResultGradient;
+    }
+    countUses();
+    for (const Op &op : module.ops)
+      result.ops.push_back(localOp(op));
+    for (uint32_t i = 0; i < module.ops.size(); ++i)
+      visit(i);
+    finish();
+    return std::move(result);
+  }
+
+private:
+  bool backward(const Op &op) const { return op.phase != Phase::Forward; }
+
+  /// Whether every use of a value, per direction, may take a partial sum.
+  void countUses() {
+    for (auto &direction : passesEverywhere)
+      direction.assign(module.values.size(), true);
+    for (const Op &op : module.ops)
+      for (const Access &operand : op.operands)
+        if (op.linearity == Linearity::None)
+          passesEverywhere[backward(op)][operand.value] = false;
+    for (uint32_t v : module.results)
+      passesEverywhere[0][v] = false;
+    for (int64_t v : module.argumentGradients)
+      if (v >= 0)
+        passesEverywhere[1][v] = false;
+  }
+
+  LocalOp localOp(const Op &op) {
+    LocalOp local;
+    for (const LoopDim &loop : op.loops)
+      local.extents.push_back(
+          loop.hasName(workload.batchDim)
+              ? std::max<int64_t>(1, ceilDivide(saturatingMultiply(
+                                                    loop.extent, mesh.samples),
+                                                workload.globalBatch))
+              : loop.extent);
+    auto noteBatch = [&](const Access &access) {
+      for (size_t d = 0; d < access.dims.size(); ++d)
+        for (uint32_t loop : access.dims[d])
+          if (op.loops[loop].hasName(workload.batchDim))
+            batchExtents[access.value][d] =
+                module.values[access.value].extents[d] /
+                op.loops[loop].extent * local.extents[loop];
+    };
+    std::for_each(op.operands.begin(), op.operands.end(), noteBatch);
+    std::for_each(op.results.begin(), op.results.end(), noteBatch);
+    for (const SplitAxis &axis : mesh.axes) {
+      int32_t loop = axis.size > 1 ? chosenLoop(op, local, axis) : -1;
+      local.loops.push_back(loop);
+      if (loop >= 0)
+        local.extents[loop] = ceilDivide(local.extents[loop], axis.size);
+    }
+    return local;
+  }
+
+  int32_t chosenLoop(const Op &op, const LocalOp &local,
+                     const SplitAxis &axis) {
+    for (const std::string &dim : axis.dims)
+      for (size_t l = 0; l < op.loops.size(); ++l)
+        if (op.loops[l].hasName(dim))
+          return canCut(op, static_cast<int32_t>(l), local.extents[l],
+                        axis.size)
+                     ? static_cast<int32_t>(l)
+                     : -1;
+    return -1;
+  }
+
+  /// Bytes of a micro-batch of a value under given placements.
+  Bytes bytesOf(uint32_t v, const std::vector<Placement> &placements) const {
+    int64_t bytes = module.values[v].elementBytes;
+    std::vector<int64_t> extents = batchExtents[v];
+    for (size_t a = 0; a < placements.size(); ++a)
+      if (placements[a].kind == PK::Cut) {
+        int64_t &extent = extents[placements[a].dim];
+        extent = ceilDivide(extent, mesh.axes[a].size);
+      }
+    for (int64_t extent : extents)
+      bytes = saturatingMultiply(bytes, extent);
+    return Bytes(bytes);
+  }
+
+  Placement demandOf(const Access &access, int32_t loop) const {
+    int dim = loop >= 0 ? outermostDim(access, loop) : -1;
+    if (dim < 0)
+      return {};
+    return {PK::Cut, static_cast<uint8_t>(dim)};
+  }
+
+  bool passesPartial(const Op &op, uint32_t axis) const {
+    size_t partial = 0;
+    for (const Access &operand : op.operands)
+      if (result.placements[operand.value][axis].kind == PK::Partial) {
+        ++partial;
+        if (!passesEverywhere[backward(op)][operand.value])
+          return false;
+      }
+    switch (op.linearity) {
+    case Linearity::None:
+      return false;
+    case Linearity::Joint:
+      return partial > 0 && partial == op.operands.size();
+    case Linearity::First:
+      return partial == 1 && isPartial(op.operands[0].value, axis);
+    case Linearity::Each:
+      return partial == 1 && resultNotLarger(op);
+    }
+    return false;
+  }
+  bool isPartial(uint32_t v, uint32_t axis) const {
+    return result.placements[v][axis].kind == PK::Partial;
+  }
+  bool resultNotLarger(const Op &op) const {
+    int64_t operand = 0, made = 0;
+    for (const Access &a : op.operands)
+      operand = std::max(operand, module.values[a.value].bytes());
+    for (const Access &a : op.results)
+      made = std::max(made, module.values[a.value].bytes());
+    return made <= operand;
+  }
+
+  void visit(uint32_t index) {
+    const Op &op = module.ops[index];
+    for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
+      int32_t loop = result.ops[index].loops[a];
+      bool pass = loop < 0 && passesPartial(op, a);
+      if (!pass)
+        for (const Access &operand : op.operands)
+          bring(operand.value, a, demandOf(operand, loop), index);
+      if (loop >= 0 && op.loops[loop].kind == LoopKind::Whole)
+        expansion(index, a, loop);
+      for (const Access &made : op.results) {
+        Placement &p = result.placements[made.value][a];
+        p = demandOf(made, loop);
+        if (pass || (loop >= 0 && p.kind == PK::Whole))
+          p.kind = PK::Partial;
+        if (loop >= 0 && op.loops[loop].kind == LoopKind::Whole &&
+            p.kind == PK::Partial)
+          p.kind = PK::Whole; // The expansion has combined it.
+      }
+    }
+    for (const Access &made : op.results)
+      known[made.value] = true;
+    for (const Access &operand : op.operands)
+      known[operand.value] = true;
+  }
+
+  /// All-reduces of the row statistics of an op cut along its whole loop.
+  void expansion(uint32_t index, uint32_t axis, int32_t loop) {
+    const LocalOp &local = result.ops[index];
+    int64_t rows = 1;
+    for (size_t l = 0; l < local.extents.size(); ++l)
+      if (static_cast<int32_t>(l) != loop)
+        rows = saturatingMultiply(rows, local.extents[l]);
+    const Op &op = module.ops[index];
+    for (uint32_t i = 0; i < op.expansionReductions; ++i)
+      result.transfers.push_back({CollectiveKind::AllReduce, axis,
+                                  Bytes(rows) * 4, index,
+                                  op.results.front().value, op.phase, false});
+  }
+
+  /// Adds the collective that gives operand `v` the placement `wanted`.
+  void bring(uint32_t v, uint32_t axis, Placement wanted, uint32_t index) {
+    Placement &now = result.placements[v][axis];
+    Phase phase = index < module.ops.size() ? module.ops[index].phase
+                                            : Phase::BackwardInput;
+    if (module.values[v].kind == ValueKind::Variable && !known[v] &&
+        wanted.kind == PK::Cut)
+      now = wanted;
+    if (now == wanted || now.kind == PK::Whole)
+      return; // A slice costs nothing.
+    auto key = std::make_tuple(axis, wanted.kind, wanted.dim,
+                               phase != Phase::Forward);
+    if (now.kind == PK::Cut && !copies[v].insert(key).second)
+      return; // The copy is still there.
+    Transfer transfer;
+    transfer.axis = axis;
+    transfer.beforeOp = index;
+    transfer.value = v;
+    transfer.phase = phase;
+    std::vector<Placement> larger = result.placements[v];
+    bool gather = now.kind == PK::Cut;
+    if (gather && wanted.kind == PK::Cut) {
+      transfer.kind = CollectiveKind::AllToAll;
+    } else {
+      larger[axis] = {};
+      transfer.kind = gather ? CollectiveKind::AllGather
+                      : wanted.kind == PK::Cut ? CollectiveKind::ReduceScatter
+                                               : CollectiveKind::AllReduce;
+    }
+    transfer.bytes = bytesOf(v, larger);
+    result.transfers.push_back(transfer);
+    if (!gather)
+      now = wanted;
+  }
+
+  /// Class boundaries are whole; gradients lie as their variables.
+  void finish() {
+    uint32_t end = static_cast<uint32_t>(module.ops.size());
+    auto boundary = [&](uint32_t v, uint32_t beforeOp) {
+      for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
+        if (result.placements[v][a].kind == PK::Whole)
+          continue;
+        bring(v, a, {}, beforeOp);
+        result.placements[v][a] = {};
+      }
+    };
+    uint32_t firstBackward = 0;
+    while (firstBackward < end && !backward(module.ops[firstBackward]))
+      ++firstBackward;
+    for (uint32_t v : module.results)
+      if (known[v]) {
+        size_t before = result.transfers.size();
+        boundary(v, firstBackward);
+        for (size_t t = before; t < result.transfers.size(); ++t)
+          result.transfers[t].phase = Phase::Forward;
+      }
+    for (int64_t v : module.argumentGradients)
+      if (v >= 0 && known[static_cast<uint32_t>(v)])
+        boundary(static_cast<uint32_t>(v), end);
+    variableGradients(end);
+    for (uint32_t v = 0; v < module.values.size(); ++v)
+      result.valueBytes.push_back(bytesOf(v, result.placements[v]));
+    for (const Variable &variable : module.variables)
+      result.variableElements.push_back(variable.elements());
+    for (uint32_t v = 0; v < module.values.size(); ++v)
+      if (module.values[v].kind == ValueKind::Variable)
+        result.variableElements[module.values[v].index] =
+            bytesOf(v, result.placements[v]).value() /
+            module.values[v].elementBytes;
+  }
+
+  void variableGradients(uint32_t end) {
+    for (uint32_t v = 0; v < module.values.size(); ++v) {
+      if (module.values[v].kind != ValueKind::VariableGradient || !known[v])
+        continue;
+      for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
+        size_t before = result.transfers.size();
+        bring(v, a, placementOfVariable(module.values[v].index, a), end);
+        for (size_t t = before; t < result.transfers.size(); ++t)
+          result.transfers[t].oncePerStep = true;
+      }
+    }
+  }
+
+  Placement placementOfVariable(uint32_t variable, uint32_t axis) const {
+    for (uint32_t v = 0; v < module.values.size(); ++v)
+      if (module.values[v].kind == ValueKind::Variable &&
+          module.values[v].index == variable)
+        return result.placements[v][axis];
+    return {};
+  }
+
+  const Workload &workload;
+  const ModuleClass &module;
+  const LocalMesh &mesh;
+  ShardedClass result;
+  /// Extents of one micro-batch.
+  std::vector<std::vector<int64_t>> batchExtents;
+  std::vector<bool> known;
+  std::array<std::vector<bool>, 2> passesEverywhere;
+  /// Gathered copies per value: (axis, placement, direction).
+  std::vector<std::set<std::tuple<uint32_t, PK, uint8_t, bool>>> copies;
+};
+
+} // namespace
+
+ShardedClass shard(const Workload &workload, const ModuleClass &module,
+                   const LocalMesh &mesh) {
+  return Sharder(workload, module, mesh).run();
+}
+
+} // namespace whale::cost

@@ -1,0 +1,100 @@
+//===- Sharding.h - a class of modules on one rank of a mesh ----*- C++ -*-===//
+//
+// Applies a stage's split axes and the micro-batch to the ops of one class:
+// local extents, the placement of every value, and the collectives that the
+// accesses ask for. There is no table of rules: a loop that is cut makes the
+// results that lack it partial sums, and an operand that lacks it is needed
+// whole.
+//
+// Rules, the same as passes/plan/ApplyPlan's:
+//  - an op uses on an axis the first dim of the axis' list that names one of
+//    its loops, if that loop can be cut and is outermost in every access;
+//    otherwise it is replicated over the axis;
+//  - a variable lies as its first forward use wants it;
+//  - arguments and results of a class, and their gradients, are whole;
+//  - partial sums are summed before their first use, unless all uses of the
+//    value in that direction let them pass (Linearity).
+//
+// Complexity O(ops * accesses * axes).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_COST_SHARDING_H
+#define WHALE_COST_SHARDING_H
+
+#include "compiler/cluster/Collectives.h"
+#include "compiler/support/Units.h"
+#include "compiler/workload/Workload.h"
+
+namespace whale::cost {
+
+/// One split axis as an op sees it.
+struct SplitAxis {
+  int64_t size = 1;
+  /// Preference list of loop dimension names.
+  std::vector<std::string> dims;
+
+  auto operator<=>(const SplitAxis &) const = default;
+};
+
+/// What one rank gets of a class.
+struct LocalMesh {
+  /// Outermost first.
+  std::vector<SplitAxis> axes;
+  /// Samples of one micro-batch on this rank.
+  int64_t samples = 1;
+
+  auto operator<=>(const LocalMesh &) const = default;
+};
+
+/// Where a value is along one axis.
+struct Placement {
+  enum class Kind : uint8_t { Whole, Cut, Partial } kind = Kind::Whole;
+  /// Cut: dimension of the value.
+  uint8_t dim = 0;
+
+  bool operator==(const Placement &) const = default;
+};
+
+/// A collective over one axis.
+struct Transfer {
+  CollectiveKind kind = CollectiveKind::AllReduce;
+  uint32_t axis = 0;
+  /// All-reduce: bytes of the value on each rank. All-gather, reduce-scatter,
+  /// all-to-all: bytes of the larger side on each rank.
+  Bytes bytes;
+  /// Runs before this op (== number of ops: at the end of the class).
+  uint32_t beforeOp = 0;
+  uint32_t value = 0;
+  workload::Phase phase = workload::Phase::Forward;
+  /// Gradients of variables: once per step after accumulation, not per
+  /// micro-batch.
+  bool oncePerStep = false;
+};
+
+struct LocalOp {
+  /// Per loop; the largest shard.
+  std::vector<int64_t> extents;
+  /// Per axis the loop that is cut, or -1.
+  std::vector<int32_t> loops;
+};
+
+/// A class on the largest shard's rank.
+struct ShardedClass {
+  std::vector<LocalOp> ops;
+  std::vector<Transfer> transfers;
+  /// Per value, one micro-batch.
+  std::vector<Bytes> valueBytes;
+  /// Per value and axis.
+  std::vector<std::vector<Placement>> placements;
+  /// Per variable: elements of the largest shard.
+  std::vector<int64_t> variableElements;
+};
+
+/// `module` must have passed workload::check.
+ShardedClass shard(const workload::Workload &workload,
+                   const workload::ModuleClass &module, const LocalMesh &mesh);
+
+} // namespace whale::cost
+
+#endif // WHALE_COST_SHARDING_H

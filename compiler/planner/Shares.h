@@ -1,0 +1,44 @@
+//===- Shares.h - unequal shares for unequal devices ------------*- C++ -*-===//
+//
+// Problem: give `units` equal pieces of work (groups of samples) to workers of
+// different speed and memory, at least one each.
+// Objective: the smallest time of the slowest worker.
+// Guarantee: optimal (a worker's time grows with its units, so giving each unit
+// to the worker that is done first with it is optimal); ties go to the first
+// worker. Complexity O((N + units) log N); units that all can hold by their
+// speed are given at once, so it is O(N log N) in practice.
+// Source: water-filling, as notes/whale.md 2.2 asks in place of Whale's
+// Algorithm 1 (Jia et al., USENIX ATC'22).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_PLANNER_SHARES_H
+#define WHALE_PLANNER_SHARES_H
+
+#include "compiler/support/Units.h"
+
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace whale::planner {
+
+struct Worker {
+  /// Time without any unit, and for each.
+  Picoseconds fixed, perUnit;
+  /// Most units that its memory holds.
+  int64_t capacity = INT64_MAX;
+};
+
+/// Units per worker; nothing where the capacities do not hold them all or there
+/// are fewer units than workers.
+std::optional<std::vector<int64_t>> fillShares(int64_t units,
+                                               std::span<const Worker> workers);
+
+/// The time of the slowest worker.
+Picoseconds slowest(std::span<const Worker> workers,
+                    std::span<const int64_t> shares);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_SHARES_H
