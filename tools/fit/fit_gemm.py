@@ -145,6 +145,8 @@ def main(table, folder):
             peak = round(sorted(peaks[key])[len(peaks[key]) // 2])
             source = ("ai-dynamo/aiconfigurator " + sources[key][4:]
                       + ", forward linear layers of an inference stack")
+            if short == "fp8":
+                source += "; seems to include quantising the activations"
             document["tables"][short] = fit_dtype(rows[key], peak, source)
             print(name, short, len(rows[key]), "rows, held-out error",
                   document["tables"][short]["held_out_error"])
