@@ -180,7 +180,8 @@ LogicalResult AssignmentBuilder::readExplicit(Operation *op) {
   if (!phase || !graph)
     return op->emitOpError("has no 'phase' or no 'graph'; partitioning takes "
                            "the flat step of --whale-apply-plan");
-  placement.phase = *phase;
+  // A loss is read once, after the micro-batches.
+  placement.phase = isa<LossOp>(op) ? Phase::Update : *phase;
   placement.graph = graph.getInt();
   if (placement.graph >= result.meshes.size())
     return op->emitOpError("belongs to TaskGraph ")
