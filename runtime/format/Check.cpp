@@ -365,6 +365,11 @@ void Checker::checkLaunch(const OperationUnion &operation) {
           "kernel " + name + " takes " +
               std::to_string(kernel.operandBytes.size()) + " operands, " +
               std::to_string(launch.operands.size()) + " are given");
+  require(kernel.access.empty() ||
+              kernel.access.size() == kernel.operandBytes.size(),
+          "kernel " + name + " does not say of all buffers what it does");
+  for (Access access : kernel.access)
+    require(access <= Access::MAX, "kernel " + name + " has unknown access");
   require(kernel.scalars == launch.scalars.size(),
           "kernel " + name + " takes " + std::to_string(kernel.scalars) +
               " scalars, " + std::to_string(launch.scalars.size()) +

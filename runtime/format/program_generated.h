@@ -235,6 +235,42 @@ inline const char *EnumNameVariableKind(VariableKind e) {
   return EnumNamesVariableKind()[index];
 }
 
+enum class Access : uint8_t {
+  Read = 0,
+  Write = 1,
+  ReadWrite = 2,
+  Scratch = 3,
+  MIN = Read,
+  MAX = Scratch
+};
+
+inline const Access (&EnumValuesAccess())[4] {
+  static const Access values[] = {
+    Access::Read,
+    Access::Write,
+    Access::ReadWrite,
+    Access::Scratch
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesAccess() {
+  static const char * const names[5] = {
+    "Read",
+    "Write",
+    "ReadWrite",
+    "Scratch",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNameAccess(Access e) {
+  if (flatbuffers::IsOutRange(e, Access::Read, Access::Scratch)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesAccess()[index];
+}
+
 enum class CollectiveKind : uint8_t {
   AllReduce = 0,
   AllGather = 1,
@@ -1235,6 +1271,7 @@ struct KernelT : public flatbuffers::NativeTable {
   std::string library{};
   std::vector<uint64_t> operandBytes{};
   uint32_t scalars = 0;
+  std::vector<whale::format::Access> access{};
 };
 
 struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -1245,7 +1282,8 @@ struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_SYMBOL = 4,
     VT_LIBRARY = 6,
     VT_OPERANDBYTES = 8,
-    VT_SCALARS = 10
+    VT_SCALARS = 10,
+    VT_ACCESS = 12
   };
   const flatbuffers::String *symbol() const {
     return GetPointer<const flatbuffers::String *>(VT_SYMBOL);
@@ -1259,6 +1297,9 @@ struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   uint32_t scalars() const {
     return GetField<uint32_t>(VT_SCALARS, 0);
   }
+  const flatbuffers::Vector<whale::format::Access> *access() const {
+    return GetPointer<const flatbuffers::Vector<whale::format::Access> *>(VT_ACCESS);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffsetRequired(verifier, VT_SYMBOL) &&
@@ -1268,6 +1309,8 @@ struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyOffset(verifier, VT_OPERANDBYTES) &&
            verifier.VerifyVector(operandBytes()) &&
            VerifyField<uint32_t>(verifier, VT_SCALARS, 4) &&
+           VerifyOffset(verifier, VT_ACCESS) &&
+           verifier.VerifyVector(access()) &&
            verifier.EndTable();
   }
   KernelT *UnPack(const flatbuffers::resolver_function_t *_resolver = nullptr) const;
@@ -1291,6 +1334,9 @@ struct KernelBuilder {
   void add_scalars(uint32_t scalars) {
     fbb_.AddElement<uint32_t>(Kernel::VT_SCALARS, scalars, 0);
   }
+  void add_access(flatbuffers::Offset<flatbuffers::Vector<whale::format::Access>> access) {
+    fbb_.AddOffset(Kernel::VT_ACCESS, access);
+  }
   explicit KernelBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1309,8 +1355,10 @@ inline flatbuffers::Offset<Kernel> CreateKernel(
     flatbuffers::Offset<flatbuffers::String> symbol = 0,
     flatbuffers::Offset<flatbuffers::String> library = 0,
     flatbuffers::Offset<flatbuffers::Vector<uint64_t>> operandBytes = 0,
-    uint32_t scalars = 0) {
+    uint32_t scalars = 0,
+    flatbuffers::Offset<flatbuffers::Vector<whale::format::Access>> access = 0) {
   KernelBuilder builder_(_fbb);
+  builder_.add_access(access);
   builder_.add_scalars(scalars);
   builder_.add_operandBytes(operandBytes);
   builder_.add_library(library);
@@ -1328,16 +1376,19 @@ inline flatbuffers::Offset<Kernel> CreateKernelDirect(
     const char *symbol = nullptr,
     const char *library = nullptr,
     const std::vector<uint64_t> *operandBytes = nullptr,
-    uint32_t scalars = 0) {
+    uint32_t scalars = 0,
+    const std::vector<whale::format::Access> *access = nullptr) {
   auto symbol__ = symbol ? _fbb.CreateString(symbol) : 0;
   auto library__ = library ? _fbb.CreateString(library) : 0;
   auto operandBytes__ = operandBytes ? _fbb.CreateVector<uint64_t>(*operandBytes) : 0;
+  auto access__ = access ? _fbb.CreateVector<whale::format::Access>(*access) : 0;
   return whale::format::CreateKernel(
       _fbb,
       symbol__,
       library__,
       operandBytes__,
-      scalars);
+      scalars,
+      access__);
 }
 
 flatbuffers::Offset<Kernel> CreateKernel(flatbuffers::FlatBufferBuilder &_fbb, const KernelT *_o, const flatbuffers::rehasher_function_t *_rehasher = nullptr);
@@ -3758,6 +3809,7 @@ inline void Kernel::UnPackTo(KernelT *_o, const flatbuffers::resolver_function_t
   { auto _e = library(); if (_e) _o->library = _e->str(); }
   { auto _e = operandBytes(); if (_e) { _o->operandBytes.resize(_e->size()); for (flatbuffers::uoffset_t _i = 0; _i < _e->size(); _i++) { _o->operandBytes[_i] = _e->Get(_i); } } }
   { auto _e = scalars(); _o->scalars = _e; }
+  { auto _e = access(); if (_e) { _o->access.resize(_e->size()); for (flatbuffers::uoffset_t _i = 0; _i < _e->size(); _i++) { _o->access[_i] = static_cast<whale::format::Access>(_e->Get(_i)); } } }
 }
 
 inline flatbuffers::Offset<Kernel> Kernel::Pack(flatbuffers::FlatBufferBuilder &_fbb, const KernelT* _o, const flatbuffers::rehasher_function_t *_rehasher) {
@@ -3772,12 +3824,14 @@ inline flatbuffers::Offset<Kernel> CreateKernel(flatbuffers::FlatBufferBuilder &
   auto _library = _fbb.CreateString(_o->library);
   auto _operandBytes = _o->operandBytes.size() ? _fbb.CreateVector(_o->operandBytes) : 0;
   auto _scalars = _o->scalars;
+  auto _access = _o->access.size() ? _fbb.CreateVector(_o->access) : 0;
   return whale::format::CreateKernel(
       _fbb,
       _symbol,
       _library,
       _operandBytes,
-      _scalars);
+      _scalars,
+      _access);
 }
 
 inline SourceT *Source::UnPack(const flatbuffers::resolver_function_t *_resolver) const {
