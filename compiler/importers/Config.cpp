@@ -90,6 +90,22 @@ std::optional<int64_t> Config::optionalSize(std::string_view key) {
   return size(key, 1);
 }
 
+std::vector<int64_t> Config::sizes(std::string_view key) {
+  std::vector<int64_t> list;
+  const json::Value *value = lookUp(key);
+  if (!value && object.isObject())
+    diagnostics.error(object.place(), "key " + quoted(key) + " is missing");
+  const json::Value::Array *elements =
+      value ? json::toArray(*value, quoted(key), diagnostics) : nullptr;
+  if (elements && elements->empty())
+    error(key, quoted(key) + " is empty");
+  for (size_t i = 0; elements && i < elements->size(); ++i)
+    list.push_back(json::toInteger((*elements)[i], "element of " + quoted(key),
+                                   diagnostics, sizeBounds)
+                       .value_or(1));
+  return list.empty() ? std::vector<int64_t>{1} : list;
+}
+
 int64_t Config::count(std::string_view key, int64_t fallback) {
   return get(key, fallback, [&](const json::Value &value, std::string what) {
     return json::toInteger(value, what, diagnostics, {0, sizeBounds.high});

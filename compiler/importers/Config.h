@@ -32,6 +32,8 @@ public:
   int64_t size(std::string_view key);
   int64_t size(std::string_view key, int64_t fallback);
   std::optional<int64_t> optionalSize(std::string_view key);
+  /// A list of sizes, not empty.
+  std::vector<int64_t> sizes(std::string_view key);
   /// A size that may be 0.
   int64_t count(std::string_view key, int64_t fallback);
   double number(std::string_view key, double fallback,

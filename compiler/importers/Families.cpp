@@ -8,10 +8,15 @@ using namespace whale;
 using namespace whale::importers;
 
 static constexpr Family table[] = {
+    {"bert", buildBert, Recipe::AdamW, true},
+    {"gnmt", buildGnmt, Recipe::AdamW, false},
     {"gpt2", buildGpt2, Recipe::AdamW, true},
     {"llama", buildLlama, Recipe::AdamW, true},
+    {"m6", buildM6, Recipe::Adafactor, false},
     {"mistral", buildLlama, Recipe::AdamW, true},
     {"mixtral", buildLlama, Recipe::AdamW, true},
+    {"resnet", buildResNet, Recipe::Momentum, true},
+    {"t5", buildT5, Recipe::AdamW, true},
 };
 
 std::span<const Family> importers::families() { return table; }

@@ -79,7 +79,7 @@ static DictionaryAttr trainingSpec(Builder &builder, const Request &request,
   NamedAttrList spec;
   if (optimizer.get("weight_decay")) {
     SmallVector<Attribute> groups;
-    for (StringRef pattern : {"**.bias", "**norm.weight"})
+    for (StringRef pattern : {"**.bias", "**norm.weight", "**norm*/*"})
       groups.push_back(builder.getDictionaryAttr(
           {builder.getNamedAttr("match", builder.getStringAttr(pattern)),
            builder.getNamedAttr("weight_decay", builder.getF64FloatAttr(0))}));

@@ -88,6 +88,8 @@ ModuleDefOp ModuleBuilder::finish(ValueRange results) {
   ReturnOp::create(builder, definition.getLoc(), results);
   definition.setFunctionType(builder.getFunctionType(
       definition.getArgumentTypes(), results.getTypes()));
+  Block *models = definition->getBlock();
+  definition->moveBefore(models, models->end());
   return definition;
 }
 

@@ -204,7 +204,8 @@ public:
   ModelBuilder(mlir::MLIRContext *context, llvm::StringRef name,
                mlir::Location source, mlir::Type element);
 
-  /// Begins a module. Modules are printed in the order in which they begin.
+  /// Begins a module. Modules are printed in the order in which they are
+  /// finished, so that each comes after those that it instantiates.
   ModuleBuilder module(llvm::StringRef name,
                        llvm::ArrayRef<mlir::Type> arguments = {});
   /// The training spec, the model's last op.

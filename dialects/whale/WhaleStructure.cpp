@@ -16,19 +16,21 @@ using namespace whale;
 /// `[batch, sequence]`: bare words or strings.
 /// A number: integers stay integers.
 static ParseResult parseNumber(OpAsmParser &parser, Attribute &value) {
+  // The sign comes first: the integer parser would keep it from the real one.
   Builder &builder = parser.getBuilder();
-  APInt integer;
+  bool isNegative = succeeded(parser.parseOptionalMinus());
+  int64_t integer;
   OptionalParseResult whole = parser.parseOptionalInteger(integer);
   if (whole.has_value()) {
     if (failed(*whole))
       return failure();
-    value = builder.getI64IntegerAttr(integer.getSExtValue());
+    value = builder.getI64IntegerAttr(isNegative ? -integer : integer);
     return success();
   }
   double real;
   if (parser.parseFloat(real))
     return failure();
-  value = builder.getF64FloatAttr(real);
+  value = builder.getF64FloatAttr(isNegative ? -real : real);
   return success();
 }
 

@@ -36,6 +36,97 @@ TEST_CASE("llama parameter counts", "[parameters]") {
   CHECK(parametersOf("mixtral-8x7b") == 46'702'792'704);
 }
 
+TEST_CASE("bert parameter counts", "[parameters]") {
+  CHECK(parametersOf("bert-large") == 336'226'108);
+  ImportOptions options;
+  options.settings = {{"heads", "none"}};
+  CHECK(parametersOf("bert-large", options) == 335'141'888);
+  // Without pooler (h^2 + h) and next sentence (2 h + 2).
+  options.settings = {{"heads", "mlm"}};
+  CHECK(parametersOf("bert-large", options) ==
+        336'226'108 - (1024 * 1024 + 1024) - (2 * 1024 + 2));
+  // 110,106,428: BertForPreTraining of bert-base-uncased.
+  CHECK(parametersOf("bert-base") == 110'106'428);
+}
+
+TEST_CASE("t5 parameter counts", "[parameters]") {
+  CHECK(parametersOf("t5-large") == 737'668'096);
+  // T5 1.1: gated feed-forward and a head of its own.
+  ImportOptions options;
+  options.settings = {{"feed_forward_proj", "gated-gelu"},
+                      {"tie_word_embeddings", "false"},
+                      {"d_ff", "2816"}};
+  CHECK(parametersOf("t5-large", options) == 783'150'080);
+}
+
+TEST_CASE("resnet parameter counts", "[parameters]") {
+  CHECK(parametersOf("resnet50") == 25'557'032);
+  ImportOptions options;
+  options.settings = {{"classes", "100000"}};
+  CHECK(parametersOf("resnet50", options) ==
+        25'557'032 + int64_t(100'000 - 1000) * 2049);
+  CHECK(parametersOf("resnet50-100k") == parametersOf("resnet50", options));
+  // ResNet-101 and -152 of torchvision.
+  options.settings = {{"depths", "[3, 4, 23, 3]"}};
+  CHECK(parametersOf("resnet50", options) == 44'549'160);
+  options.settings = {{"depths", "[3, 8, 36, 3]"}};
+  CHECK(parametersOf("resnet50", options) == 60'192'808);
+}
+
+TEST_CASE("gnmt in closed form", "[parameters]") {
+  int64_t h = 1024, vocabulary = 32000;
+  auto lstm = [&](int64_t inputs) { return 4 * h * (h * (inputs + 1) + 1); };
+  int64_t encoder = 2 * lstm(1) + lstm(2) + 6 * lstm(1);
+  int64_t decoder = lstm(1) + 7 * lstm(2) + 2 * h * h;
+  int64_t words = 2 * vocabulary * h + vocabulary * (h + 1);
+  CHECK(parametersOf("gnmt") == encoder + decoder + words);
+}
+
+/// Weights and biases of attention, feed-forward or experts with router, norms;
+/// embeddings of text, positions and image, two more norms.
+static int64_t m6Parameters(int64_t layers, int64_t h, int64_t ffn,
+                            int64_t experts) {
+  int64_t layer = 4 * h * h + 4 * h + 4 * h +
+                  experts * (2 * h * ffn + ffn + h) +
+                  (experts > 1 ? h * experts : 0);
+  return layers * layer + (21128 + 528) * h + 2048 * h + h + 4 * h;
+}
+
+TEST_CASE("m6 parameter counts", "[parameters]") {
+  struct Row {
+    const char *name;
+    int64_t layers, hidden, ffn, experts;
+    /// Attention, feed-forward and words, in billions: sums that agree with
+    /// the papers' names (notes on M6), and their last digit's unit.
+    double billions, unit;
+  };
+  const Row rows[] = {
+      {"m6-base", 24, 1024, 4096, 1, 0.32, 0.01},
+      {"m6-10b", 50, 4096, 16384, 1, 10.16, 0.01},
+      {"m6-100b", 24, 1024, 4096, 512, 103.3, 0.1},
+      {"m6-1t", 24, 1024, 21248, 960, 1003, 1},
+      {"m6-10t", 48, 1024, 9984, 10240, 10056, 1},
+  };
+  for (const Row &row : rows) {
+    INFO(row.name);
+    int64_t count = parametersOf(row.name);
+    CHECK(count == m6Parameters(row.layers, row.hidden, row.ffn, row.experts));
+    int64_t imageAndPositions = (2048 + 1 + 528) * row.hidden;
+    CHECK(std::abs(double(count - imageAndPositions) / 1e9 - row.billions) <=
+          0.5 * row.unit);
+  }
+  // "327 M" with everything (Lin et al. 2021).
+  CHECK(std::abs(double(parametersOf("m6-base")) / 1e6 - 327) <= 0.5);
+  // The other rows of M6-T's table, by settings.
+  ImportOptions options;
+  options.settings = {{"num_hidden_layers", "5"}, {"num_experts", "32"}};
+  CHECK(std::abs(double(parametersOf("m6-100b", options)) / 1e9 - 1.39) <=
+        0.005);
+  options.settings = {{"num_hidden_layers", "10"}, {"num_experts", "128"}};
+  CHECK(std::abs(double(parametersOf("m6-100b", options)) / 1e9 - 10.81) <=
+        0.005);
+}
+
 static std::optional<int64_t> countText(const char *text) {
   mlir::MLIRContext context;
   context.loadDialect<WhaleDialect>();
