@@ -4,6 +4,9 @@
 
 #include "dialects/whale/TrainingSpec.h"
 #include "passes/plan/Inline.h"
+#include "passes/plan/Recompute.h"
+#include "passes/plan/Splits.h"
+#include "passes/plan/Stages.h"
 #include "passes/plan/Training.h"
 #include "passes/strategy/NameOps.h"
 
@@ -15,6 +18,20 @@ planner::NormalForm plan::trivialPlan() {
   planner::NormalForm form;
   form.stages.emplace_back();
   return form;
+}
+
+std::optional<planner::NormalForm>
+plan::readPlan(const std::string &path, Diagnostics &diagnostics) {
+  std::optional<json::Value> file = json::parseFile(path, diagnostics);
+  if (!file)
+    return std::nullopt;
+  const json::Value *tree =
+      file->isObject() ? file->find("strategy") : nullptr;
+  std::optional<planner::Node> node =
+      planner::readStrategy(tree ? *tree : *file, diagnostics);
+  if (!node)
+    return std::nullopt;
+  return planner::normalize(*node, diagnostics);
 }
 
 LogicalResult plan::buildFlatStep(ModelOp model,
@@ -60,6 +77,54 @@ static void removeTemporaries(ModuleDefOp module) {
   }
 }
 
+/// One mesh: its axes and, row-major over them, its ranks.
+static Attribute meshAttr(Builder &builder, const planner::NormalForm &form,
+                          unsigned stage) {
+  SmallVector<Attribute> axes;
+  int64_t devices = 1;
+  for (const planner::Axis &axis : form.stages[stage].axes) {
+    bool replica = axis.kind == planner::AxisKind::Replica;
+    NamedAttrList entry;
+    entry.set("name", builder.getStringAttr(axis.name));
+    entry.set("size", builder.getI64IntegerAttr(axis.size));
+    entry.set("kind", builder.getStringAttr(replica ? "replica" : "split"));
+    if (!axis.shares.empty())
+      entry.set("shares", builder.getI64ArrayAttr(axis.shares));
+    axes.push_back(entry.getDictionary(builder.getContext()));
+    devices *= axis.size;
+  }
+  SmallVector<int64_t> ranks(devices);
+  for (int64_t rank = 0; rank < planner::rankCount(form); ++rank) {
+    planner::Coordinates place = planner::coordinatesOf(form, rank);
+    if (place.stage != stage)
+      continue;
+    int64_t position = 0;
+    for (auto [axis, coordinate] :
+         llvm::zip_equal(form.stages[stage].axes, place.axes))
+      position = position * axis.size + coordinate;
+    ranks[position] = rank;
+  }
+  return builder.getDictionaryAttr(
+      {builder.getNamedAttr("axes", builder.getArrayAttr(axes)),
+       builder.getNamedAttr("devices", builder.getI64ArrayAttr(ranks))});
+}
+
+/// Attributes of the whole step.
+static void describe(ModuleDefOp module, const planner::NormalForm &form) {
+  Builder builder(module.getContext());
+  SmallVector<Attribute> meshes;
+  for (unsigned stage = 0; stage < form.stages.size(); ++stage)
+    meshes.push_back(meshAttr(builder, form, stage));
+  module->setAttr("meshes", builder.getArrayAttr(meshes));
+  module->setAttr("micro_batches", builder.getI64IntegerAttr(form.microBatches));
+  StringRef schedule(planner::nameOf(form.schedule));
+  module->setAttr("schedule", builder.getStringAttr(schedule));
+  for (InputOp input : blockOf(module).getOps<InputOp>())
+    module->setAttr("global_batch",
+                    builder.getI64IntegerAttr(
+                        tensorType(input.getResult()).getDimSize(0)));
+}
+
 LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
                               const ApplyPlanOptions &options) {
   FailureOr<TrainingSpec> spec = specOf(model, options);
@@ -69,13 +134,21 @@ LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
   auto modules = inlineBoth(model);
   if (failed(modules))
     return failure();
-  auto [step, eval] = *modules;
-  if (failed(hoistCounts(step)) || failed(hoistCounts(eval)))
-    return failure();
+  ModuleDefOp step = modules->first, eval = modules->second;
   moveStatistics(step);
+  for (ModuleDefOp module : {step, eval})
+    if (failed(hoistCounts(module)) || failed(assignGraphs(module, form)))
+      return failure();
+  applyRecompute(step, form);
   buildTraining(step, *spec);
   for (ModuleDefOp module : {step, eval}) {
     eraseDeadOps(module);
+    if (failed(expandForSplits(module, form)))
+      return failure();
+    localizeSources(module);
+    eraseDeadOps(module);
+    assignSplits(module, form);
+    describe(module, form);
     removeTemporaries(module);
   }
   return success();

@@ -37,6 +37,10 @@ llvm::LogicalResult applyPlan(ModelOp model, const planner::NormalForm &form,
 /// The plan of one device: one stage, no axes, one micro-batch.
 planner::NormalForm trivialPlan();
 
+/// Reads plan.json (its `strategy`), or a file that is a strategy tree alone.
+std::optional<planner::NormalForm> readPlan(const std::string &path,
+                                            Diagnostics &diagnostics);
+
 /// applyPlan of the trivial plan.
 llvm::LogicalResult buildFlatStep(ModelOp model,
                                   const ApplyPlanOptions &options = {});

@@ -3,6 +3,7 @@
 #include "passes/plan/Passes.h"
 
 #include "passes/plan/ApplyPlan.h"
+#include "passes/strategy/Places.h"
 
 #include "mlir/Pass/Pass.h"
 
@@ -19,9 +20,15 @@ namespace {
 struct ApplyPlan : impl::ApplyPlanBase<ApplyPlan> {
   using ApplyPlanBase::ApplyPlanBase;
   void runOnOperation() override {
-    plan::ApplyPlanOptions options;
+    namespace plans = whale::plan;
+    plans::ApplyPlanOptions options;
     options.precision = precision;
-    if (failed(plan::applyPlan(getOperation(), plan::trivialPlan(), options)))
+    Diagnostics diagnostics;
+    std::optional<planner::NormalForm> form = plans::trivialPlan();
+    if (!plan.empty())
+      form = plans::readPlan(plan, diagnostics);
+    if (failed(report(diagnostics, getOperation().getLoc())) || !form ||
+        failed(plans::applyPlan(getOperation(), *form, options)))
       signalPassFailure();
   }
 };

@@ -1,0 +1,145 @@
+//===- Recompute.cpp - residuals computed again ---------------------------===//
+
+#include "passes/plan/Recompute.h"
+
+#include "passes/plan/Stages.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+using namespace whale;
+using namespace whale::plan;
+using planner::Recompute;
+
+bool plan::isCheap(Operation *op) {
+  return isa<ScalarOpInterface, DropoutOp, SoftmaxOp, LayerNormOp, RmsNormOp,
+             ReduceOp, BroadcastOp, ReshapeOp, TransposeOp, SliceOp, PadOp,
+             ConcatOp, ConstantOp, IotaOp, RotaryOp>(op);
+}
+
+//===----------------------------------------------------------------------===//
+// Items
+//===----------------------------------------------------------------------===//
+
+Items::Items(ModuleDefOp step) {
+  llvm::StringMap<StringRef> byPath;
+  unsigned group = 0;
+  bool open = false;
+  for (Operation &op : blockOf(step)) {
+    if (phaseOf(&op) != Phase::Forward || isa<VariableOp, InputOp>(op))
+      continue;
+    StringRef name = itemOf(&op);
+    if (name.empty()) {
+      if (!open)
+        ++group;
+      std::string text = "main." + std::to_string(group - 1);
+      name = names.try_emplace(text).first->first();
+    }
+    open = itemOf(&op).empty();
+    items[&op] = name;
+    byPath[pathOf(&op)] = name;
+  }
+  for (Operation &op : blockOf(step)) {
+    if (phaseOf(&op) != Phase::Backward)
+      continue;
+    StringRef name = itemOf(&op);
+    items[&op] = name.empty() ? byPath.lookup(basePath(pathOf(&op))) : name;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Clones
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class Recomputer {
+public:
+  Recomputer(ModuleDefOp step, const planner::NormalForm &form)
+      : step(step), form(form), items(step) {}
+
+  void run();
+
+private:
+  Recompute modeOf(Operation *op) const {
+    return form.stages[graphOf(op)].recompute;
+  }
+  void decide(Operation *op);
+  bool keptAnyway(Value operand) const;
+  Value again(Value value, Operation *user);
+
+  ModuleDefOp step;
+  const planner::NormalForm &form;
+  Items items;
+  /// Forward values that a backward op of their own item uses.
+  DenseSet<Value> residuals;
+  /// Forward ops that are repeated if needed.
+  DenseSet<Operation *> repeated;
+  IRMapping clones;
+};
+
+} // namespace
+
+/// Whether the backward part has `operand` at hand: a variable or other value
+/// of the step, a residual of the item, or something that is repeated itself.
+bool Recomputer::keptAnyway(Value operand) const {
+  Operation *producer = operand.getDefiningOp();
+  return phaseOf(producer) == Phase::Prologue || residuals.contains(operand) ||
+         repeated.contains(producer);
+}
+
+void Recomputer::decide(Operation *op) {
+  if (!isMemoryEffectFree(op) || isa<InputOp>(op))
+    return;
+  auto operandsRepeat = [&](Value operand) {
+    return repeated.contains(operand.getDefiningOp());
+  };
+  bool repeat = isa<ConstantOp, IotaOp, BroadcastOp>(op) &&
+                llvm::all_of(op->getOperands(), operandsRepeat);
+  if (modeOf(op) == Recompute::Full)
+    repeat = true;
+  if (modeOf(op) == Recompute::Selective && isCheap(op))
+    repeat |= llvm::all_of(op->getOperands(), [&](Value operand) {
+      return keptAnyway(operand);
+    });
+  if (repeat)
+    repeated.insert(op);
+}
+
+/// `value` as `user` shall see it: itself, or a clone before `user`.
+Value Recomputer::again(Value value, Operation *user) {
+  Operation *op = value.getDefiningOp();
+  if (!repeated.contains(op) || items.of(op) != items.of(user))
+    return value;
+  if (Value clone = clones.lookupOrNull(value))
+    return clone;
+  for (Value operand : op->getOperands())
+    if (Value fresh = again(operand, user); fresh != operand)
+      clones.map(operand, fresh);
+  OpBuilder builder(user);
+  Operation *copy = builder.clone(*op, clones);
+  setPath(copy, pathOf(op) + "#recompute");
+  setPhase(copy, Phase::Backward);
+  return clones.lookup(value);
+}
+
+void Recomputer::run() {
+  auto ops = llvm::to_vector(llvm::make_pointer_range(blockOf(step)));
+  for (Operation *op : ops)
+    if (phaseOf(op) == Phase::Backward)
+      for (Value operand : op->getOperands())
+        if (items.of(operand.getDefiningOp()) == items.of(op))
+          residuals.insert(operand);
+  for (Operation *op : ops)
+    if (phaseOf(op) == Phase::Forward)
+      decide(op);
+  for (Operation *op : ops)
+    if (phaseOf(op) == Phase::Backward)
+      for (OpOperand &operand : op->getOpOperands())
+        operand.set(again(operand.get(), op));
+}
+
+void plan::applyRecompute(ModuleDefOp step, const planner::NormalForm &form) {
+  Recomputer(step, form).run();
+}

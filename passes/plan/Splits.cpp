@@ -1,0 +1,366 @@
+//===- Splits.cpp - which axis cuts which loop ----------------------------===//
+
+#include "passes/plan/Splits.h"
+
+#include "compiler/support/PathPattern.h"
+#include "passes/plan/FlatStep.h"
+#include "passes/plan/Optimizers.h"
+#include "passes/plan/Stages.h"
+
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+using namespace whale;
+using namespace whale::plan;
+using planner::Axis;
+using planner::AxisKind;
+
+//===----------------------------------------------------------------------===//
+// What an axis wants of an op
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// A mesh axis and the loop, or tensor dimension, that it cuts.
+struct Cut {
+  unsigned axis, loop;
+};
+
+/// Chooses loops for axes. One for each module, as names are.
+class Chooser {
+public:
+  Chooser(ModuleDefOp module, const planner::NormalForm &form);
+
+  /// The loop of `op` that the axis cuts, by names alone.
+  std::optional<unsigned> wanted(Operation *op, unsigned axis);
+  /// Whether `op` can be cut there as it stands.
+  bool canCut(Operation *op, unsigned loop) const;
+  ArrayRef<Axis> axesOf(Operation *op) const {
+    return form.stages[graphOf(op)].axes;
+  }
+  DimensionNames names;
+
+private:
+  bool inScope(Operation *op, unsigned axis) const;
+
+  const planner::NormalForm &form;
+  /// Per stage and axis the patterns that restrict it.
+  std::vector<std::vector<std::vector<PathPattern>>> scopes;
+  /// Own or chosen name by forward path and axis, for the backward part.
+  llvm::StringMap<std::string> chosen;
+};
+
+} // namespace
+
+Chooser::Chooser(ModuleDefOp module, const planner::NormalForm &form)
+    : names(module), form(form) {
+  // Patterns were checked when the strategy was read.
+  Diagnostics ignored;
+  for (const planner::StageForm &stage : form.stages) {
+    auto &axes = scopes.emplace_back();
+    for (const Axis &axis : stage.axes) {
+      auto &list = axes.emplace_back();
+      for (const std::string &text : axis.paths)
+        if (auto pattern = PathPattern::parse(text, Place(), ignored))
+          list.push_back(*pattern);
+    }
+  }
+}
+
+bool Chooser::inScope(Operation *op, unsigned axis) const {
+  const auto &list = scopes[graphOf(op)][axis];
+  StringRef path = basePath(pathOf(op));
+  return list.empty() || llvm::any_of(list, [&](const PathPattern &pattern) {
+           return pattern.covers(path);
+         });
+}
+
+std::optional<unsigned> Chooser::wanted(Operation *op, unsigned index) {
+  const Axis &axis = axesOf(op)[index];
+  if (axis.size <= 1 || !isa<IterationSpaceOpInterface>(op) ||
+      !inScope(op, index))
+    return std::nullopt;
+  if (axis.kind == AxisKind::Replica)
+    return names.findLoop(op, "batch");
+  std::string key =
+      (basePath(pathOf(op)) + "#" + Twine(index)).str();
+  if (auto it = chosen.find(key); it != chosen.end())
+    if (auto loop = names.findLoop(op, it->second))
+      return loop;
+  for (const std::string &dim : axis.dims)
+    if (auto loop = names.findLoop(op, dim)) {
+      if (phaseOf(op) == Phase::Forward)
+        chosen.try_emplace(key, names.loopNames(op, *loop).front().str());
+      return loop;
+    }
+  return std::nullopt;
+}
+
+/// Whether `loop` is the outermost of every tensor dimension that it is in, so
+/// that a part of it is a part of the tensor.
+static bool isOutermost(const IterationSpace &space, unsigned loop) {
+  for (const auto *list : {&space.operands, &space.results})
+    for (const Access &access : *list)
+      for (const auto &loops : access.dims)
+        if (llvm::is_contained(loops, loop) && loops.front() != loop)
+          return false;
+  return true;
+}
+
+bool Chooser::canCut(Operation *op, unsigned loop) const {
+  const IterationSpace &space = names.spaceOf(op);
+  LoopKind kind = space.loops[loop].kind;
+  return (kind == LoopKind::Parallel || kind == LoopKind::Indexed) &&
+         isOutermost(space, loop);
+}
+
+//===----------------------------------------------------------------------===//
+// Expansion
+//===----------------------------------------------------------------------===//
+
+static void expandInPlace(Operation *op) {
+  OpBuilder builder(op);
+  Operation *before = op->getPrevNode();
+  SmallVector<Value> results = cast<ExpandableOpInterface>(op).expand(builder);
+  op->replaceAllUsesWith(results);
+  unsigned ordinal = 0;
+  for (Operation *fresh = before ? before->getNextNode()
+                                 : &op->getBlock()->front();
+       fresh != op; fresh = fresh->getNextNode()) {
+    for (NamedAttribute attr : op->getDiscardableAttrs())
+      fresh->setAttr(attr.getName(), attr.getValue());
+    setPath(fresh, pathOf(op) + "." + Twine(ordinal++));
+  }
+  op->erase();
+}
+
+/// Micro-batches cut the batch as a replica axis does.
+static LogicalResult checkBatchCoupling(Operation *op, Chooser &chooser,
+                                        const planner::NormalForm &form,
+                                        bool &expand) {
+  std::optional<unsigned> batch = chooser.names.findLoop(op, "batch");
+  if (form.microBatches == 1 || !batch || phaseOf(op) == Phase::Update ||
+      chooser.names.spaceOf(op).loops[*batch].kind != LoopKind::Whole)
+    return success();
+  if (auto over = op->getAttrOfType<IntegerAttr>("over")) {
+    expand = true;
+    return success();
+  }
+  return op->emitOpError("couples all samples of the batch, which ")
+         << form.microBatches << " micro-batches cut; 'over' names smaller sets";
+}
+
+LogicalResult plan::expandForSplits(ModuleDefOp module,
+                                    const planner::NormalForm &form) {
+  Chooser chooser(module, form);
+  SmallVector<Operation *> expanded;
+  for (Operation &op : blockOf(module)) {
+    if (!isa<IterationSpaceOpInterface>(op))
+      continue;
+    bool expand = false;
+    if (failed(checkBatchCoupling(&op, chooser, form, expand)))
+      return failure();
+    for (unsigned axis = 0; axis < chooser.axesOf(&op).size(); ++axis)
+      if (auto loop = chooser.wanted(&op, axis))
+        expand |= chooser.names.spaceOf(&op).loops[*loop].kind ==
+                  LoopKind::Whole;
+    if (expand && isa<ExpandableOpInterface>(op))
+      expanded.push_back(&op);
+  }
+  for (Operation *op : expanded)
+    expandInPlace(op);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Placing
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class Splitter {
+public:
+  Splitter(ModuleDefOp module, const planner::NormalForm &form)
+      : module(module), chooser(module, form) {}
+
+  void run();
+
+private:
+  void byNames(Operation *op);
+  void byFirstUser(Operation *op);
+  void slot(VariableOp op);
+  void shard(VariableOp parameter);
+  void update(Operation *op);
+  void set(Operation *op, ArrayRef<Cut> cuts);
+  static StringRef parameterOf(Operation *op) {
+    auto attr = op->getAttrOfType<StringAttr>(parameterAttr);
+    return attr ? attr.getValue() : StringRef();
+  }
+
+  ModuleDefOp module;
+  Chooser chooser;
+  llvm::DenseMap<Operation *, SmallVector<Cut>> cuts;
+  /// Cuts of a parameter's update, the optimizer's shards among them.
+  llvm::StringMap<std::pair<VariableOp, SmallVector<Cut>>> parameters;
+  /// Cuts of the values of update ops, by tensor dimension.
+  llvm::DenseMap<Value, SmallVector<Cut>> placed;
+};
+
+} // namespace
+
+void Splitter::set(Operation *op, ArrayRef<Cut> list) {
+  SmallVector<Cut> sorted(list);
+  llvm::sort(sorted, [](const Cut &a, const Cut &b) {
+    return a.axis < b.axis;
+  });
+  Builder builder(op->getContext());
+  SmallVector<Attribute> pairs;
+  for (const Cut &cut : sorted)
+    pairs.push_back(builder.getI64ArrayAttr({cut.axis, cut.loop}));
+  if (!pairs.empty())
+    op->setAttr(splitAttr, builder.getArrayAttr(pairs));
+  cuts[op] = sorted;
+}
+
+void Splitter::byNames(Operation *op) {
+  SmallVector<Cut> list;
+  for (unsigned axis = 0; axis < chooser.axesOf(op).size(); ++axis)
+    if (auto loop = chooser.wanted(op, axis))
+      if (chooser.canCut(op, *loop))
+        list.push_back({axis, *loop});
+  set(op, list);
+}
+
+/// A source is cut as its first user wants it.
+void Splitter::byFirstUser(Operation *op) {
+  OpOperand *first = nullptr;
+  for (OpOperand &use : op->getResult(0).getUses())
+    if (isa<IterationSpaceOpInterface>(use.getOwner()) &&
+        phaseOf(use.getOwner()) != Phase::Update &&
+        graphOf(use.getOwner()) == graphOf(op) &&
+        (!first || use.getOwner()->isBeforeInBlock(first->getOwner())))
+      first = &use;
+  if (!first)
+    return set(op, {});
+  Operation *user = first->getOwner();
+  if (!cuts.contains(user))
+    byNames(user);
+  const Access &access =
+      chooser.names.spaceOf(user).operands[first->getOperandNumber()];
+  SmallVector<Cut> list;
+  for (const Cut &cut : cuts[user])
+    if (auto dim = access.dimOf(cut.loop))
+      list.push_back({cut.axis, *dim});
+  set(op, list);
+}
+
+/// Adds the axes that shard the optimizer: along the largest dimension that no
+/// axis cuts yet, if it has a row for each shard.
+void Splitter::shard(VariableOp op) {
+  SmallVector<Cut> list = cuts[op];
+  ArrayRef<int64_t> shape = tensorType(op.getResult()).getShape();
+  for (auto [index, axis] : llvm::enumerate(chooser.axesOf(op))) {
+    if (axis.kind != AxisKind::Replica || axis.size <= 1 ||
+        axis.shard != planner::Shard::Optimizer)
+      continue;
+    std::optional<unsigned> best;
+    for (unsigned dim = 0; dim < shape.size(); ++dim) {
+      bool used = llvm::any_of(list, [&](Cut cut) { return cut.loop == dim; });
+      if (!used && shape[dim] >= axis.size && (!best || shape[dim] > shape[*best]))
+        best = dim;
+    }
+    if (best)
+      list.push_back({static_cast<unsigned>(index), *best});
+  }
+  parameters[variablePath(op)] = {op, list};
+}
+
+/// Slots have the parameter's shape, or (Adafactor) a run of its dimensions.
+void Splitter::slot(VariableOp op) {
+  auto &[parameter, list] = parameters[parameterOf(op)];
+  ArrayRef<int64_t> shape = tensorType(parameter.getResult()).getShape();
+  unsigned rank = tensorType(op.getResult()).getRank(), first = 0;
+  if (variablePath(op).ends_with("#column"))
+    first = factorCut(shape);
+  SmallVector<Cut> own;
+  for (const Cut &cut : list)
+    if (cut.loop >= first && cut.loop < first + rank)
+      own.push_back({cut.axis, cut.loop - first});
+  set(op, own);
+  placed[op.getResult()] = own;
+}
+
+/// Update ops follow their operands' cuts; what comes from elsewhere with the
+/// parameter's shape (its gradient, itself) is cut as its update.
+void Splitter::update(Operation *op) {
+  auto it = parameters.find(parameterOf(op));
+  if (it == parameters.end() || !isa<IterationSpaceOpInterface>(op))
+    return byNames(op);
+  auto &[parameter, own] = it->second;
+  const IterationSpace &space = chooser.names.spaceOf(op);
+  SmallVector<Cut> list;
+  auto include = [&](const Cut &cut) {
+    for (const Cut &other : list)
+      if (other.axis == cut.axis)
+        return;
+    list.push_back(cut);
+  };
+  for (auto [operand, access] :
+       llvm::zip_equal(op->getOperands(), space.operands)) {
+    auto known = placed.find(operand);
+    ArrayRef<Cut> source;
+    if (known != placed.end())
+      source = known->second;
+    else if (tensorType(operand).getShape() ==
+             tensorType(parameter.getResult()).getShape())
+      source = own;
+    for (const Cut &cut : source)
+      if (!access.dims[cut.loop].empty())
+        include({cut.axis, access.dims[cut.loop].front()});
+  }
+  set(op, list);
+  for (auto [result, access] : llvm::zip_equal(op->getResults(), space.results)) {
+    auto &dims = placed[result];
+    for (const Cut &cut : list)
+      if (auto dim = access.dimOf(cut.loop))
+        dims.push_back({cut.axis, *dim});
+  }
+}
+
+void Splitter::run() {
+  Block &block = blockOf(module);
+  SmallVector<Operation *> updates, slots;
+  for (Operation &op : block.without_terminator()) {
+    if (auto variable = dyn_cast<VariableOp>(op);
+        variable && variable.getKind() == VariableKind::slot)
+      slots.push_back(&op);
+    else if (phaseOf(&op) == Phase::Update)
+      updates.push_back(&op);
+    else if (isa<VariableOp, InputOp>(op))
+      byFirstUser(&op);
+    else if (isa<IterationSpaceOpInterface>(op) && !cuts.contains(&op))
+      byNames(&op);
+  }
+  llvm::StringMap<Operation *> variables;
+  for (VariableOp op : block.getOps<VariableOp>()) {
+    variables[variablePath(op)] = op;
+    if (op.getKind() != VariableKind::slot)
+      shard(op);
+  }
+  for (Operation *op : slots)
+    slot(cast<VariableOp>(op));
+  for (Operation *op : updates) {
+    auto assign = dyn_cast<AssignOp>(op);
+    if (!assign) {
+      update(op);
+      continue;
+    }
+    // The new value goes where the variable is.
+    if (auto it = variables.find(assign.getName()); it != variables.end())
+      set(op, SmallVector<Cut>(cuts[it->second]));
+  }
+}
+
+void plan::assignSplits(ModuleDefOp module, const planner::NormalForm &form) {
+  Splitter(module, form).run();
+}
