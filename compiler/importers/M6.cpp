@@ -146,7 +146,7 @@ ModuleDefOp M6::mask() {
       m.compare("open", Predicate::lt, column, m.integer("prefix", prefix()));
   Value seen = m.select("seen", open, open, before);
   Value bias = m.select("bias", seen, m.constant("visible", 0),
-                        m.constant("hidden", -1e30));
+                        m.constant("masked", -1e30));
   return m.finish({m.broadcast("mask", bias, {2, 3}, maskType().getShape())});
 }
 

@@ -37,6 +37,7 @@ private:
   ModuleDefOp embeddings(const Stack &stack);
   ModuleDefOp positionBias(const Stack &stack);
   Value bucket(ModuleBuilder &m, const Stack &stack);
+  Value farBucket(ModuleBuilder &m, Value distance, int64_t own, int64_t exact);
   ModuleDefOp attention(StringRef name, const Stack &stack, bool isCross);
   ModuleDefOp mlp(const Stack &stack);
   ModuleDefOp block(const Stack &stack);
@@ -128,35 +129,42 @@ ModuleDefOp T5::embeddings(const Stack &stack) {
 
 /// Number of the bucket of each (query, key) pair: distances below half of the
 /// buckets have their own, greater ones share them logarithmically up to
-/// maxDistance. The encoder uses half of the buckets for keys ahead.
+/// maxDistance. The encoder uses half of the buckets for keys ahead. Integers
+/// but for the logarithm, so that positions are exact in any precision.
 Value T5::bucket(ModuleBuilder &m, const Stack &stack) {
-  RankedTensorType type = model.real({stack.sequence, stack.sequence});
+  RankedTensorType type = model.integers({stack.sequence, stack.sequence});
   int64_t own = stack.isDecoder ? buckets : buckets / 2, exact = own / 2;
   Value query = m.iota("query.position", type, 0);
   Value key = m.iota("key.position", type, 1);
   Value ahead = m.binary<SubOp>("ahead", key, query);
-  Value zero = m.constant("zero", 0);
+  Value zero = m.integer("zero", 0);
+  Value behind = m.binary<SubOp>("behind", zero, ahead);
   Value distance =
-      stack.isDecoder
-          ? m.unary<NegOp>("distance", m.binary<MinOp>("behind", ahead, zero))
-          : m.unary<AbsOp>("distance", ahead);
-  // Small distances are not looked up here, so log(0) is avoided freely.
-  Value far = m.binary<MaxOp>("far", distance, m.constant("one", 1));
+      m.binary<MaxOp>("distance", behind, stack.isDecoder ? zero : ahead);
+  Value isNear =
+      m.compare("near", Predicate::lt, distance, m.integer("exact.end", exact));
+  Value number =
+      m.select("bucket", isNear, distance, farBucket(m, distance, own, exact));
+  if (stack.isDecoder)
+    return number;
+  Value isAhead = m.compare("ahead.is", Predicate::gt, ahead, zero);
+  Value shifted = m.add("bucket.ahead", number, m.integer("half", own));
+  return m.select("bucket.both", isAhead, shifted, number);
+}
+
+/// min(exact + trunc(log(d / exact) / log(maxDistance / exact) * (own -
+/// exact)), own - 1). Smaller distances than `exact` give some number that is
+/// not used.
+Value T5::farBucket(ModuleBuilder &m, Value distance, int64_t own,
+                    int64_t exact) {
+  Value far = m.binary<MaxOp>("far", distance, m.integer("one", 1));
+  far = m.cast("far.real", far, model.real({}).getElementType());
   far = m.unary<LogOp>("far.log", m.scale("far.ratio", far, 1.0 / exact));
   double step = (own - exact) / std::log(double(maxDistance) / double(exact));
-  far = m.unary<FloorOp>("far.floor", m.scale("far.step", far, step));
-  far = m.add("far.bucket", far, m.constant("exact", double(exact)));
-  far = m.binary<MinOp>("far.last", far, m.constant("last", double(own - 1)));
-  Value isNear = m.compare("near", Predicate::lt, distance,
-                           m.constant("exact.end", double(exact)));
-  Value number = m.select("bucket", isNear, distance, far);
-  if (!stack.isDecoder) {
-    Value isAhead = m.compare("ahead.is", Predicate::gt, ahead, zero);
-    Value shifted =
-        m.add("bucket.ahead", number, m.constant("half", double(own)));
-    number = m.select("bucket.both", isAhead, shifted, number);
-  }
-  return m.cast("bucket.number", number, model.integers({}).getElementType());
+  far = m.scale("far.step", far, step);
+  far = m.cast("far.number", far, model.integers({}).getElementType());
+  far = m.add("far.bucket", far, m.integer("exact", exact));
+  return m.binary<MinOp>("far.last", far, m.integer("last", own - 1));
 }
 
 /// The stack's bias, [heads, 1, sequence, keys].
