@@ -84,6 +84,15 @@ public:
     cost.backward += cost.backwardCommunication + cost.recompute;
     cost.memory = classMemory(workload, module, sharded, plan);
     cost.state = stateBytes(workload, module, sharded);
+    cost.tiedState = stateBytes(workload, module, sharded, true);
+    for (size_t a = 0; a < module.arguments.size(); ++a) {
+      cost.argumentBytes.push_back(sharded.valueBytes[module.arguments[a]]);
+      int64_t gradient = a < module.argumentGradients.size()
+                             ? module.argumentGradients[a]
+                             : -1;
+      cost.argumentGradientBytes.push_back(
+          gradient < 0 ? Bytes() : sharded.valueBytes[gradient]);
+    }
     return cost;
   }
 
@@ -149,10 +158,19 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
     points *= static_cast<double>(extent);
   points *= static_cast<double>(op.usedNumerator) / op.usedDenominator;
   work.flops = Flops(roundToInt64(points)) * op.flopsPerPoint;
+  auto bytesOf = [&](const Access &access) {
+    return Bytes(accessElements(module, access, local)) *
+           module.values[access.value].elementBytes;
+  };
+  // A gather reads, and a scatter writes, no more rows than there are indices.
+  Bytes touched = Bytes::max();
+  if (op.kind == OpKind::Gather && !op.results.empty())
+    touched = bytesOf(op.results.front());
+  if (op.kind == OpKind::Scatter && !op.operands.empty())
+    touched = bytesOf(op.operands.back());
   auto add = [&](const Access &access) {
     if (materialised[access.value])
-      work.bytes += Bytes(accessElements(module, access, local)) *
-                    module.values[access.value].elementBytes;
+      work.bytes += std::min(bytesOf(access), touched);
   };
   std::for_each(op.operands.begin(), op.operands.end(), add);
   std::for_each(op.results.begin(), op.results.end(), add);
@@ -161,10 +179,12 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
 }
 
 StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
-                      const ShardedClass &sharded) {
+                      const ShardedClass &sharded, bool onlyTied) {
   StateBytes state;
   for (size_t i = 0; i < module.variables.size(); ++i) {
     const Variable &variable = module.variables[i];
+    if (onlyTied && variable.tied.empty())
+      continue;
     int64_t elements = sharded.variableElements[i];
     Bytes bytes = Bytes(elements) * variable.elementBytes;
     if (variable.kind != VariableKind::Parameter) {

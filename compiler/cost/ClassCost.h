@@ -38,7 +38,11 @@ struct ClassCost {
   /// Computed by this rank in one micro-batch, recompute not counted.
   Flops flops;
   ClassMemory memory;
-  StateBytes state;
+  /// Of all variables, and of those among them that are tied to others.
+  StateBytes state, tiedState;
+  /// Per argument of the class: its bytes and those of its gradient (0: none),
+  /// one micro-batch.
+  std::vector<Bytes> argumentBytes, argumentGradientBytes;
 };
 
 struct ClassContext {
@@ -55,10 +59,11 @@ ClassCost classCost(const workload::Workload &workload,
                     const workload::ModuleClass &module,
                     const ClassContext &context, const Hardware &hardware);
 
-/// State of an instance whose variables have these local extents.
+/// State of an instance whose variables have these local extents; only of the
+/// tied ones if asked.
 StateBytes stateBytes(const workload::Workload &workload,
                       const workload::ModuleClass &module,
-                      const ShardedClass &sharded);
+                      const ShardedClass &sharded, bool onlyTied = false);
 
 /// The work of op `index` on one rank.
 OpWork localWork(const workload::Workload &workload,

@@ -1,0 +1,43 @@
+//===- Devices.h - which device a rank of a form gets -----------*- C++ -*-===//
+
+#ifndef WHALE_PLANNER_DEVICES_H
+#define WHALE_PLANNER_DEVICES_H
+
+#include "compiler/cost/Hardware.h"
+#include "compiler/planner/Strategy.h"
+
+namespace whale::planner {
+
+/// Rank -> device. Devices are counted through the cluster's nodes.
+struct DeviceMap {
+  enum class Kind {
+    /// Device = rank.
+    Identity,
+    /// Each combination of outer coordinates has a block of devices.
+    ByOuter,
+    /// Each stage has a block of devices, outer coordinates major.
+    ByStage,
+  } kind = Kind::Identity;
+  /// First device of each block.
+  std::vector<int64_t> first;
+
+  int64_t deviceOf(const NormalForm &form,
+                   const Coordinates &coordinates) const;
+  bool operator==(const DeviceMap &) const = default;
+};
+
+/// The maps that planning tries for a form: the identity on equal devices; on
+/// unequal ones blocks that lie in one pool each, by replica, and by stage for
+/// each order of the pools (at most 24 orders). Empty where the devices do not
+/// suffice. Deterministic, so that a pasted strategy finds its map again.
+std::vector<DeviceMap> deviceMaps(const NormalForm &form,
+                                  const cost::Hardware &hardware);
+
+/// Devices of an axis' group through `coordinates`.
+cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
+                      Coordinates coordinates, unsigned axis,
+                      const cost::Hardware &hardware);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_DEVICES_H

@@ -1,0 +1,507 @@
+//===- Evaluate.cpp - what a candidate costs ------------------------------===//
+
+#include "compiler/planner/Evaluate.h"
+
+#include "compiler/support/PathPattern.h"
+
+#include <algorithm>
+#include <set>
+
+namespace whale::planner {
+
+using cost::ClassCost;
+using cost::Group;
+using cost::StateBytes;
+using workload::Run;
+using workload::Workload;
+
+namespace {
+
+int64_t shardDegree(const StageForm &stage) {
+  int64_t degree = 1;
+  for (const Axis &axis : stage.axes)
+    if (axis.kind == AxisKind::Replica && axis.shard != Shard::None)
+      degree *= axis.size;
+  return degree;
+}
+
+Bytes divided(Bytes bytes, int64_t parts) {
+  return Bytes(ceilDivide(bytes.value(), parts));
+}
+
+StateBytes without(StateBytes state, const StateBytes &less) {
+  state.parameters -= less.parameters;
+  state.gradients -= less.gradients;
+  state.optimizer -= less.optimizer;
+  state.other -= less.other;
+  return state;
+}
+
+/// The split axes as the ops of a run see them.
+cost::LocalMesh meshOf(const StageForm &stage, const Run &run,
+                       int64_t samples) {
+  cost::LocalMesh mesh;
+  mesh.samples = samples;
+  for (const Axis &axis : stage.axes) {
+    if (axis.kind != AxisKind::Split)
+      continue;
+    bool covered = axis.paths.empty();
+    Diagnostics ignored;
+    for (const std::string &text : axis.paths)
+      if (auto pattern = PathPattern::parse(text, {}, ignored))
+        covered |= pattern->covers(run.path(0));
+    mesh.axes.push_back({covered ? axis.size : 1, axis.dims});
+  }
+  return mesh;
+}
+
+} // namespace
+
+Bytes MemoryParts::total() const {
+  Bytes sum;
+  for (const auto &[name, bytes] : namedParts(*this))
+    sum += bytes;
+  return sum;
+}
+
+std::vector<std::pair<std::string_view, Bytes>>
+namedParts(const MemoryParts &memory) {
+  return {{"parameters", memory.parameters},
+          {"gradients", memory.gradients},
+          {"optimizer", memory.optimizer},
+          {"statistics", memory.other},
+          {"activations", memory.activations},
+          {"transients", memory.transients},
+          {"communication", memory.communication},
+          {"layout", memory.layout},
+          {"reserve", memory.reserve}};
+}
+
+Bytes Prediction::deficit() const {
+  Bytes worst = Bytes(INT64_MIN);
+  for (const StagePrediction &stage : stages)
+    worst = std::max(worst, stage.memory.total() - stage.capacity);
+  return worst;
+}
+
+const ClassCost &CostTable::of(uint32_t moduleClass,
+                               const cost::ClassContext &context) {
+  auto key = std::make_pair(moduleClass, context);
+  {
+    std::lock_guard lock(mutex);
+    auto it = costs.find(key);
+    if (it != costs.end())
+      return it->second;
+  }
+  ClassCost made = cost::classCost(workload, workload.classes[moduleClass],
+                                   context, hardware);
+  std::lock_guard lock(mutex);
+  return costs.emplace(std::move(key), std::move(made)).first->second;
+}
+
+simulator::Order orderOf(Schedule schedule) {
+  return schedule == Schedule::GPipe ? simulator::Order::GPipe
+                                     : simulator::Order::OneFOneB;
+}
+
+std::vector<Tie> ties(const Workload &workload) {
+  std::vector<Tie> result;
+  auto positionOf = [&](std::string_view path) -> int64_t {
+    int64_t start = 0;
+    for (const Run &run : workload.runs) {
+      for (int64_t i = 0; i < run.count; ++i) {
+        std::string prefix = run.path(i) + "/";
+        // The rest is a variable or a path within the instance.
+        if (path.substr(0, prefix.size()) == prefix)
+          return start + i;
+      }
+      start += run.count;
+    }
+    return -1;
+  };
+  int64_t start = 0;
+  for (const Run &run : workload.runs) {
+    const auto &variables = workload.classes[run.moduleClass].variables;
+    for (uint32_t v = 0; v < variables.size(); ++v)
+      if (!variables[v].tied.empty())
+        if (int64_t owner = positionOf(variables[v].tied); owner >= 0)
+          for (int64_t i = 0; i < run.count; ++i)
+            result.push_back({start + i, owner, v});
+    start += run.count;
+  }
+  return result;
+}
+
+FormCosts::FormCosts(CostTable &table, const NormalForm &form,
+                     const DeviceMap &devices,
+                     const std::vector<int64_t> &replica, int64_t samples)
+    : table(table), form(form), devices(devices), replica(replica) {
+  replicas = form.stages.front().degree(AxisKind::Replica);
+  const Workload &workload = table.workload;
+  for (unsigned s = 0; s < form.stages.size(); ++s) {
+    const StageForm &stage = form.stages[s];
+    Coordinates here = coordinates(s);
+    types.push_back(
+        table.hardware.poolOf(devices.deviceOf(form, here)).type);
+    cost::ClassContext context;
+    context.recompute = stage.recompute;
+    context.deviceType = types.back();
+    for (unsigned a = 0; a < stage.axes.size(); ++a)
+      if (stage.axes[a].kind == AxisKind::Split)
+        context.groups.push_back(
+            axisGroup(form, devices, here, a, table.hardware));
+    costs.emplace_back();
+    for (const Run &run : workload.runs) {
+      context.mesh = meshOf(stage, run, samples / form.microBatches);
+      costs.back().push_back(&table.of(run.moduleClass, context));
+    }
+  }
+}
+
+Coordinates FormCosts::coordinates(unsigned stage) const {
+  Coordinates result;
+  result.stage = stage;
+  size_t next = 0;
+  for (const Axis &axis : form.stages[stage].axes)
+    result.axes.push_back(
+        axis.kind == AxisKind::Replica && next < replica.size()
+            ? replica[next++]
+            : 0);
+  return result;
+}
+
+template <class F>
+void FormCosts::forEachRun(int64_t first, int64_t last, F visit) const {
+  int64_t start = 0;
+  for (size_t r = 0; r < table.workload.runs.size(); ++r) {
+    int64_t end = start + table.workload.runs[r].count;
+    int64_t n = std::min(last, end) - std::max(first, start);
+    if (n > 0)
+      visit(r, n);
+    start = end;
+  }
+}
+
+StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
+                              int64_t last) const {
+  StateBytes state;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    state += run(stage, r).state * n;
+  });
+  for (const Tie &tie : table.ties)
+    if (tie.user >= first && tie.user < last && tie.owner >= first &&
+        tie.owner < last)
+      state = without(
+          state,
+          run(stage, workload::instanceAt(table.workload, tie.user).run)
+              .tiedState);
+  return state;
+}
+
+Bytes FormCosts::boundary(unsigned stage, int64_t position,
+                          bool gradient) const {
+  workload::InstanceRef ref =
+      workload::instanceAt(table.workload, position);
+  const Run &which = table.workload.runs[ref.run];
+  const ClassCost &cost = run(stage, ref.run);
+  size_t chained =
+      ref.index > 0
+          ? table.workload.classes[which.moduleClass].results.size()
+          : 0;
+  Bytes bytes;
+  for (size_t a = 0; a < which.arguments.size(); ++a)
+    if (a < chained || which.arguments[a].run >= 0)
+      bytes += gradient ? cost.argumentGradientBytes[a] : cost.argumentBytes[a];
+  return bytes;
+}
+
+MemoryParts FormCosts::memory(unsigned stage, int64_t first,
+                              int64_t last) const {
+  const StageForm &shape = form.stages[stage];
+  int64_t stages = static_cast<int64_t>(form.stages.size());
+  StateBytes state = stateOf(stage, first, last);
+  MemoryParts parts;
+  parts.parameters = state.parameters;
+  parts.gradients = state.gradients;
+  parts.optimizer = divided(state.optimizer, shardDegree(shape));
+  parts.other = state.other;
+  Bytes saved, forward, backward, peak;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    const cost::ClassMemory &m = run(stage, r).memory;
+    Bytes each = m.saved - m.savedTwice;
+    Bytes before = saved + each * (n - 1);
+    peak = std::max({peak, before + m.forwardTotal, before + m.backwardTotal});
+    forward = std::max(forward, m.forwardTransient);
+    backward = std::max(backward, m.backwardTransient);
+    saved = before + m.saved;
+  });
+  int64_t slots = simulator::inFlight(orderOf(form.schedule), stages, stage,
+                                      form.microBatches);
+  parts.activations = saved * slots;
+  parts.transients = slots > 1 ? std::max(forward, backward) : peak - saved;
+  if (form.microBatches > 1 && stage > 0)
+    parts.communication += boundary(stage, first, false);
+  if (form.microBatches > 1 && stage + 1 < form.stages.size())
+    parts.communication += boundary(stage, last, true);
+  Bytes variable = parts.activations + parts.transients + parts.communication;
+  parts.layout =
+      Bytes(ceilDivide(saturatingMultiply(variable.value(), layoutPercent),
+                       100));
+  parts.reserve = table.hardware.reserve(types[stage]);
+  return parts;
+}
+
+bool FormCosts::fits(unsigned stage, int64_t first, int64_t last) const {
+  return memory(stage, first, last).total() <=
+         table.hardware.capacity(types[stage]);
+}
+
+Picoseconds FormCosts::gradientTime(unsigned stage,
+                                    const StateBytes &state) const {
+  Picoseconds time;
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  for (unsigned a = 0; a < axes.size(); ++a) {
+    if (axes[a].kind != AxisKind::Replica || axes[a].size == 1)
+      continue;
+    Group group =
+        axisGroup(form, devices, coordinates(stage), a, table.hardware);
+    auto run = [&](CollectiveKind kind, Bytes bytes) {
+      time += table.hardware.collectiveTime(group, kind, bytes);
+    };
+    if (axes[a].shard == Shard::None) {
+      run(CollectiveKind::AllReduce, state.gradients);
+    } else {
+      run(CollectiveKind::ReduceScatter, state.gradients);
+      run(CollectiveKind::AllGather, state.parameters);
+    }
+  }
+  return time;
+}
+
+StagePrediction FormCosts::stage(unsigned stage, int64_t first,
+                                 int64_t last) const {
+  StagePrediction result;
+  result.first = first;
+  result.last = last;
+  result.deviceType = types[stage];
+  result.capacity = table.hardware.capacity(types[stage]);
+  result.memory = memory(stage, first, last);
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    const ClassCost &cost = run(stage, r);
+    result.forward += cost.forward * n;
+    result.backward += cost.backward * n;
+    result.communication +=
+        (cost.forwardCommunication + cost.backwardCommunication) * n;
+    result.recompute += cost.recompute * n;
+    result.gradientSync += cost.oncePerStep * n;
+    result.splitTraffic += cost.traffic * n * form.microBatches;
+  });
+  StateBytes state = stateOf(stage, first, last);
+  result.gradientSync += gradientTime(stage, state);
+  if (replicas > 1)
+    result.gradientTraffic = state.gradients;
+  cost::OpWork update;
+  update.kind = workload::OpKind::Elementwise;
+  update.bytes = result.memory.parameters * 2 + result.memory.gradients +
+                 result.memory.optimizer * 2;
+  result.update = table.hardware.opTime(types[stage], update);
+  auto send = [&](unsigned to, Bytes bytes) {
+    result.boundaryTraffic += bytes * form.microBatches;
+    int64_t from = devices.deviceOf(form, coordinates(stage));
+    int64_t pairs = std::min(form.stages[stage].innerDevices(form.outerAxes),
+                             table.hardware.poolOf(from).perNode);
+    return table.hardware.sendTime(
+        from, devices.deviceOf(form, coordinates(to)), pairs, bytes);
+  };
+  if (stage + 1 < form.stages.size())
+    result.sendForward = send(stage + 1, boundary(stage + 1, last, false));
+  if (stage > 0)
+    result.sendBackward = send(stage - 1, boundary(stage, first, true));
+  return result;
+}
+
+std::vector<ReplicaClass> replicaClasses(const Workload &workload,
+                                         const cost::Hardware &hardware,
+                                         const NormalForm &form,
+                                         const DeviceMap &devices) {
+  std::vector<int64_t> sizes;
+  int64_t count = 1;
+  bool equal = true;
+  for (const Axis &axis : form.stages.front().axes)
+    if (axis.kind == AxisKind::Replica) {
+      sizes.push_back(axis.size);
+      count *= axis.size;
+      equal &= axis.shares.empty();
+    }
+  if (equal && hardware.pools().size() == 1 && workload.globalBatch % count == 0)
+    return {{std::vector<int64_t>(sizes.size(), 0),
+             workload.globalBatch / count}};
+  std::vector<ReplicaClass> result;
+  std::set<std::vector<int64_t>> seen;
+  for (int64_t index = 0; index < count; ++index) {
+    ReplicaClass replica;
+    replica.coordinates.resize(sizes.size());
+    int64_t rest = index;
+    for (size_t a = sizes.size(); a-- > 0; rest /= sizes[a])
+      replica.coordinates[a] = rest % sizes[a];
+    std::vector<int64_t> key;
+    for (unsigned s = 0; s < form.stages.size(); ++s) {
+      Coordinates at;
+      at.stage = s;
+      size_t next = 0;
+      for (const Axis &axis : form.stages[s].axes)
+        at.axes.push_back(axis.kind == AxisKind::Replica
+                              ? replica.coordinates[next++]
+                              : 0);
+      replica.samples = batchOf(form, at, workload.globalBatch).count;
+      key.push_back(hardware.poolOf(devices.deviceOf(form, at)).type);
+    }
+    key.push_back(replica.samples);
+    if (seen.insert(std::move(key)).second)
+      result.push_back(std::move(replica));
+  }
+  return result;
+}
+
+namespace {
+
+/// Runs the simulator over one replica class' stages.
+class Simulated {
+public:
+  Simulated(CostTable &table, const Candidate &candidate,
+            const ReplicaClass &replica)
+      : table(table), candidate(candidate),
+        costs(table, candidate.form, candidate.devices, replica.coordinates,
+              replica.samples) {}
+
+  Prediction run() {
+    simulator::Problem problem;
+    problem.order = orderOf(candidate.form.schedule);
+    problem.microBatches = candidate.form.microBatches;
+    for (unsigned s = 0; s < candidate.form.stages.size(); ++s) {
+      StagePrediction stage =
+          costs.stage(s, candidate.cuts[s], candidate.cuts[s + 1]);
+      problem.stages.push_back(simulated(stage));
+      prediction.stages.push_back(std::move(stage));
+    }
+    addTies(problem);
+    simulator::Timeline line = simulator::simulate(problem);
+    prediction.step = line.step;
+    for (size_t s = 0; s < prediction.stages.size(); ++s) {
+      prediction.stages[s].busy = line.stages[s].busy;
+      prediction.stages[s].bubble = line.stages[s].bubble;
+      prediction.stages[s].inFlight = line.stages[s].inFlight;
+    }
+    breakDown();
+    return std::move(prediction);
+  }
+
+private:
+  simulator::Stage simulated(const StagePrediction &stage) const {
+    simulator::Stage result;
+    result.forward = stage.forward;
+    result.backward = stage.backward;
+    result.sendForward = stage.sendForward;
+    result.sendBackward = stage.sendBackward;
+    result.gradientSync = stage.gradientSync;
+    result.update = stage.update;
+    return result;
+  }
+
+  int64_t stageOf(int64_t position) const {
+    auto after = std::upper_bound(candidate.cuts.begin(),
+                                  candidate.cuts.end(), position);
+    return after - candidate.cuts.begin() - 1;
+  }
+
+  void addTies(simulator::Problem &problem) {
+    for (const Tie &tie : table.ties) {
+      int64_t user = stageOf(tie.user), owner = stageOf(tie.owner);
+      if (user == owner)
+        continue;
+      size_t run = workload::instanceAt(table.workload, tie.user).run;
+      Bytes bytes = costs.run(user, run).tiedState.gradients;
+      // Two ranks: each sends its sum to the other.
+      Coordinates a{static_cast<unsigned>(user), {}},
+          b{static_cast<unsigned>(owner), {}};
+      a.axes.resize(candidate.form.stages[user].axes.size());
+      b.axes.resize(candidate.form.stages[owner].axes.size());
+      Picoseconds sync = table.hardware.sendTime(
+          candidate.devices.deviceOf(candidate.form, a),
+          candidate.devices.deviceOf(candidate.form, b), 1, bytes);
+      problem.shared.push_back({{static_cast<uint32_t>(owner),
+                                 static_cast<uint32_t>(user)},
+                                sync});
+    }
+  }
+
+  void breakDown() {
+    auto busiest = std::max_element(
+        prediction.stages.begin(), prediction.stages.end(),
+        [](const auto &a, const auto &b) { return a.busy < b.busy; });
+    const StagePrediction &stage = *busiest;
+    int64_t m = candidate.form.microBatches;
+    Breakdown &parts = prediction.breakdown;
+    parts.recompute = stage.recompute * m;
+    parts.splitCommunication = stage.communication * m;
+    parts.compute = stage.busy - parts.recompute - parts.splitCommunication;
+    parts.gradientSync = stage.gradientSync;
+    parts.update = stage.update;
+    parts.pipelineIdle = prediction.step - stage.busy - stage.gradientSync -
+                         stage.update;
+  }
+
+  CostTable &table;
+  const Candidate &candidate;
+  FormCosts costs;
+  Prediction prediction;
+};
+
+void finish(CostTable &table, const Candidate &candidate,
+            Prediction &prediction) {
+  double peak = 0;
+  const cost::Hardware &hardware = table.hardware;
+  for (const cost::Pool &pool : hardware.pools())
+    peak += hardware.peak(pool.type, table.workload.precision).value *
+            static_cast<double>(pool.count);
+  peak *= static_cast<double>(rankCount(candidate.form)) /
+          static_cast<double>(hardware.deviceCount());
+  double seconds = toSeconds(prediction.step);
+  if (seconds <= 0 || peak <= 0)
+    return;
+  prediction.samplesPerSecond =
+      static_cast<double>(table.workload.globalBatch) / seconds;
+  prediction.utilization =
+      workload::stepFlops(table.workload).asDouble() / seconds / peak;
+}
+
+} // namespace
+
+Prediction evaluate(CostTable &table, const Candidate &candidate) {
+  Prediction slowest;
+  for (const ReplicaClass &replica :
+       replicaClasses(table.workload, table.hardware, candidate.form,
+                      candidate.devices)) {
+    Prediction one = Simulated(table, candidate, replica).run();
+    if (slowest.stages.empty()) {
+      slowest = std::move(one);
+      continue;
+    }
+    Prediction &kept = one.step > slowest.step ? one : slowest;
+    const Prediction &other = &kept == &one ? slowest : one;
+    // Of each stage the replica with the least room.
+    for (size_t s = 0; s < kept.stages.size(); ++s)
+      if (other.stages[s].memory.total() - other.stages[s].capacity >
+          kept.stages[s].memory.total() - kept.stages[s].capacity) {
+        kept.stages[s].memory = other.stages[s].memory;
+        kept.stages[s].capacity = other.stages[s].capacity;
+        kept.stages[s].deviceType = other.stages[s].deviceType;
+      }
+    if (&kept == &one)
+      slowest = std::move(one);
+  }
+  finish(table, candidate, slowest);
+  return slowest;
+}
+
+} // namespace whale::planner

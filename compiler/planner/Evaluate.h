@@ -1,0 +1,165 @@
+//===- Evaluate.h - what a candidate costs ----------------------*- C++ -*-===//
+//
+// Candidate = normal form + cuts + devices. Its prediction comes from costs of
+// classes (computed once each) and the pipeline simulator. Nothing here
+// searches.
+//
+// Memory of a rank, by part: parameters, gradient accumulators, optimizer state
+// (over the replicas with `shard = optimizer`), saved activations (slots *
+// bytes of a micro-batch), transients (largest live set of values that are not
+// saved), communication (a second receive buffer each way at a stage boundary),
+// layout (allowance for buffer assignment: layoutPercent of activations,
+// transients and communication), reserve (catalogue).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_PLANNER_EVALUATE_H
+#define WHALE_PLANNER_EVALUATE_H
+
+#include "compiler/cost/ClassCost.h"
+#include "compiler/planner/Devices.h"
+#include "compiler/simulator/Pipeline.h"
+
+#include <map>
+#include <mutex>
+
+namespace whale::planner {
+
+/// What buffer assignment may need beyond the live set (design.md section 4).
+constexpr int64_t layoutPercent = 5;
+
+struct MemoryParts {
+  Bytes parameters, gradients, optimizer, other;
+  Bytes activations, transients, communication, layout, reserve;
+
+  Bytes total() const;
+  /// What the program's arena may be: all but the reserve.
+  Bytes arena() const { return total() - reserve; }
+};
+/// The parts by name, in a fixed order.
+std::vector<std::pair<std::string_view, Bytes>>
+namedParts(const MemoryParts &memory);
+
+struct StagePrediction {
+  /// Instances first..last-1.
+  int64_t first = 0, last = 0;
+  unsigned deviceType = 0;
+  /// One micro-batch.
+  Picoseconds forward, backward, communication, recompute;
+  Picoseconds sendForward, sendBackward;
+  /// Once per step.
+  Picoseconds gradientSync, update;
+  /// Of the whole step.
+  Picoseconds busy, bubble;
+  int64_t inFlight = 0;
+  /// Per step and rank: split collectives, boundary, gradients.
+  Bytes splitTraffic, boundaryTraffic, gradientTraffic;
+  MemoryParts memory;
+  Bytes capacity;
+};
+
+/// Where the step's time goes, on the stage that is busy longest.
+struct Breakdown {
+  Picoseconds compute, recompute, splitCommunication, pipelineIdle;
+  Picoseconds gradientSync, update;
+};
+
+struct Prediction {
+  Picoseconds step;
+  double samplesPerSecond = 0;
+  /// Model FLOPs over peak FLOPs of the devices used.
+  double utilization = 0;
+  std::vector<StagePrediction> stages;
+  Breakdown breakdown;
+
+  /// Largest total over capacity; positive = does not fit.
+  Bytes deficit() const;
+};
+
+struct Candidate {
+  NormalForm form;
+  /// stages + 1 positions.
+  std::vector<int64_t> cuts;
+  DeviceMap devices;
+};
+
+/// Instances that share a variable: positions of the tied one and the owner.
+struct Tie {
+  int64_t user = 0, owner = 0;
+  uint32_t variable = 0;
+};
+std::vector<Tie> ties(const workload::Workload &workload);
+
+/// Costs of classes for one problem; safe for several threads.
+class CostTable {
+public:
+  CostTable(const workload::Workload &workload, const cost::Hardware &hardware)
+      : workload(workload), hardware(hardware),
+        ties(planner::ties(workload)) {}
+
+  const cost::ClassCost &of(uint32_t moduleClass,
+                            const cost::ClassContext &context);
+
+  const workload::Workload &workload;
+  const cost::Hardware &hardware;
+  const std::vector<Tie> ties;
+
+private:
+  std::mutex mutex;
+  std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassCost> costs;
+};
+
+/// A form on its devices, with the costs of each run in each stage looked up.
+/// `coordinates` picks the replica whose devices are meant.
+class FormCosts {
+public:
+  FormCosts(CostTable &table, const NormalForm &form, const DeviceMap &devices,
+            const std::vector<int64_t> &replica, int64_t samples);
+
+  const cost::ClassCost &run(unsigned stage, size_t run) const {
+    return *costs[stage][run];
+  }
+  unsigned deviceType(unsigned stage) const { return types[stage]; }
+  MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
+  bool fits(unsigned stage, int64_t first, int64_t last) const;
+  /// Everything of a stage but busy and bubble.
+  StagePrediction stage(unsigned stage, int64_t first, int64_t last) const;
+
+private:
+  Coordinates coordinates(unsigned stage) const;
+  template <class F>
+  void forEachRun(int64_t first, int64_t last, F visit) const;
+  cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const;
+  Bytes boundary(unsigned stage, int64_t position, bool gradient) const;
+  Picoseconds gradientTime(unsigned stage, const cost::StateBytes &state) const;
+
+  CostTable &table;
+  const NormalForm &form;
+  const DeviceMap &devices;
+  std::vector<int64_t> replica;
+  std::vector<std::vector<const cost::ClassCost *>> costs;
+  std::vector<unsigned> types;
+  int64_t replicas = 1;
+};
+
+/// Replicas that differ in devices or share: one representative each.
+struct ReplicaClass {
+  /// One per replica axis, outermost first.
+  std::vector<int64_t> coordinates;
+  /// Of the global batch.
+  int64_t samples = 0;
+};
+std::vector<ReplicaClass> replicaClasses(const workload::Workload &workload,
+                                         const cost::Hardware &hardware,
+                                         const NormalForm &form,
+                                         const DeviceMap &devices);
+
+/// Requires cuts that fit the form, and shares that are multiples of the
+/// micro-batches.
+Prediction evaluate(CostTable &table, const Candidate &candidate);
+
+simulator::Order orderOf(Schedule schedule);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_EVALUATE_H

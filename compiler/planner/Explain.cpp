@@ -1,0 +1,325 @@
+//===- Explain.cpp - plans in words, and why there is none ----------------===//
+
+#include "compiler/planner/Explain.h"
+
+#include "compiler/planner/Search.h"
+#include "compiler/support/Text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace whale::planner {
+
+namespace {
+
+/// The stage that is fullest relative to its device, and its largest part.
+struct Fullest {
+  size_t stage = 0;
+  std::string_view part;
+  Bytes partBytes;
+};
+
+Fullest fullest(const Prediction &prediction) {
+  Fullest result;
+  auto room = [&](size_t s) {
+    return prediction.stages[s].memory.total() -
+           prediction.stages[s].capacity;
+  };
+  for (size_t s = 1; s < prediction.stages.size(); ++s)
+    if (room(s) > room(result.stage))
+      result.stage = s;
+  for (auto [name, bytes] :
+       namedParts(prediction.stages[result.stage].memory))
+    if (bytes > result.partBytes) {
+      result.part = name;
+      result.partBytes = bytes;
+    }
+  return result;
+}
+
+std::vector<std::pair<std::string_view, Picoseconds>>
+namedTimes(const Breakdown &b) {
+  return {{"compute", b.compute},
+          {"recompute", b.recompute},
+          {"split communication", b.splitCommunication},
+          {"pipeline idle", b.pipelineIdle},
+          {"gradient synchronisation", b.gradientSync},
+          {"update", b.update}};
+}
+
+std::string slowerReason(const Prediction &plan, const Prediction &other) {
+  auto mine = namedTimes(plan.breakdown), theirs = namedTimes(other.breakdown);
+  size_t most = 0;
+  for (size_t i = 1; i < mine.size(); ++i)
+    if (theirs[i].second - mine[i].second >
+        theirs[most].second - mine[most].second)
+      most = i;
+  Picoseconds more = theirs[most].second - mine[most].second;
+  double factor = other.step.asDouble() / plan.step.asDouble();
+  if (other.step <= plan.step)
+    return "as fast, but less simple";
+  if (more <= Picoseconds())
+    return fmt::format("{:.3f}x the step time", factor);
+  return fmt::format("{:.3f}x the step time: {} +{}", factor,
+                     theirs[most].first, formatTime(more));
+}
+
+/// Where the variables of the runs in a stage lie.
+void placeTensors(const Problem &problem, const Candidate &candidate,
+                  unsigned s, Plan &plan) {
+  const workload::Workload &workload = problem.workload;
+  const StageForm &stage = candidate.form.stages[s];
+  cost::LocalMesh mesh;
+  std::vector<std::string> names;
+  for (const Axis &axis : stage.axes)
+    if (axis.kind == AxisKind::Split) {
+      mesh.axes.push_back({axis.size, axis.dims});
+      names.push_back(axis.name);
+    }
+  int64_t start = 0;
+  for (const workload::Run &run : workload.runs) {
+    int64_t from = std::max(candidate.cuts[s], start) - start;
+    int64_t to = std::min(candidate.cuts[s + 1], start + run.count) - start;
+    int64_t begin = start;
+    start += run.count;
+    if (from >= to)
+      continue;
+    const workload::ModuleClass &module = workload.classes[run.moduleClass];
+    cost::ShardedClass sharded = cost::shard(workload, module, mesh);
+    std::string prefix = pathsOf(workload, begin + from, begin + to).front();
+    for (uint32_t v = 0; v < module.values.size(); ++v) {
+      if (module.values[v].kind != workload::ValueKind::Variable)
+        continue;
+      const workload::Variable &variable =
+          module.variables[module.values[v].index];
+      TensorPlacement tensor;
+      tensor.path = prefix + "/" + variable.name;
+      tensor.stage = s;
+      tensor.extents = variable.extents;
+      tensor.dimNames = variable.dimNames;
+      for (size_t a = 0; a < names.size(); ++a)
+        if (sharded.placements[v][a].kind == cost::Placement::Kind::Cut)
+          tensor.splits.emplace_back(names[a], sharded.placements[v][a].dim);
+      plan.tensors.push_back(std::move(tensor));
+    }
+  }
+}
+
+/// Pins one by one, to leave some out.
+using Forget = void (*)(Pins &);
+const std::vector<std::pair<std::string, Forget>> &pinFields() {
+  static const std::vector<std::pair<std::string, Forget>> fields = {
+      {"tp", [](Pins &p) { p.tensor.reset(); }},
+      {"pp", [](Pins &p) { p.pipeline.reset(); }},
+      {"dp", [](Pins &p) { p.data.reset(); }},
+      {"micro_batches", [](Pins &p) { p.microBatches.reset(); }},
+      {"zero", [](Pins &p) { p.zero.reset(); }},
+      {"recompute", [](Pins &p) { p.recompute.reset(); }},
+      {"schedule", [](Pins &p) { p.schedule.reset(); }}};
+  return fields;
+}
+
+bool possible(const Problem &problem, const Pins &pins) {
+  Problem other = problem;
+  other.options.pins = pins;
+  return !enumerate(other).empty();
+}
+
+/// Tells what leaving out one pin would give.
+void noteFreedPins(const Problem &problem, Diag &error) {
+  for (const auto &[name, forget] : pinFields()) {
+    Problem other = problem;
+    forget(other.options.pins);
+    if (other.options.pins == problem.options.pins)
+      continue;
+    other.options.alternatives = 0;
+    Diagnostics ignored;
+    Answer answer = solve(other, ignored);
+    if (answer.plan)
+      error.hint(fmt::format(
+          "without the pin '{}' this fits at {} a step: {}", name,
+          formatTime(answer.plan->prediction.step),
+          printStrategy(answer.plan->strategy)));
+  }
+}
+
+} // namespace
+
+Node strategyOf(const Candidate &candidate,
+                const workload::Workload &workload) {
+  NormalForm form = candidate.form;
+  if (form.stages.size() > 1)
+    for (size_t s = 0; s < form.stages.size(); ++s)
+      form.stages[s].paths =
+          pathsOf(workload, candidate.cuts[s], candidate.cuts[s + 1]);
+  return toTree(form);
+}
+
+Plan makePlan(const Problem &problem, CostTable &table,
+              const Candidate &candidate, const Prediction &prediction) {
+  Plan plan;
+  plan.inputs = problem.options.inputs;
+  plan.modelName = problem.workload.modelName;
+  plan.parameters = workload::parameterCount(problem.workload);
+  plan.globalBatch = problem.workload.globalBatch;
+  plan.chosen = candidate;
+  plan.strategy = strategyOf(candidate, problem.workload);
+  if (candidate.form.stages.size() > 1)
+    for (size_t s = 0; s < candidate.form.stages.size(); ++s)
+      plan.chosen.form.stages[s].paths =
+          pathsOf(problem.workload, candidate.cuts[s], candidate.cuts[s + 1]);
+  plan.prediction = prediction;
+  for (const cost::Pool &pool : problem.hardware.pools()) {
+    if (plan.deviceTypes.size() <= pool.type)
+      plan.deviceTypes.resize(pool.type + 1);
+    plan.deviceTypes[pool.type] = problem.hardware.typeName(pool.type);
+  }
+  plan.idleDevices =
+      problem.hardware.deviceCount() - rankCount(candidate.form);
+  for (unsigned s = 0; s < candidate.form.stages.size(); ++s)
+    placeTensors(problem, candidate, s, plan);
+  return plan;
+}
+
+Alternative describe(const Plan &plan, const Candidate &candidate,
+                     const Prediction &prediction, const Problem &problem) {
+  Alternative result;
+  result.strategy = strategyOf(candidate, problem.workload);
+  Fullest worst = fullest(prediction);
+  const StagePrediction &stage = prediction.stages[worst.stage];
+  result.memory = stage.memory.total();
+  result.step = prediction.step;
+  if (prediction.deficit() > Bytes()) {
+    result.step = Picoseconds::max();
+    result.reason = fmt::format(
+        "does not fit: stage {} needs {} of {} ({} {})", worst.stage,
+        formatBytes(result.memory), formatBytes(stage.capacity), worst.part,
+        formatBytes(worst.partBytes));
+    return result;
+  }
+  result.reason = slowerReason(plan.prediction, prediction);
+  return result;
+}
+
+void explainInfeasible(
+    CostTable &table, const Problem &problem,
+    const std::vector<std::pair<NormalForm, DeviceMap>> &tried,
+    Diagnostics &diagnostics) {
+  std::optional<CutResult> least;
+  for (auto [form, devices] : tried) {
+    bool asGiven = !form.stages.front().axes.empty() &&
+                   !form.stages.front().axes.front().shares.empty();
+    if (!asGiven && workload::instanceCount(problem.workload) <
+                        static_cast<int64_t>(form.stages.size()))
+      continue;
+    std::optional<CutResult> result = balancedCuts(table, form, devices);
+    if (result && (!least || result->prediction.deficit() <
+                                 least->prediction.deficit()))
+      least = std::move(result);
+  }
+  if (!least) {
+    diagnostics.error({}, "no plan fits: the cluster has too few devices",
+                      ExitCode::Infeasible);
+    return;
+  }
+  Fullest worst = fullest(least->prediction);
+  const StagePrediction &stage = least->prediction.stages[worst.stage];
+  Diag &error = diagnostics.error(
+      {},
+      fmt::format("no plan fits: the smallest needs {} per rank, '{}' has {} "
+                  "after reserve",
+                  formatBytes(stage.memory.arena()),
+                  problem.hardware.typeName(stage.deviceType),
+                  formatBytes(stage.capacity - stage.memory.reserve)),
+      ExitCode::Infeasible);
+  error.hint(fmt::format(
+      "it is short by {} on stage {}; the largest part is {} ({})",
+      formatBytes(least->prediction.deficit()), worst.stage, worst.part,
+      formatBytes(worst.partBytes)));
+  error.hint(fmt::format("that plan is {}",
+                         printStrategy(strategyOf(*least->candidate,
+                                                  problem.workload))));
+  if (problem.options.pins == Pins{}) {
+    int64_t factor = ceilDivide(
+        stage.memory.arena().value(),
+        std::max<int64_t>(1, (stage.capacity - stage.memory.reserve).value()));
+    error.hint(fmt::format("about {} times the devices, or devices with more "
+                           "memory, would hold it",
+                           std::max<int64_t>(2, factor)));
+    return;
+  }
+  noteFreedPins(problem, error);
+}
+
+void explainConflict(const Problem &problem, Diagnostics &diagnostics) {
+  const auto &fields = pinFields();
+  unsigned all = 1u << fields.size();
+  std::vector<unsigned> sets;
+  for (unsigned set = 1; set < all; ++set)
+    sets.push_back(set);
+  std::stable_sort(sets.begin(), sets.end(), [](unsigned a, unsigned b) {
+    return __builtin_popcount(a) < __builtin_popcount(b);
+  });
+  for (unsigned set : sets) {
+    Pins pins = problem.options.pins;
+    for (size_t i = 0; i < fields.size(); ++i)
+      if (!(set >> i & 1))
+        fields[i].second(pins);
+    if (pins == Pins{} || possible(problem, pins))
+      continue;
+    Diag &error = diagnostics.error(
+        {}, fmt::format("pins '{}' cannot hold together", printPins(pins)),
+        ExitCode::Infeasible);
+    error.hint(fmt::format("the cluster has {} devices, the batch {} samples "
+                           "in groups of {}, the model {} instances",
+                           problem.hardware.deviceCount(),
+                           problem.workload.globalBatch,
+                           problem.workload.sampleGroup,
+                           workload::instanceCount(problem.workload)));
+    return;
+  }
+  diagnostics.error({}, "no way to use this cluster for this model",
+                    ExitCode::Infeasible);
+}
+
+bool checkShares(const NormalForm &form, const workload::Workload &workload,
+                 Diagnostics &diagnostics) {
+  int64_t unit = form.microBatches * workload.sampleGroup;
+  int64_t equal = 1;
+  bool ok = true;
+  for (const Axis &axis : form.stages.front().axes) {
+    if (axis.kind != AxisKind::Replica)
+      continue;
+    int64_t sum = 0;
+    for (int64_t share : axis.shares) {
+      sum += share;
+      if (share % unit) {
+        diagnostics.error({}, fmt::format("share {} is not a multiple of {} "
+                                          "micro-batches times {} samples",
+                                          share, form.microBatches,
+                                          workload.sampleGroup));
+        ok = false;
+      }
+    }
+    if (!axis.shares.empty() && sum * equal != workload.globalBatch) {
+      diagnostics.error({}, fmt::format("shares sum to {}, the global batch is "
+                                        "{}",
+                                        sum * equal, workload.globalBatch));
+      ok = false;
+    }
+    equal *= axis.shares.empty() ? axis.size : 1;
+    if (!axis.shares.empty())
+      unit = 1;
+  }
+  if (unit != 1 && workload.globalBatch % (equal * unit)) {
+    diagnostics.error({}, fmt::format("{} replicas with {} micro-batches do "
+                                      "not divide the global batch {}",
+                                      equal, form.microBatches,
+                                      workload.globalBatch));
+    ok = false;
+  }
+  return ok;
+}
+
+} // namespace whale::planner

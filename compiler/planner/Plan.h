@@ -1,0 +1,87 @@
+//===- Plan.h - the answer of the planner -----------------------*- C++ -*-===//
+
+#ifndef WHALE_PLANNER_PLAN_H
+#define WHALE_PLANNER_PLAN_H
+
+#include "compiler/planner/Evaluate.h"
+#include "compiler/planner/Problem.h"
+
+namespace whale::planner {
+
+/// Version of plan.json that this writes and reads.
+constexpr int64_t planFormatVersion = 1;
+
+/// A plan that lost, and why.
+struct Alternative {
+  Node strategy;
+  /// Picoseconds::max() where it does not fit.
+  Picoseconds step;
+  /// Memory of its fullest stage.
+  Bytes memory;
+  std::string reason;
+};
+
+/// How one variable lies on a stage.
+struct TensorPlacement {
+  /// Path; `name.*` where all instances of a run lie alike.
+  std::string path;
+  unsigned stage = 0;
+  std::vector<int64_t> extents;
+  std::vector<std::string> dimNames;
+  /// Split axes in the stage's order: (axis name, dimension).
+  std::vector<std::pair<std::string, int64_t>> splits;
+};
+
+struct Plan {
+  std::vector<InputHash> inputs;
+  std::string modelName;
+  int64_t parameters = 0;
+  int64_t globalBatch = 0;
+  /// The tree; the form follows from it.
+  Node strategy;
+  Candidate chosen;
+  Prediction prediction;
+  /// Names of device types by number, and devices that the plan leaves idle.
+  std::vector<std::string> deviceTypes;
+  int64_t idleDevices = 0;
+  std::vector<TensorPlacement> tensors;
+  std::vector<Alternative> alternatives;
+  /// How much faster than this plan an unexplored one could be at most, as a
+  /// fraction of its step time, by lower bounds of the cost model.
+  double gap = 0;
+  /// Candidates simulated and groups bounded away.
+  int64_t simulated = 0, bounded = 0;
+};
+
+enum class Outcome {
+  /// No unexplored candidate can be better.
+  Optimal,
+  /// Lower bounds leave a gap.
+  Feasible,
+  /// Nothing fits; the diagnostics say what is missing.
+  Infeasible,
+  LimitReached,
+};
+
+/// Recomputes all that follows from the plan's strategy and compares: devices
+/// distinct and existing, cuts cover the model, shares sum to the batch at
+/// multiples of the sample group, memory fits, prediction as stated.
+bool verify(const Plan &plan, const Problem &problem, Diagnostics &diagnostics);
+
+/// plan.json (docs/cost-model.md, design.md section 6).
+void writePlan(json::Writer &writer, const Plan &plan);
+std::optional<Plan> readPlan(const json::Value &json, Diagnostics &diagnostics);
+
+/// Positions at which the stages of a form begin, from the stages' paths; empty
+/// paths = all. Errors where a stage's instances are not a contiguous range or
+/// instances are in no stage or in two.
+std::optional<std::vector<int64_t>> cutsOf(const NormalForm &form,
+                                           const workload::Workload &workload,
+                                           Diagnostics &diagnostics);
+/// Paths that name instances first..last-1: "layers.3..7", "embedding".
+std::vector<std::string> pathsOf(const workload::Workload &workload,
+                                 int64_t first, int64_t last);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_PLAN_H

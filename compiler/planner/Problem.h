@@ -1,0 +1,67 @@
+//===- Problem.h - what is asked of the planner -----------------*- C++ -*-===//
+
+#ifndef WHALE_PLANNER_PROBLEM_H
+#define WHALE_PLANNER_PROBLEM_H
+
+#include "compiler/cost/Hardware.h"
+#include "compiler/planner/Strategy.h"
+
+namespace whale::planner {
+
+/// Decisions that the user has fixed (`--pin tp=8,pp=4`). Unset = free.
+struct Pins {
+  std::optional<int64_t> tensor, pipeline, data, microBatches;
+  /// 0: optimizer state on every replica; 1: cut over them.
+  std::optional<int64_t> zero;
+  std::optional<Recompute> recompute;
+  std::optional<Schedule> schedule;
+
+  bool operator==(const Pins &) const = default;
+};
+
+/// Reads "tp=8,pp=4,dp=2,micro_batches=8,zero=1,recompute=full,schedule=1f1b".
+std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics);
+/// The same text again; "" for none.
+std::string printPins(const Pins &pins);
+
+enum class Space {
+  /// What `compile` lowers.
+  Default,
+  /// Also what is only planned yet; such plans say so.
+  Full,
+};
+
+/// A name and a hash of an input: "model", "cluster", "options"...
+struct InputHash {
+  std::string name, sha256;
+
+  bool operator==(const InputHash &) const = default;
+};
+
+struct Options {
+  Pins pins;
+  /// Scopes that were written; empty body = nothing was said.
+  Node strategy;
+  Space space = Space::Default;
+  unsigned threads = 1;
+  /// Runner-up plans to keep.
+  size_t alternatives = 8;
+  /// Most candidates to simulate; more give outcome LimitReached.
+  size_t candidateLimit = 20000;
+  std::vector<InputHash> inputs;
+};
+
+/// Workload and hardware must outlive it.
+struct Problem {
+  const workload::Workload &workload;
+  const cost::Hardware &hardware;
+  Options options;
+};
+
+/// Whether the question makes sense: the workload is consistent, there are
+/// devices, pins are positive, the strategy obeys the nesting table.
+bool check(const Problem &problem, Diagnostics &diagnostics);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_PROBLEM_H
