@@ -1,0 +1,59 @@
+//===- CommandLine.cpp - what all of whalec's commands share --------------===//
+
+#include "tools/whalec/CommandLine.h"
+
+#include "compiler/support/Files.h"
+#include "compiler/support/Text.h"
+
+#include <cstdio>
+
+using namespace whale;
+using namespace whale::cli;
+
+void cli::addJson(CLI::App &command, bool &json, const std::string &help) {
+  command.add_flag("--json", json, help);
+}
+
+CLI::Option *cli::addOutput(CLI::App &command, std::string &path,
+                            const std::string &help) {
+  return command.add_option("-o,--output", path, help)->type_name("FILE");
+}
+
+bool cli::readAssignments(
+    const std::vector<std::string> &texts, std::string_view option,
+    std::vector<std::pair<std::string, std::string>> &pairs,
+    Diagnostics &diagnostics) {
+  bool good = true;
+  for (const std::string &text : texts) {
+    size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      diagnostics.error(Place(), std::string(option) +
+                                     " expects key=value, found " +
+                                     whale::quoted(text));
+      good = false;
+      continue;
+    }
+    pairs.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return good;
+}
+
+std::string cli::inputPath(const std::string &path) {
+  return path == "-" ? "/dev/stdin" : path;
+}
+
+bool cli::writeProduct(const std::string &path, std::string_view text,
+                       Diagnostics &diagnostics) {
+  if (!path.empty() && path != "-")
+    return writeFile(path, text, diagnostics);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+      std::fflush(stdout) == 0)
+    return true;
+  diagnostics.error(Place("stdout"), "cannot write");
+  return false;
+}
+
+void cli::say(std::string_view line) {
+  std::string text = escapeForTerminal(line) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}

@@ -1,0 +1,142 @@
+//===- ModelFile.cpp - model.mlir in and out ------------------------------===//
+
+#include "tools/whalec/ModelFile.h"
+
+#include "compiler/support/CheckedMath.h"
+#include "compiler/support/Files.h"
+#include "compiler/support/MlirText.h"
+#include "dialects/rank/Rank.h"
+#include "tools/whalec/CommandLine.h"
+
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+
+using namespace mlir;
+using namespace whale;
+using namespace whale::cli;
+
+std::unique_ptr<MLIRContext> cli::makeContext() {
+  DialectRegistry registry;
+  registry.insert<WhaleDialect, rank::RankDialect>();
+  auto context =
+      std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+  context->loadAllAvailableDialects();
+  context->printOpOnDiagnostic(false);
+  return context;
+}
+
+//===----------------------------------------------------------------------===//
+// Messages
+//===----------------------------------------------------------------------===//
+
+/// The first place in a file that a location leads to.
+static Place placeOf(Location location) {
+  Place place;
+  location->walk([&](Location inner) {
+    auto file = dyn_cast<FileLineColLoc>(inner);
+    if (!file)
+      return WalkResult::advance();
+    place = Place(file.getFilename().getValue(), file.getLine(),
+                  file.getColumn());
+    return WalkResult::interrupt();
+  });
+  return place;
+}
+
+static void translate(Diagnostic &message, Diagnostics &diagnostics,
+                      ExitCode exitCode) {
+  Place place = placeOf(message.getLocation());
+  Diag *diag = nullptr;
+  switch (message.getSeverity()) {
+  case DiagnosticSeverity::Error:
+    diag = &diagnostics.error(place, message.str(), exitCode);
+    break;
+  case DiagnosticSeverity::Warning:
+    diag = &diagnostics.warning(place, message.str());
+    break;
+  case DiagnosticSeverity::Note:
+  case DiagnosticSeverity::Remark:
+    return;
+  }
+  for (Diagnostic &note : message.getNotes())
+    diag->note(placeOf(note.getLocation()), note.str());
+}
+
+MlirMessages::MlirMessages(MLIRContext &context, Diagnostics &diagnostics,
+                           ExitCode exitCode)
+    : handler(&context, [&diagnostics, exitCode](Diagnostic &message) {
+        translate(message, diagnostics, exitCode);
+        return success();
+      }) {}
+
+//===----------------------------------------------------------------------===//
+// Reading
+//===----------------------------------------------------------------------===//
+
+/// Types that ops inferred: those written down were looked at before.
+static LogicalResult checkType(Type type, Location location) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape())
+    return success();
+  std::optional<int64_t> elements = checkedProduct(tensor.getShape());
+  if (elements && *elements <= maxTensorElements)
+    return success();
+  return emitError(location, "tensor has more than 2^48 elements");
+}
+
+static LogicalResult checkTypes(ModuleOp module) {
+  WalkResult result = module.walk([](Operation *op) {
+    for (Type type : op->getResultTypes())
+      if (failed(checkType(type, op->getLoc())))
+        return WalkResult::interrupt();
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        for (BlockArgument argument : block.getArguments())
+          if (failed(checkType(argument.getType(), argument.getLoc())))
+            return WalkResult::interrupt();
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
+static LogicalResult checkTopLevel(ModuleOp module) {
+  ModelOp first;
+  for (Operation &op : *module.getBody()) {
+    auto model = dyn_cast<ModelOp>(op);
+    if (!model)
+      return op.emitError("expected a 'whale.model', found ")
+             << "'" << op.getName() << "'";
+    if (first)
+      return (op.emitError("second model in one file"))
+                 .attachNote(first.getLoc())
+             << "the first one is here";
+    first = model;
+  }
+  if (!first)
+    return module.emitError("file has no 'whale.model'");
+  return success();
+}
+
+std::optional<ModelFile> cli::readModel(const std::string &path,
+                                        MLIRContext &context,
+                                        Diagnostics &diagnostics) {
+  std::optional<std::string> text =
+      readFile(inputPath(path), diagnostics, MlirTextLimits().bytes);
+  if (!text || !checkMlirText(*text, path, diagnostics))
+    return std::nullopt;
+  MlirMessages messages(context, diagnostics);
+  ParserConfig config(&context, /*verifyAfterParse=*/false);
+  ModelFile file{parseSourceString<ModuleOp>(*text, config, path), *text};
+  if (!file.module || failed(checkTypes(*file.module)) ||
+      failed(mlir::verify(*file.module)) || failed(checkTopLevel(*file.module)))
+    return std::nullopt;
+  return file;
+}
+
+std::string cli::printOp(Operation *op) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  op->print(stream);
+  stream << "\n";
+  return text;
+}
