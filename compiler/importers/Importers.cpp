@@ -136,6 +136,10 @@ static bool checkOptions(const Request &request, Diagnostics &diagnostics) {
                                    quoted(*request.options.optimizer) +
                                    ", expected 'adamw', 'adafactor', "
                                    "'momentum' or 'sgd'");
+  for (const auto &[key, value] : request.options.settings)
+    if (key == "model_type")
+      diagnostics.error(Place("--set model_type"),
+                        "'model_type' says what the file is and cannot be set");
   double rate = request.options.learningRate.value_or(0);
   if (!(rate >= 0 && rate <= 1e6))
     diagnostics.error(Place(), "learning rate is " + std::to_string(rate) +

@@ -183,7 +183,10 @@ int64_t M6::capacity() const {
   double tokens = double(samples) * double(sequence);
   double room =
       tokens * capacityFactor * double(prototypes) / double(numExperts);
-  return std::max(minCapacity, static_cast<int64_t>(std::ceil(room)));
+  // An expert gets a token at most once per prototype, so more room than
+  // tokens is never used.
+  int64_t rounded = static_cast<int64_t>(std::ceil(std::min(room, tokens)));
+  return std::max(minCapacity, rounded);
 }
 
 /// Probability and number of the best expert of each prototype, [batch,

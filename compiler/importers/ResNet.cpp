@@ -61,6 +61,9 @@ private:
 };
 } // namespace
 
+/// Each stage halves the image: more than these see one pixel.
+static constexpr size_t maxStages = 32;
+
 ResNet::ResNet(Config &config, const Sizes &sizes, ModelBuilder &model)
     : model(model), batch(sizes.batch) {
   classes = config.size("classes", 1000);
@@ -81,6 +84,10 @@ ResNet::ResNet(Config &config, const Sizes &sizes, ModelBuilder &model)
   config.requireFlag("downsample_in_bottleneck", false, false);
   std::vector<int64_t> depths = config.sizes("depths");
   std::vector<int64_t> widths = config.sizes("hidden_sizes");
+  if (depths.size() > maxStages)
+    config.error("depths", "'depths' has " + std::to_string(depths.size()) +
+                               " stages, expected at most " +
+                               std::to_string(maxStages));
   if (depths.size() != widths.size())
     config.error("depths", "'depths' has " + std::to_string(depths.size()) +
                                " elements, but 'hidden_sizes' has " +

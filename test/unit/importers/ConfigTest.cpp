@@ -2,6 +2,8 @@
 
 #include "ImporterTesting.h"
 
+#include "compiler/importers/Presets.h"
+
 using namespace whale;
 using namespace whale::test;
 
@@ -120,6 +122,42 @@ TEST_CASE("llama", "[config]") {
   CHECK(messagesOf(base + ", \"rope_scaling\": {\"factor\": 8.0}}")
             .find("warning: 'rope_scaling' is not applied") !=
         std::string::npos);
+}
+
+/// The JSON of a preset's config with one member's value replaced.
+static std::string withValue(const json::Value &config, size_t member,
+                             std::string_view replacement) {
+  json::Value copy = config;
+  Diagnostics ignored;
+  copy.members()[member].value = *json::parse(replacement, "", ignored);
+  json::Writer changed;
+  changed.value(copy);
+  return changed.take();
+}
+
+TEST_CASE("no value of any key crashes", "[config]") {
+  for (const importers::PresetFile &file : importers::presetFiles()) {
+    if (!llvm::StringRef(file.name).ends_with("-tiny"))
+      continue;
+    Diagnostics diagnostics;
+    std::optional<importers::Preset> preset =
+        importers::readPreset(file, diagnostics);
+    REQUIRE(preset);
+    for (size_t i = 0; i < preset->config.members().size(); ++i)
+      for (const char *value :
+           {"null", "0", "-1", "1", "7", "2147483647", "1e300", "0.5", "true",
+            "\"x\"", "[]", "[1, 3000000000]", "{}"})
+        // messagesOf checks: a model or an error.
+        messagesOf(withValue(preset->config, i, value));
+  }
+}
+
+TEST_CASE("the model's type cannot be set", "[config]") {
+  ImportOptions options;
+  options.settings = {{"model_type", "llama"}};
+  CHECK(messagesOf(goodConfig, options) ==
+        "--set model_type: error: 'model_type' says what the file is and "
+        "cannot be set\n");
 }
 
 TEST_CASE("a file, and a file that is not there", "[config]") {

@@ -56,6 +56,8 @@ inline std::string messagesOf(std::string_view config,
   if (json) {
     auto root = importHuggingFace(context, *json, options, diagnostics);
     CHECK(bool(root) == !diagnostics.hasErrors());
+    // Wrong input is found before anything is built.
+    CHECK(diagnostics.exitCode() != ExitCode::Bug);
   }
   return diagnostics.str();
 }
