@@ -44,9 +44,11 @@ public:
     for (const auto &variable : Program.variables)
       if (ok())
         checkVariable(*variable);
-    checkEntries();
-    for (Section = 0; ok() && Section < Program.sections.size(); ++Section)
-      checkSection();
+    if (ok())
+      checkEntries();
+    while (ok() && Section < Program.sections.size())
+      if (checkSection())
+        ++Section;
     if (ok())
       return Status();
     Error error;
@@ -74,7 +76,7 @@ private:
   void checkTop();
   void checkVariable(const VariableT &variable);
   void checkEntries();
-  void checkSection();
+  bool checkSection();
   void checkInstruction(const InstructionT &instruction);
 
   void checkLaunch(const OperationUnion &operation);
@@ -264,18 +266,19 @@ void Checker::checkEntries() {
   }
 }
 
-void Checker::checkSection() {
+bool Checker::checkSection() {
   const SectionT &section = *Program.sections[Section];
   if (!require(!hasNull(section.instructions),
                "section " + quoted(section.name) + " has an empty element"))
-    return;
+    return false;
   InInstruction = true;
   for (Index = 0; Index < section.instructions.size(); ++Index) {
     checkInstruction(*section.instructions[Index]);
     if (!ok())
-      return;
+      return false;
   }
   InInstruction = false;
+  return true;
 }
 
 void Checker::checkInstruction(const InstructionT &instruction) {
