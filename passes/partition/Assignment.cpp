@@ -201,10 +201,13 @@ LogicalResult AssignmentBuilder::readExplicit(Operation *op) {
   if (!split)
     return success();
   for (Attribute entry : split) {
-    auto pair = dyn_cast<DenseI64ArrayAttr>(entry);
-    if (!pair || pair.size() != 2)
+    auto pair = dyn_cast<ArrayAttr>(entry);
+    bool numbers = pair && pair.size() == 2 && isa<IntegerAttr>(pair[0]) &&
+                   isa<IntegerAttr>(pair[1]);
+    if (!numbers)
       return op->emitOpError("'split' holds ") << entry << ", expected pairs";
-    if (failed(cutLoop(op, placement, pair[0], pair[1])))
+    if (failed(cutLoop(op, placement, cast<IntegerAttr>(pair[0]).getInt(),
+                       cast<IntegerAttr>(pair[1]).getInt())))
       return failure();
   }
   return success();
