@@ -45,6 +45,22 @@ static void printNumber(OpAsmPrinter &printer, Operation *, Attribute value) {
   printer << text << (text.str().contains('.') ? "" : ".0");
 }
 
+/// An integer that may be missing. (The generated parser of an optional
+/// attribute would take the `{` or `[` that follows.)
+static OptionalParseResult parseDegree(OpAsmParser &parser,
+                                       IntegerAttr &degree) {
+  int64_t value;
+  OptionalParseResult result = parser.parseOptionalInteger(value);
+  if (result.has_value() && succeeded(*result))
+    degree = parser.getBuilder().getI64IntegerAttr(value);
+  return result;
+}
+
+static void printDegree(OpAsmPrinter &printer, Operation *,
+                        IntegerAttr degree) {
+  printer << degree.getInt();
+}
+
 /// `normal(0.0, 0.02)`, `constant(1.0)`: how a variable starts.
 static ParseResult parseInit(OpAsmParser &parser, InitAttr &init) {
   StringRef word;

@@ -281,14 +281,14 @@ class Whale_ScopeOp<string mnemonic, dag args, string format>
 def ReplicaOp : Whale_ScopeOp<"replica",
     (ins OptionalAttr<Whale_Int>:$degree, OptionalAttr<DenseI64ArrayAttr>:$shares,
          OptionalAttr<StrAttr>:$shard),
-    "($degree^)? (`shares` $shares^)? (`shard` $shard^)?"> {
+    "(custom<Degree>($degree)^)? (`shares` $shares^)? (`shard` $shard^)?"> {
   let summary = "copies of the ops inside, each with a share of the batch";
   let hasVerifier = 1;
 }
 
 def SplitOp : Whale_ScopeOp<"split",
     (ins OptionalAttr<Whale_Int>:$degree, StrArrayAttr:$dims),
-    "($degree^)? custom<NameList>($dims)"> {
+    "(custom<Degree>($degree)^)? custom<NameList>($dims)"> {
   let summary = "ops inside are cut along a named loop dimension";
   let hasVerifier = 1;
 }
@@ -319,7 +319,7 @@ def DefaultStrategyOp : Whale_Op<"set_default_strategy"> {
   let arguments = (ins StrAttr:$primitive, OptionalAttr<Whale_Int>:$degree,
                        OptionalAttr<StrArrayAttr>:$dims);
   let assemblyFormat = [{
-    $primitive ($degree^)? custom<OptionalNames>($dims) attr-dict
+    $primitive (custom<Degree>($degree)^)? custom<OptionalNames>($dims) attr-dict
   }];
   let hasVerifier = 1;
 }
