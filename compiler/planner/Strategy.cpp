@@ -225,8 +225,8 @@ std::string printStrategy(const Node &node) {
   for (const Node &child : node.body)
     inner.push_back(printStrategy(child));
   std::string body = fmt::format("{}", fmt::join(inner, ", "));
-  if (node.primitive == Primitive::Cluster)
-    return body.empty() ? "one device" : body;
+  if (node.primitive == Primitive::Cluster && words.empty())
+    return body.empty() ? "cluster" : body;
   std::string text(nameOf(node.primitive));
   if (!words.empty())
     text += fmt::format("({})", fmt::join(words, ", "));

@@ -1,0 +1,458 @@
+//===- PlanJson.cpp - plan.json -------------------------------------------===//
+
+#include "compiler/planner/Plan.h"
+
+#include "compiler/support/Text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace whale::planner {
+
+namespace {
+
+using json::ObjectReader;
+using json::Writer;
+constexpr auto oneLine = Writer::Layout::Inline;
+
+const std::vector<std::string> mapKinds = {"identity", "by_replica",
+                                           "by_stage"};
+
+/// The numbers of a stage by name: one table for writing and reading.
+struct TimeField {
+  std::string_view name;
+  Picoseconds StagePrediction::*field;
+};
+constexpr TimeField timeFields[] = {
+    {"forward_seconds", &StagePrediction::forward},
+    {"backward_seconds", &StagePrediction::backward},
+    {"split_communication_seconds", &StagePrediction::communication},
+    {"recompute_seconds", &StagePrediction::recompute},
+    {"send_forward_seconds", &StagePrediction::sendForward},
+    {"send_backward_seconds", &StagePrediction::sendBackward},
+    {"gradient_sync_seconds", &StagePrediction::gradientSync},
+    {"update_seconds", &StagePrediction::update},
+    {"busy_seconds", &StagePrediction::busy},
+    {"idle_seconds", &StagePrediction::bubble}};
+struct TrafficField {
+  std::string_view name;
+  Bytes StagePrediction::*field;
+};
+constexpr TrafficField trafficFields[] = {
+    {"split_bytes", &StagePrediction::splitTraffic},
+    {"boundary_bytes", &StagePrediction::boundaryTraffic},
+    {"gradient_bytes", &StagePrediction::gradientTraffic}};
+struct MemoryField {
+  std::string_view name;
+  Bytes MemoryParts::*field;
+};
+constexpr MemoryField memoryFields[] = {
+    {"parameters", &MemoryParts::parameters},
+    {"gradients", &MemoryParts::gradients},
+    {"optimizer", &MemoryParts::optimizer},
+    {"statistics", &MemoryParts::other},
+    {"activations", &MemoryParts::activations},
+    {"transients", &MemoryParts::transients},
+    {"communication", &MemoryParts::communication},
+    {"layout", &MemoryParts::layout},
+    {"reserve", &MemoryParts::reserve}};
+struct BreakdownField {
+  std::string_view name;
+  Picoseconds Breakdown::*field;
+};
+constexpr BreakdownField breakdownFields[] = {
+    {"compute_seconds", &Breakdown::compute},
+    {"recompute_seconds", &Breakdown::recompute},
+    {"split_communication_seconds", &Breakdown::splitCommunication},
+    {"pipeline_idle_seconds", &Breakdown::pipelineIdle},
+    {"gradient_sync_seconds", &Breakdown::gradientSync},
+    {"update_seconds", &Breakdown::update}};
+
+class PlanWriter {
+public:
+  PlanWriter(Writer &w, const Plan &plan) : w(w), plan(plan) {}
+
+  void run() {
+    w.beginObject().field("format_version", planFormatVersion);
+    w.key("inputs").beginObject();
+    for (const InputHash &input : plan.inputs)
+      w.field(input.name, input.sha256);
+    w.endObject();
+    w.key("model").beginObject().field("name", plan.modelName);
+    w.field("parameters", plan.parameters).endObject();
+    w.key("strategy");
+    writeStrategy(w, plan.strategy);
+    meshes();
+    ranks();
+    w.key("phases").beginArray();
+    phase();
+    w.endArray();
+    alternatives();
+    w.field("gap", plan.gap).endObject();
+  }
+
+private:
+  void meshes() {
+    w.key("meshes").beginArray();
+    for (const StageForm &stage : plan.chosen.form.stages) {
+      w.beginObject(oneLine).key("axes").beginArray();
+      for (const Axis &axis : stage.axes) {
+        w.beginObject().field("name", axis.name);
+        w.field("kind", axis.kind == AxisKind::Replica ? "replica" : "split");
+        w.field("size", axis.size);
+        if (!axis.dims.empty())
+          w.field("dims", axis.dims);
+        if (!axis.shares.empty())
+          w.field("shares", axis.shares);
+        w.endObject();
+      }
+      w.endArray().endObject();
+    }
+    w.endArray();
+  }
+
+  void ranks() {
+    const Candidate &chosen = plan.chosen;
+    w.key("ranks").beginObject();
+    int64_t count = rankCount(chosen.form);
+    w.field("count", count).field("idle_devices", plan.idleDevices);
+    w.key("assignment").beginObject(oneLine);
+    w.field("kind", mapKinds[static_cast<size_t>(chosen.devices.kind)]);
+    w.field("first", chosen.devices.first).endObject();
+    w.key("devices").beginArray();
+    for (int64_t rank = 0; rank < count;) {
+      int64_t device = deviceOf(rank), next = rank + 1;
+      while (next < count && deviceOf(next) == device + next - rank)
+        ++next;
+      w.beginObject(oneLine).field("rank", rank).field("device", device);
+      w.field("count", next - rank).endObject();
+      rank = next;
+    }
+    w.endArray().endObject();
+  }
+  int64_t deviceOf(int64_t rank) const {
+    const Candidate &chosen = plan.chosen;
+    if (chosen.devices.kind == DeviceMap::Kind::Identity)
+      return rank;
+    return chosen.devices.deviceOf(chosen.form,
+                                   coordinatesOf(chosen.form, rank));
+  }
+
+  void phase() {
+    const NormalForm &form = plan.chosen.form;
+    w.beginObject().field("name", "step");
+    w.field("global_batch", plan.globalBatch);
+    w.key("stages").beginArray();
+    for (size_t s = 0; s < form.stages.size(); ++s) {
+      const StagePrediction &stage = plan.prediction.stages[s];
+      w.beginObject(oneLine).field("first", stage.first);
+      w.field("last", stage.last).field("paths", form.stages[s].paths);
+      w.field("device_type", plan.deviceTypes[stage.deviceType]);
+      w.field("recompute", nameOf(form.stages[s].recompute)).endObject();
+    }
+    w.endArray();
+    w.key("schedule").beginObject(oneLine);
+    w.field("order", nameOf(form.schedule));
+    w.field("micro_batches", form.microBatches).endObject();
+    tensors();
+    predicted();
+    w.endObject();
+  }
+
+  void tensors() {
+    w.key("tensors").beginArray();
+    for (const TensorPlacement &tensor : plan.tensors) {
+      w.beginObject(oneLine).field("path", tensor.path);
+      w.field("stage", tensor.stage).field("extents", tensor.extents);
+      if (!tensor.dimNames.empty())
+        w.field("dims", tensor.dimNames);
+      w.key("splits").beginArray();
+      for (const auto &[axis, dim] : tensor.splits)
+        w.beginObject().field("axis", axis).field("dim", dim).endObject();
+      w.endArray().endObject();
+    }
+    w.endArray();
+  }
+
+  void predicted() {
+    const Prediction &p = plan.prediction;
+    w.key("predicted").beginObject();
+    w.field("step_seconds", toSeconds(p.step));
+    w.field("samples_per_second", p.samplesPerSecond);
+    w.field("model_flops_utilization", p.utilization);
+    w.key("memory_bytes").beginArray();
+    for (const StagePrediction &stage : p.stages) {
+      w.beginObject(oneLine);
+      for (const MemoryField &field : memoryFields)
+        w.field(field.name, (stage.memory.*field.field).value());
+      w.field("total", stage.memory.total().value());
+      w.field("capacity", stage.capacity.value()).endObject();
+    }
+    w.endArray().key("breakdown").beginObject();
+    for (const BreakdownField &field : breakdownFields)
+      w.field(field.name, toSeconds(p.breakdown.*field.field));
+    w.endObject().key("stages").beginArray();
+    for (const StagePrediction &stage : p.stages) {
+      w.beginObject(oneLine);
+      for (const TimeField &field : timeFields)
+        w.field(field.name, toSeconds(stage.*field.field));
+      for (const TrafficField &field : trafficFields)
+        w.field(field.name, (stage.*field.field).value());
+      w.field("in_flight", stage.inFlight);
+      w.field("device_class", stage.deviceType).endObject();
+    }
+    w.endArray().endObject();
+  }
+
+  void alternatives() {
+    w.key("alternatives").beginArray();
+    for (const Alternative &other : plan.alternatives) {
+      w.beginObject(oneLine).key("strategy");
+      writeStrategy(w, other.strategy);
+      if (other.step != Picoseconds::max())
+        w.field("step_seconds", toSeconds(other.step));
+      w.field("memory_bytes", other.memory.value());
+      w.field("reason", other.reason).endObject();
+    }
+    w.endArray();
+  }
+
+  Writer &w;
+  const Plan &plan;
+};
+
+class PlanReader {
+public:
+  explicit PlanReader(Diagnostics &diags) : diags(diags) {}
+
+  Plan run(const json::Value &json) {
+    ObjectReader r(json, "plan", diags);
+    if (!json::checkFormatVersion(r, "plan", planFormatVersion, diags))
+      return std::move(plan);
+    inputs(r);
+    if (const json::Value *model = r.required("model")) {
+      ObjectReader m(*model, "model", diags);
+      plan.modelName = m.requiredString("name").value_or("");
+      plan.parameters = m.integer("parameters").value_or(0);
+      m.finish();
+    }
+    if (const json::Value *tree = r.required("strategy"))
+      if (auto strategy = readStrategy(*tree, diags)) {
+        plan.strategy = std::move(*strategy);
+        if (auto form = normalize(plan.strategy, diags))
+          plan.chosen.form = std::move(*form);
+      }
+    r.optional("meshes"); // Follows from the strategy.
+    if (const json::Value *value = r.required("ranks"))
+      ranks(*value);
+    if (const json::Value::Array *phases = r.requiredArray("phases")) {
+      if (phases->size() == 1)
+        phase(phases->front());
+      else
+        r.error(fmt::format("{} phases, expected 1", phases->size()));
+    }
+    alternatives(r);
+    plan.gap = r.number("gap").value_or(0);
+    r.finish();
+    return std::move(plan);
+  }
+
+private:
+  void inputs(ObjectReader &r) {
+    const json::Value *value = r.required("inputs");
+    if (!value || !value->isObject())
+      return;
+    for (const json::Member &member : value->members())
+      if (auto hash = json::toString(member.value, quoted(member.key), diags))
+        plan.inputs.push_back({member.key, *hash});
+  }
+
+  template <class F>
+  void each(ObjectReader &r, std::string_view key, F visit) {
+    if (const json::Value::Array *array = r.requiredArray(key))
+      for (const json::Value &element : *array)
+        visit(element);
+  }
+
+  void ranks(const json::Value &value) {
+    ObjectReader r(value, "ranks", diags);
+    int64_t count = r.requiredInteger("count", json::positive).value_or(0);
+    if (!plan.chosen.form.stages.empty() &&
+        count != rankCount(plan.chosen.form))
+      r.error(fmt::format("{} ranks, the strategy has {}", count,
+                          rankCount(plan.chosen.form)));
+    plan.idleDevices = r.integer("idle_devices").value_or(0);
+    r.optional("devices"); // Follows from the assignment.
+    if (const json::Value *assignment = r.required("assignment")) {
+      ObjectReader a(*assignment, "assignment", diags);
+      std::string kind = a.requiredString("kind").value_or("identity");
+      auto it = std::find(mapKinds.begin(), mapKinds.end(), kind);
+      if (it == mapKinds.end())
+        a.error(fmt::format("unknown kind '{}'", kind));
+      else
+        plan.chosen.devices.kind =
+            static_cast<DeviceMap::Kind>(it - mapKinds.begin());
+      each(a, "first", [&](const json::Value &v) {
+        plan.chosen.devices.first.push_back(
+            json::toInteger(v, "'first'", diags, json::nonNegative)
+                .value_or(0));
+      });
+      a.finish();
+    }
+    r.finish();
+  }
+
+  void phase(const json::Value &value) {
+    ObjectReader r(value, "phase", diags);
+    r.string("name");
+    plan.globalBatch =
+        r.requiredInteger("global_batch", json::positive).value_or(1);
+    each(r, "stages", [&](const json::Value &v) { stage(v); });
+    plan.chosen.cuts.push_back(
+        plan.prediction.stages.empty() ? 0
+                                       : plan.prediction.stages.back().last);
+    if (plan.prediction.stages.size() != plan.chosen.form.stages.size())
+      r.error(fmt::format("{} stages, the strategy has {}",
+                          plan.prediction.stages.size(),
+                          plan.chosen.form.stages.size()));
+    r.optional("schedule"); // Follows from the strategy.
+    each(r, "tensors", [&](const json::Value &v) { tensor(v); });
+    if (const json::Value *predicted = r.required("predicted"))
+      prediction(*predicted);
+    r.finish();
+  }
+
+  void stage(const json::Value &value) {
+    ObjectReader r(value, "stage", diags);
+    StagePrediction stage;
+    stage.first = r.requiredInteger("first", json::nonNegative).value_or(0);
+    stage.last = r.requiredInteger("last", json::positive).value_or(1);
+    std::string type = r.string("device_type").value_or("");
+    deviceNames.push_back(type);
+    r.optional("paths");
+    r.optional("recompute");
+    r.finish();
+    plan.chosen.cuts.push_back(stage.first);
+    plan.prediction.stages.push_back(stage);
+  }
+
+  void tensor(const json::Value &value) {
+    ObjectReader r(value, "tensor", diags);
+    TensorPlacement result;
+    result.path = r.requiredString("path").value_or("");
+    result.stage = static_cast<unsigned>(
+        r.integer("stage", json::nonNegative).value_or(0));
+    each(r, "extents", [&](const json::Value &v) {
+      result.extents.push_back(
+          json::toInteger(v, "'extents'", diags).value_or(1));
+    });
+    if (const json::Value::Array *dims = r.array("dims"))
+      for (const json::Value &dim : *dims)
+        result.dimNames.push_back(
+            json::toString(dim, "'dims'", diags).value_or(""));
+    each(r, "splits", [&](const json::Value &v) {
+      ObjectReader s(v, "split", diags);
+      std::string axis = s.requiredString("axis").value_or("");
+      result.splits.emplace_back(axis, s.requiredInteger("dim").value_or(0));
+      s.finish();
+    });
+    r.finish();
+    plan.tensors.push_back(std::move(result));
+  }
+
+  Picoseconds seconds(ObjectReader &r, std::string_view key) {
+    return picosecondsFromSeconds(r.number(key).value_or(0));
+  }
+
+  void prediction(const json::Value &value) {
+    ObjectReader r(value, "prediction", diags);
+    Prediction &p = plan.prediction;
+    p.step = seconds(r, "step_seconds");
+    p.samplesPerSecond = r.number("samples_per_second").value_or(0);
+    p.utilization = r.number("model_flops_utilization").value_or(0);
+    size_t s = 0;
+    each(r, "memory_bytes", [&](const json::Value &v) {
+      if (s < p.stages.size())
+        memory(v, p.stages[s++]);
+    });
+    if (const json::Value *parts = r.required("breakdown")) {
+      ObjectReader b(*parts, "breakdown", diags);
+      for (const BreakdownField &field : breakdownFields)
+        p.breakdown.*field.field = seconds(b, field.name);
+      b.finish();
+    }
+    s = 0;
+    each(r, "stages", [&](const json::Value &v) {
+      if (s < p.stages.size())
+        times(v, p.stages[s++]);
+    });
+    r.finish();
+  }
+
+  void memory(const json::Value &value, StagePrediction &stage) {
+    ObjectReader r(value, "memory", diags);
+    for (const MemoryField &field : memoryFields)
+      stage.memory.*field.field = Bytes(r.integer(field.name).value_or(0));
+    r.integer("total");
+    stage.capacity = Bytes(r.integer("capacity").value_or(0));
+    r.finish();
+  }
+
+  void times(const json::Value &value, StagePrediction &stage) {
+    ObjectReader r(value, "stage", diags);
+    for (const TimeField &field : timeFields)
+      stage.*field.field = seconds(r, field.name);
+    for (const TrafficField &field : trafficFields)
+      stage.*field.field = Bytes(r.integer(field.name).value_or(0));
+    stage.inFlight = r.integer("in_flight").value_or(0);
+    stage.deviceType = static_cast<unsigned>(
+        r.integer("device_class", {0, 1 << 20}).value_or(0));
+    r.finish();
+    size_t s = &stage - plan.prediction.stages.data();
+    if (plan.deviceTypes.size() <= stage.deviceType)
+      plan.deviceTypes.resize(stage.deviceType + 1);
+    plan.deviceTypes[stage.deviceType] = deviceNames[s];
+  }
+
+  void alternatives(ObjectReader &r) {
+    const json::Value::Array *array = r.array("alternatives");
+    if (!array)
+      return;
+    for (const json::Value &value : *array) {
+      ObjectReader a(value, "alternative", diags);
+      Alternative other;
+      if (const json::Value *tree = a.required("strategy"))
+        if (auto strategy = readStrategy(*tree, diags))
+          other.strategy = std::move(*strategy);
+      other.step = Picoseconds::max();
+      if (auto step = a.number("step_seconds"))
+        other.step = picosecondsFromSeconds(*step);
+      other.memory = Bytes(a.integer("memory_bytes").value_or(0));
+      other.reason = a.string("reason").value_or("");
+      a.finish();
+      plan.alternatives.push_back(std::move(other));
+    }
+  }
+
+  Plan plan;
+  std::vector<std::string> deviceNames;
+  Diagnostics &diags;
+};
+
+} // namespace
+
+void writePlan(json::Writer &writer, const Plan &plan) {
+  PlanWriter(writer, plan).run();
+}
+
+std::optional<Plan> readPlan(const json::Value &json,
+                             Diagnostics &diagnostics) {
+  size_t before = diagnostics.errorCount();
+  Plan plan = PlanReader(diagnostics).run(json);
+  if (diagnostics.errorCount() != before)
+    return std::nullopt;
+  return plan;
+}
+
+} // namespace whale::planner
