@@ -4,6 +4,7 @@
 
 #include "dialects/whale/TrainingSpec.h"
 #include "passes/plan/Inline.h"
+#include "passes/plan/Precision.h"
 #include "passes/plan/Recompute.h"
 #include "passes/plan/Splits.h"
 #include "passes/plan/Stages.h"
@@ -136,9 +137,14 @@ LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
     return failure();
   ModuleDefOp step = modules->first, eval = modules->second;
   moveStatistics(step);
-  for (ModuleDefOp module : {step, eval})
-    if (failed(hoistCounts(module)) || failed(assignGraphs(module, form)))
+  for (ModuleDefOp module : {step, eval}) {
+    if (failed(hoistCounts(module)))
       return failure();
+    if (spec->precision == "bf16")
+      toBfloat16(module);
+    if (failed(assignGraphs(module, form)))
+      return failure();
+  }
   applyRecompute(step, form);
   buildTraining(step, *spec);
   for (ModuleDefOp module : {step, eval}) {
@@ -148,6 +154,8 @@ LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
     localizeSources(module);
     eraseDeadOps(module);
     assignSplits(module, form);
+    if (spec->precision == "f64")
+      toFloat64(module);
     describe(module, form);
     removeTemporaries(module);
   }

@@ -49,6 +49,8 @@ void plan::setGraph(Operation *op, int64_t graph) {
 
 StringRef plan::itemOf(Operation *op) { return text(op, itemAttr); }
 
+StringRef plan::basePath(StringRef path) { return path.split('#').first; }
+
 StringRef plan::variablePath(VariableOp op) {
   return text(op, variablePathAttr);
 }

@@ -28,9 +28,10 @@ namespace whale::plan {
 constexpr llvm::StringLiteral pathAttr = "path", phaseAttr = "phase",
                               graphAttr = "graph", splitAttr = "split",
                               variablePathAttr = "variable_path";
-/// Only while the plan is applied: the top-level instance that an op is of
-/// ("layers.3"; absent for ops that stand in @main itself), and the parameter
-/// that an update op is about.
+/// Only while the plan is applied: the top-level item that an op is of (an
+/// instance "layers.3"; runs of loose ops of @main between instances are
+/// "main.0", "main.1"... in forward order), and the parameter that an update op
+/// is about.
 constexpr llvm::StringLiteral itemAttr = "item", parameterAttr = "parameter";
 
 enum class Phase { Prologue, Forward, Backward, Update };
@@ -47,6 +48,8 @@ int64_t graphOf(mlir::Operation *op);
 void setGraph(mlir::Operation *op, int64_t graph);
 
 llvm::StringRef itemOf(mlir::Operation *op);
+/// Forward path that an op's decision comes from: without `#d`, `#recompute`...
+llvm::StringRef basePath(llvm::StringRef path);
 /// Path of the variable, slots included.
 llvm::StringRef variablePath(VariableOp op);
 

@@ -331,6 +331,30 @@ LogicalResult Inliner::tie() {
   return success();
 }
 
+/// Runs of loose ops between instances are items too; a backward op of @main
+/// belongs to the item of its forward op.
+static void nameLooseItems(ModuleDefOp module) {
+  llvm::StringMap<StringAttr> byPath;
+  unsigned groups = 0;
+  StringAttr open;
+  for (Operation &op : blockOf(module).without_terminator()) {
+    if (phaseOf(&op) == Phase::Prologue || isa<InputOp>(op) ||
+        op.hasAttr(itemAttr)) {
+      if (op.hasAttr(itemAttr) && phaseOf(&op) == Phase::Forward)
+        open = StringAttr();
+      continue;
+    }
+    StringAttr item = byPath.lookup(basePath(pathOf(&op)));
+    if (phaseOf(&op) == Phase::Forward) {
+      if (!open)
+        open = StringAttr::get(op.getContext(), "main." + Twine(groups++));
+      item = byPath[pathOf(&op)] = open;
+    }
+    if (item)
+      op.setAttr(itemAttr, item);
+  }
+}
+
 FailureOr<Flat> Inliner::run(StringRef name) {
   ModuleDefOp main = model.getMain();
   if (!main)
@@ -353,6 +377,7 @@ FailureOr<Flat> Inliner::run(StringRef name) {
   ReturnOp::create(builder, main.getLoc(), ValueRange());
   if (failed(tie()))
     return failure();
+  nameLooseItems(flat.module);
   return flat;
 }
 

@@ -21,4 +21,12 @@ def ApplyPlan : Pass<"whale-apply-plan", "::whale::ModelOp"> {
   ];
 }
 
+def ReadWorkload : Pass<"whale-read-workload", "::whale::ModelOp"> {
+  let summary = "prints the workload of a differentiated model as JSON";
+  let options = [
+    Option<"precision", "precision", "std::string", "\"\"",
+           "f32, bf16 or f64 instead of the training spec's">,
+  ];
+}
+
 #endif // WHALE_PASSES_PLAN

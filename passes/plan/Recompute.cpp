@@ -2,10 +2,8 @@
 
 #include "passes/plan/Recompute.h"
 
-#include "passes/plan/Stages.h"
-
 #include "mlir/IR/IRMapping.h"
-#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/DenseMap.h"
 
 using namespace mlir;
 using namespace whale;
@@ -19,36 +17,6 @@ bool plan::isCheap(Operation *op) {
 }
 
 //===----------------------------------------------------------------------===//
-// Items
-//===----------------------------------------------------------------------===//
-
-Items::Items(ModuleDefOp step) {
-  llvm::StringMap<StringRef> byPath;
-  unsigned group = 0;
-  bool open = false;
-  for (Operation &op : blockOf(step)) {
-    if (phaseOf(&op) != Phase::Forward || isa<VariableOp, InputOp>(op))
-      continue;
-    StringRef name = itemOf(&op);
-    if (name.empty()) {
-      if (!open)
-        ++group;
-      std::string text = "main." + std::to_string(group - 1);
-      name = names.try_emplace(text).first->first();
-    }
-    open = itemOf(&op).empty();
-    items[&op] = name;
-    byPath[pathOf(&op)] = name;
-  }
-  for (Operation &op : blockOf(step)) {
-    if (phaseOf(&op) != Phase::Backward)
-      continue;
-    StringRef name = itemOf(&op);
-    items[&op] = name.empty() ? byPath.lookup(basePath(pathOf(&op))) : name;
-  }
-}
-
-//===----------------------------------------------------------------------===//
 // Clones
 //===----------------------------------------------------------------------===//
 
@@ -57,7 +25,7 @@ namespace {
 class Recomputer {
 public:
   Recomputer(ModuleDefOp step, const planner::NormalForm &form)
-      : step(step), form(form), items(step) {}
+      : step(step), form(form) {}
 
   void run();
 
@@ -71,7 +39,6 @@ private:
 
   ModuleDefOp step;
   const planner::NormalForm &form;
-  Items items;
   /// Forward values that a backward op of their own item uses.
   DenseSet<Value> residuals;
   /// Forward ops that are repeated if needed.
@@ -110,7 +77,7 @@ void Recomputer::decide(Operation *op) {
 /// `value` as `user` shall see it: itself, or a clone before `user`.
 Value Recomputer::again(Value value, Operation *user) {
   Operation *op = value.getDefiningOp();
-  if (!repeated.contains(op) || items.of(op) != items.of(user))
+  if (!repeated.contains(op) || itemOf(op) != itemOf(user))
     return value;
   if (Value clone = clones.lookupOrNull(value))
     return clone;
@@ -129,7 +96,7 @@ void Recomputer::run() {
   for (Operation *op : ops)
     if (phaseOf(op) == Phase::Backward)
       for (Value operand : op->getOperands())
-        if (items.of(operand.getDefiningOp()) == items.of(op))
+        if (itemOf(operand.getDefiningOp()) == itemOf(op))
           residuals.insert(operand);
   for (Operation *op : ops)
     if (phaseOf(op) == Phase::Forward)

@@ -6,28 +6,12 @@
 #include "compiler/planner/Strategy.h"
 #include "passes/plan/FlatStep.h"
 
-#include "llvm/ADT/DenseMap.h"
-#include "llvm/ADT/StringMap.h"
-
 namespace whale::plan {
 
 /// Whether selective recompute may repeat the op: elementwise, data movement,
 /// row reductions, norms, softmax, dropout; no contraction, attention,
 /// convolution, gather or routing.
 bool isCheap(mlir::Operation *op);
-
-/// Top-level item of every forward and backward op: instances by their path,
-/// runs of loose ops between them "main.0", "main.1"... in forward order. A
-/// backward op of @main belongs to the item of its forward op.
-class Items {
-public:
-  explicit Items(ModuleDefOp step);
-  llvm::StringRef of(mlir::Operation *op) const { return items.lookup(op); }
-
-private:
-  llvm::DenseMap<mlir::Operation *, llvm::StringRef> items;
-  llvm::StringMap<char> names;
-};
 
 /// Within each item of a stage that recomputes, backward ops use clones (path
 /// `...#recompute`, phase backward) of the forward ops as

@@ -231,6 +231,13 @@ void Splitter::byNames(Operation *op) {
   set(op, list);
 }
 
+/// Variables, also as they are read in another precision, and inputs.
+static bool isSource(Operation *op) {
+  if (isa<CastOp>(op) && phaseOf(op) == Phase::Prologue)
+    op = op->getOperand(0).getDefiningOp();
+  return isa<VariableOp, InputOp>(op);
+}
+
 /// A source is cut as its first user wants it.
 void Splitter::byFirstUser(Operation *op) {
   OpOperand *first = nullptr;
@@ -244,7 +251,7 @@ void Splitter::byFirstUser(Operation *op) {
     return set(op, {});
   Operation *user = first->getOwner();
   if (!cuts.contains(user))
-    byNames(user);
+    isSource(user) ? byFirstUser(user) : byNames(user);
   const Access &access =
       chooser.names.spaceOf(user).operands[first->getOperandNumber()];
   SmallVector<Cut> list;
@@ -336,7 +343,7 @@ void Splitter::run() {
       slots.push_back(&op);
     else if (phaseOf(&op) == Phase::Update)
       updates.push_back(&op);
-    else if (isa<VariableOp, InputOp>(op))
+    else if (isSource(&op) && !cuts.contains(&op))
       byFirstUser(&op);
     else if (isa<IterationSpaceOpInterface>(op) && !cuts.contains(&op))
       byNames(&op);

@@ -15,8 +15,6 @@ using namespace mlir;
 using namespace whale;
 using namespace whale::plan;
 
-StringRef plan::basePath(StringRef path) { return path.split('#').first; }
-
 namespace {
 
 class StageAssigner {
@@ -31,6 +29,11 @@ private:
 
   LogicalResult readPatterns();
   int64_t byPattern(StringRef path) const;
+  /// By its path, else by its item.
+  int64_t byPattern(Operation *op) const {
+    int64_t stage = byPattern(basePath(pathOf(op)));
+    return stage == unknown ? byPattern(itemOf(op)) : stage;
+  }
   int64_t stageOf(Operation *op) const { return stages.lookup(op); }
   /// Latest (forward) or earliest (backward) stage of the operands' producers.
   int64_t byProducers(Operation *op) const;
@@ -100,7 +103,7 @@ void StageAssigner::assignForward() {
     stages[&op] = unknown;
     if (isa<VariableOp>(op) || phaseOf(&op) == Phase::Backward)
       continue;
-    int64_t stage = byPattern(basePath(pathOf(&op)));
+    int64_t stage = byPattern(&op);
     // A count is the loss's business: nothing of it is needed elsewhere.
     if (stage == unknown && phaseOf(&op) == Phase::Forward)
       stage = byProducers(&op);
@@ -125,7 +128,7 @@ void StageAssigner::assignBackward() {
     auto it = byPath.find(basePath(pathOf(&op)));
     int64_t stage = it != byPath.end() ? it->second : unknown;
     if (stage == unknown)
-      stage = byPattern(basePath(pathOf(&op)));
+      stage = byPattern(&op);
     if (stage == unknown)
       stage = byProducers(&op);
     stages[&op] = stage;
@@ -139,7 +142,7 @@ void StageAssigner::assignBackward() {
 void StageAssigner::assignVariables() {
   for (VariableOp op : blockOf(module).getOps<VariableOp>()) {
     int64_t stage = byFirstUser(op);
-    stages[op] = stage != unknown ? stage : byPattern(pathOf(op));
+    stages[op] = stage != unknown ? stage : byPattern(op);
   }
 }
 

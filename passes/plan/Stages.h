@@ -17,9 +17,6 @@ llvm::LogicalResult assignGraphs(ModuleDefOp module,
 /// of the step number, so that none of them is sent or kept.
 void localizeSources(ModuleDefOp module);
 
-/// Forward path that an op's decision comes from: without `#d`, `#recompute`...
-llvm::StringRef basePath(llvm::StringRef path);
-
 } // namespace whale::plan
 
 #endif // WHALE_PASSES_PLAN_STAGES_H
