@@ -191,9 +191,6 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
     stage.axes.push_back(split);
   }
   form.stages.assign(choice.pipeline, stage);
-  // One stage and one micro-batch: toTree writes no pipeline, all axes outer.
-  if (choice.pipeline == 1 && choice.microBatches == 1)
-    form.outerAxes = static_cast<unsigned>(stage.axes.size());
   return form;
 }
 

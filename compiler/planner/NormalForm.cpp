@@ -50,7 +50,7 @@ private:
                             : static_cast<int64_t>(node.shares.size());
     axis.dims = node.dims;
     axis.shares = node.shares;
-    axis.shard = node.shard;
+    axis.shard = node.shard.value_or(Shard::None);
     if (node.primitive == Primitive::Split)
       axis.paths = node.paths;
     if (axis.size == 0)
@@ -147,7 +147,8 @@ Node scopeOf(const Axis &axis) {
   node.degree = axis.size;
   node.dims = axis.dims;
   node.shares = axis.shares;
-  node.shard = axis.shard;
+  if (axis.kind == AxisKind::Replica)
+    node.shard = axis.shard;
   node.paths = axis.paths;
   return node;
 }
@@ -193,17 +194,9 @@ Node toTree(const NormalForm &form) {
     Node node;
     node.primitive = Primitive::Stage;
     node.paths = stage.paths;
-    if (stage.recompute != Recompute::None)
-      node.recompute = stage.recompute;
+    node.recompute = stage.recompute;
     node.body = wrap(std::span(stage.axes).subspan(form.outerAxes), {});
     stages.push_back(std::move(node));
-  }
-  bool plain = form.stages.size() == 1 && form.microBatches == 1 &&
-               form.stages[0].paths.empty();
-  if (plain) {
-    root.recompute = stages[0].recompute;
-    root.body = wrap(form.stages[0].axes, {});
-    return root;
   }
   Node pipeline;
   pipeline.primitive = Primitive::Pipeline;

@@ -51,8 +51,8 @@ private:
     replicaSeen = true;
     if (node.degree)
       result.pins.data = node.degree;
-    if (node.shard == Shard::Optimizer)
-      result.pins.zero = 1;
+    if (node.shard)
+      result.pins.zero = node.shard == Shard::None ? 0 : 1;
     if (inStage)
       result.pipelineOutside = true;
     below(node, inStage);

@@ -50,8 +50,10 @@ struct Scored {
   CutResult result;
 
   bool better(const std::optional<Scored> &other) const {
-    if (!result.candidate || !other)
-      return result.candidate.has_value();
+    if (!result.candidate)
+      return false;
+    if (!other || !other->result.candidate)
+      return true;
     if (result.prediction.step != other->result.prediction.step)
       return result.prediction.step < other->result.prediction.step;
     auto simplicity = [](const Choice &c) {
@@ -215,13 +217,8 @@ private:
   }
 
   void keep(Scored scored) {
-    if (scored.better(best)) {
-      if (best)
-        losers.push_back(std::move(*best));
+    if (scored.better(best))
       best = std::move(scored);
-    } else {
-      losers.push_back(std::move(scored));
-    }
   }
 
   double gap() const {
@@ -327,7 +324,6 @@ private:
   std::optional<std::vector<int64_t>> fixedCuts;
   std::vector<Group> groups;
   std::optional<Scored> best;
-  std::vector<Scored> losers;
   int64_t simulated = 0;
 };
 

@@ -112,7 +112,7 @@ struct NodeCheck {
          "replica' and 'split");
     only(!node.dims.empty() && !split, "dims", "split");
     only(!node.shares.empty() && !replica, "shares", "replica");
-    only(node.shard != Shard::None && !replica, "shard", "replica");
+    only(node.shard.has_value() && !replica, "shard", "replica");
     only(node.microBatches != 0 && !pipeline, "micro_batches", "pipeline");
     only(node.schedule.has_value() && !pipeline, "schedule", "pipeline");
     if (split && node.dims.empty())
@@ -203,7 +203,20 @@ bool check(const Node &root, Diagnostics &diagnostics) {
   return checkBelow(root, diagnostics, 0);
 }
 
+/// One stage with one micro-batch, of which nothing else is said.
+static bool isPlainPipeline(const Node &node) {
+  return node.primitive == Primitive::Pipeline && node.microBatches == 1 &&
+         node.body.size() == 1 && node.body[0].paths.empty() &&
+         node.body[0].recompute.value_or(Recompute::None) == Recompute::None;
+}
+
 std::string printStrategy(const Node &node) {
+  if (isPlainPipeline(node)) {
+    std::vector<std::string> inner;
+    for (const Node &child : node.body[0].body)
+      inner.push_back(printStrategy(child));
+    return fmt::format("{}", fmt::join(inner, ", "));
+  }
   std::vector<std::string> words;
   if (node.degree)
     words.push_back(fmt::format("{}", node.degree));
@@ -211,19 +224,20 @@ std::string printStrategy(const Node &node) {
     words.push_back(fmt::format("[{}]", fmt::join(node.dims, ", ")));
   if (!node.shares.empty())
     words.push_back(fmt::format("shares [{}]", fmt::join(node.shares, ", ")));
-  if (node.shard != Shard::None)
-    words.push_back(fmt::format("shard {}", nameOf(node.shard)));
+  if (node.shard.value_or(Shard::None) != Shard::None)
+    words.push_back(fmt::format("shard {}", nameOf(*node.shard)));
   if (node.microBatches)
     words.push_back(fmt::format("{}", node.microBatches));
   if (node.schedule)
     words.push_back(std::string(nameOf(*node.schedule)));
   if (!node.paths.empty())
     words.push_back(fmt::format("{}", fmt::join(node.paths, " ")));
-  if (node.recompute)
+  if (node.recompute.value_or(Recompute::None) != Recompute::None)
     words.push_back(fmt::format("recompute {}", nameOf(*node.recompute)));
   std::vector<std::string> inner;
   for (const Node &child : node.body)
     inner.push_back(printStrategy(child));
+  std::erase(inner, "");
   std::string body = fmt::format("{}", fmt::join(inner, ", "));
   if (node.primitive == Primitive::Cluster && words.empty())
     return body.empty() ? "cluster" : body;

@@ -59,8 +59,8 @@ struct Node {
   std::vector<std::string> dims;
   /// replica: samples of the global batch per part; empty = equal parts.
   std::vector<int64_t> shares;
-  /// replica.
-  Shard shard = Shard::None;
+  /// replica; unset = not given.
+  std::optional<Shard> shard;
   /// pipeline (also of one stage: gradient accumulation); 0 = not given.
   int64_t microBatches = 0;
   /// pipeline.
@@ -119,7 +119,9 @@ std::optional<Node> readStrategy(const json::Value &json,
                                  Diagnostics &diagnostics);
 /// Only what was said is written, keys in a fixed order.
 void writeStrategy(json::Writer &writer, const Node &node);
-/// The tree in the words of the primitives, on one line:
+/// The tree in the words of the primitives, on one line; what changes nothing
+/// (no shard, no recompute, a pipeline of one stage and one micro-batch) is left
+/// out:
 /// `replica(2){pipeline(8, 1f1b){stage{split(2, [heads])}, stage}}`.
 std::string printStrategy(const Node &node);
 
@@ -190,8 +192,9 @@ struct Coordinates {
 /// side in one stage. Those of the last kind have ExitCode::Unsupported.
 std::optional<NormalForm> normalize(const Node &root,
                                     Diagnostics &diagnostics);
-/// The tree of a normal form: outer scopes, pipeline (left out for one stage
-/// and one micro-batch), stages, inner scopes. normalize(toTree(f)) == f.
+/// The tree of a normal form, with everything said: outer scopes, pipeline,
+/// stages, inner scopes. normalize(toTree(f)) == f if the axes of a form
+/// without inner axes are outer.
 Node toTree(const NormalForm &form);
 
 int64_t rankCount(const NormalForm &form);

@@ -60,8 +60,7 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
         node.shares.push_back(*n);
   node.shard = readName<Shard>(reader, "shard", shardOf,
                                {"none", "optimizer", "gradients",
-                                "parameters"}, diags)
-                   .value_or(Shard::None);
+                                "parameters"}, diags);
   node.microBatches =
       reader.integer("micro_batches", json::positive).value_or(0);
   node.schedule = readName<Schedule>(reader, "schedule", scheduleOf,
@@ -102,8 +101,8 @@ void writeStrategy(json::Writer &writer, const Node &node) {
     writer.field("dims", node.dims);
   if (!node.shares.empty())
     writer.field("shares", node.shares);
-  if (node.shard != Shard::None)
-    writer.field("shard", nameOf(node.shard));
+  if (node.shard)
+    writer.field("shard", nameOf(*node.shard));
   if (node.microBatches)
     writer.field("micro_batches", node.microBatches);
   if (node.schedule)

@@ -1,0 +1,157 @@
+#include "compiler/planner/Partition.h"
+#include "compiler/planner/Shares.h"
+
+#include <catch2/catch.hpp>
+
+#include <numeric>
+#include <random>
+
+using namespace whale;
+using namespace whale::planner;
+
+namespace {
+
+/// The best time of any distribution, by trying all.
+Picoseconds bruteForce(int64_t units, std::span<const Worker> workers,
+                       std::vector<int64_t> &shares) {
+  size_t i = shares.size();
+  if (i + 1 == workers.size()) {
+    if (units < 1 || units > workers[i].capacity)
+      return Picoseconds::max();
+    shares.push_back(units);
+    Picoseconds time = slowest(workers, shares);
+    shares.pop_back();
+    return time;
+  }
+  Picoseconds best = Picoseconds::max();
+  for (int64_t n = 1; n < units && n <= workers[i].capacity; ++n) {
+    shares.push_back(n);
+    best = std::min(best, bruteForce(units - n, workers, shares));
+    shares.pop_back();
+  }
+  return best;
+}
+
+Worker worker(int64_t perUnit, int64_t capacity = 1000, int64_t fixed = 0) {
+  return {Picoseconds(fixed), Picoseconds(perUnit), capacity};
+}
+
+} // namespace
+
+// Whale, Fig 4: V100 and T4 (15.7 and 8.1 TFLOP/s float32), batch 6.
+TEST_CASE("V100 and T4 share a batch of 6 as 4 and 2") {
+  std::vector<Worker> workers = {worker(100), worker(194)};
+  CHECK(*fillShares(6, workers) == std::vector<int64_t>{4, 2});
+}
+
+// Numbers of notes on Whale's Algorithm 1: where it stops too early, or ties.
+TEST_CASE("shares where Whale's Algorithm 1 goes wrong") {
+  SECTION("it leaves the fast device at 229 % of its memory") {
+    // DF 30 5 5 5, DM 10 13.5 13.5 16, memory 50 for the whole batch of 50.
+    std::vector<Worker> workers = {worker(100, 10), worker(600, 13),
+                                   worker(600, 13), worker(600, 16)};
+    auto shares = fillShares(50, workers);
+    REQUIRE(shares);
+    CHECK(*shares == std::vector<int64_t>{10, 13, 13, 14});
+  }
+  SECTION("its objective does not see the slowest device") {
+    // DF 15.7 9.3 9.3 9.3, DM 12 16 16 16, batch 40: 12 and three times 9 1/3.
+    std::vector<Worker> workers = {worker(637, 12), worker(1075, 16),
+                                   worker(1075, 16), worker(1075, 16)};
+    CHECK(*fillShares(40, workers) == std::vector<int64_t>{12, 10, 9, 9});
+  }
+}
+
+TEST_CASE("shares are as good as brute force") {
+  std::mt19937 random(7);
+  auto number = [&](int low, int high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Worker> workers(number(1, 5));
+    for (Worker &w : workers)
+      w = worker(number(1, 50), number(1, 8), number(0, 40));
+    int64_t units = number(1, 14);
+    std::vector<int64_t> none;
+    Picoseconds best = bruteForce(units, workers, none);
+    auto shares = fillShares(units, workers);
+    CHECK(shares.has_value() == (best != Picoseconds::max()));
+    if (shares) {
+      CHECK(slowest(workers, *shares) == best);
+      CHECK(std::accumulate(shares->begin(), shares->end(), int64_t(0)) ==
+            units);
+    }
+  }
+}
+
+TEST_CASE("1,024 devices are balanced at once") {
+  std::vector<Worker> workers;
+  for (int i = 0; i < 1024; ++i)
+    workers.push_back(worker(100 + i % 7 * 13, 1 << 20));
+  auto shares = fillShares(1 << 20, workers);
+  REQUIRE(shares);
+  CHECK(std::accumulate(shares->begin(), shares->end(), int64_t(0)) == 1 << 20);
+}
+
+TEST_CASE("partitions are as good as exhaustive search") {
+  std::mt19937 random(11);
+  auto number = [&](int low, int high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  for (int round = 0; round < 200; ++round) {
+    PartitionProblem problem;
+    size_t runs = number(1, 4), stages = number(1, 4);
+    for (size_t r = 0; r < runs; ++r)
+      problem.counts.push_back(number(1, 4));
+    for (size_t s = 0; s < stages; ++s) {
+      problem.times.emplace_back();
+      for (size_t r = 0; r < runs; ++r)
+        problem.times.back().push_back(Picoseconds(number(1, 30)));
+    }
+    int64_t most = number(2, 12);
+    problem.fits = [&](unsigned s, int64_t first, int64_t last) {
+      return last - first <= most - static_cast<int64_t>(s);
+    };
+    int64_t total = std::accumulate(problem.counts.begin(),
+                                    problem.counts.end(), int64_t(0));
+    std::vector<size_t> runOf;
+    for (size_t r = 0; r < runs; ++r)
+      runOf.insert(runOf.end(), problem.counts[r], r);
+    Picoseconds best = Picoseconds::max();
+    int64_t visited = 0;
+    forEachPartition(total, stages, [&](const std::vector<int64_t> &cuts) {
+      ++visited;
+      Picoseconds bottleneck;
+      for (size_t s = 0; s < stages; ++s) {
+        if (!problem.fits(s, cuts[s], cuts[s + 1]))
+          return;
+        Picoseconds time;
+        for (int64_t i = cuts[s]; i < cuts[s + 1]; ++i)
+          time += problem.times[s][runOf[i]];
+        bottleneck = std::max(bottleneck, time);
+      }
+      best = std::min(best, bottleneck);
+    });
+    CHECK(visited == partitionCount(total, stages));
+    auto found = partition(problem);
+    CHECK(found.has_value() == (best != Picoseconds::max()));
+    if (found) {
+      CHECK(found->bottleneck == best);
+      for (size_t s = 0; s < stages; ++s)
+        CHECK(problem.fits(s, found->cuts[s], found->cuts[s + 1]));
+    }
+  }
+}
+
+TEST_CASE("equal layers are spread equally") {
+  PartitionProblem problem;
+  problem.counts = {10};
+  problem.times.assign(4, {Picoseconds(5)});
+  auto found = partition(problem);
+  REQUIRE(found);
+  for (size_t s = 0; s < 4; ++s) {
+    int64_t n = found->cuts[s + 1] - found->cuts[s];
+    CHECK(n >= 2);
+    CHECK(n <= 3);
+  }
+}

@@ -1,0 +1,219 @@
+#include "compiler/planner/Strategy.h"
+
+#include <catch2/catch.hpp>
+
+using namespace whale;
+using namespace whale::planner;
+
+namespace {
+
+Node scope(Primitive primitive, int64_t degree = 0,
+           std::vector<Node> body = {}) {
+  Node node;
+  node.primitive = primitive;
+  node.degree = degree;
+  node.body = std::move(body);
+  if (primitive == Primitive::Split)
+    node.dims = {"heads"};
+  if (primitive == Primitive::Pipeline) {
+    node.microBatches = 4;
+    node.degree = 0;
+  }
+  return node;
+}
+
+Node root(Node inner) {
+  Node node;
+  node.body.push_back(std::move(inner));
+  return node;
+}
+
+/// replica(2){pipeline{stage{split(2)}, stage{split(2)}}}
+Node example() {
+  Node stage = scope(Primitive::Stage, 0, {scope(Primitive::Split, 2)});
+  return root(scope(Primitive::Replica, 2,
+                    {scope(Primitive::Pipeline, 0, {stage, stage})}));
+}
+
+std::string write(const Node &node) {
+  json::Writer writer;
+  writeStrategy(writer, node);
+  return writer.take();
+}
+
+std::optional<Node> read(std::string_view text, Diagnostics &diags) {
+  auto json = json::parse(text, "s.json", diags);
+  if (!json)
+    return std::nullopt;
+  return readStrategy(*json, diags);
+}
+
+} // namespace
+
+TEST_CASE("the nesting table has every cell in order") {
+  REQUIRE(nestingTable().size() == 25);
+  for (size_t i = 0; i < 25; ++i) {
+    CHECK(static_cast<size_t>(nestingTable()[i].outer) == i / 5);
+    CHECK(static_cast<size_t>(nestingTable()[i].inner) == i % 5);
+    CHECK(!nestingTable()[i].text.empty());
+  }
+}
+
+TEST_CASE("every cell of the nesting table does what it says") {
+  for (const NestingRule &rule : nestingTable()) {
+    INFO(nameOf(rule.outer) << " x " << nameOf(rule.inner));
+    Node outer = scope(rule.outer, 2, {scope(rule.inner, 2)});
+    if (rule.outer == Primitive::Stage || rule.outer == Primitive::Cluster)
+      outer.degree = 0;
+    if (rule.inner == Primitive::Stage || rule.inner == Primitive::Cluster)
+      outer.body[0].degree = 0;
+    // An outer stage needs a pipeline around it, others the root.
+    Node tree = rule.outer == Primitive::Stage
+                    ? root(scope(Primitive::Pipeline, 0, {outer}))
+                : rule.outer == Primitive::Cluster ? outer
+                                                   : root(outer);
+    Diagnostics diags;
+    bool legal = check(tree, diags);
+    CHECK(legal == (rule.nesting != Nesting::Illegal));
+    if (!legal) {
+      CHECK(diags.messages()[0].message == rule.text);
+      continue;
+    }
+    auto form = normalize(tree, diags);
+    INFO(diags.str());
+    CHECK(form.has_value() == (rule.nesting == Nesting::Legal));
+    if (!form)
+      CHECK(diags.exitCode() == ExitCode::Unsupported);
+  }
+}
+
+TEST_CASE("ranks: outer axes major, stages one after another") {
+  Diagnostics diags;
+  auto form = normalize(example(), diags);
+  REQUIRE(form);
+  CHECK(form->outerAxes == 1);
+  CHECK(form->microBatches == 4);
+  REQUIRE(form->stages.size() == 2);
+  CHECK(form->stages[1].axes[0].name == "r0");
+  CHECK(form->stages[1].axes[1].name == "t0");
+  REQUIRE(rankCount(*form) == 8);
+  for (int64_t r = 0; r < 2; ++r)
+    for (unsigned s = 0; s < 2; ++s)
+      for (int64_t t = 0; t < 2; ++t) {
+        Coordinates at{s, {r, t}};
+        CHECK(rankOf(*form, at) == r * 4 + s * 2 + t);
+        CHECK(coordinatesOf(*form, r * 4 + s * 2 + t) == at);
+      }
+}
+
+TEST_CASE("ranks of stages of unequal size") {
+  Node pipeline = scope(
+      Primitive::Pipeline, 0,
+      {scope(Primitive::Split, 3),
+       scope(Primitive::Stage, 0, {scope(Primitive::Split, 2)})});
+  Diagnostics diags;
+  auto form = normalize(root(scope(Primitive::Split, 2, {pipeline})), diags);
+  REQUIRE(form);
+  REQUIRE(rankCount(*form) == 10);
+  for (int64_t rank = 0; rank < 10; ++rank)
+    CHECK(rankOf(*form, coordinatesOf(*form, rank)) == rank);
+  CHECK(coordinatesOf(*form, 8) == Coordinates{1, {1, 0}});
+}
+
+TEST_CASE("normal form and tree are inverse") {
+  Diagnostics diags;
+  auto form = normalize(example(), diags);
+  REQUIRE(form);
+  CHECK(normalize(toTree(*form), diags) == form);
+  // A plain nest becomes one stage with one micro-batch; printed, the same.
+  Node plain = root(scope(Primitive::Replica, 4, {scope(Primitive::Split, 2)}));
+  auto flat = normalize(plain, diags);
+  CHECK(normalize(toTree(*flat), diags) == flat);
+  CHECK(printStrategy(toTree(*flat)) == printStrategy(plain));
+}
+
+TEST_CASE("shares of the batch") {
+  Node replica = scope(Primitive::Replica, 2);
+  replica.shares = {4, 2};
+  Diagnostics diags;
+  auto form = normalize(root(replica), diags);
+  REQUIRE(form);
+  CHECK(batchOf(*form, {0, {0}}, 6) == BatchRange{0, 4});
+  CHECK(batchOf(*form, {0, {1}}, 6) == BatchRange{4, 2});
+  auto nested = normalize(
+      root(scope(Primitive::Replica, 2, {scope(Primitive::Replica, 3)})),
+      diags);
+  CHECK(batchOf(*nested, {0, {1, 2}}, 12) == BatchRange{10, 2});
+}
+
+TEST_CASE("what has no normal form says why") {
+  Diagnostics diags;
+  SECTION("no degree") {
+    CHECK(!normalize(root(scope(Primitive::Replica)), diags));
+    CHECK(diags.str() == "error: 'replica' has no degree\n");
+  }
+  SECTION("two scopes in one stage") {
+    Node stage = scope(Primitive::Stage, 0,
+                       {scope(Primitive::Split, 2), scope(Primitive::Split, 2)});
+    CHECK(!normalize(root(scope(Primitive::Pipeline, 0, {stage})), diags));
+    CHECK(diags.exitCode() == ExitCode::Unsupported);
+  }
+  SECTION("stages that cut the batch differently") {
+    Node two = scope(Primitive::Replica, 2), four = scope(Primitive::Replica, 4);
+    CHECK(!normalize(root(scope(Primitive::Pipeline, 0, {two, four})), diags));
+  }
+}
+
+TEST_CASE("a strategy survives JSON") {
+  Node tree = example();
+  tree.body[0].shares = {3, 5};
+  tree.body[0].shard = Shard::Optimizer;
+  tree.body[0].body[0].schedule = Schedule::GPipe;
+  tree.body[0].body[0].body[0].paths = {"layers.0..3", "embedding"};
+  tree.body[0].body[0].body[1].recompute = Recompute::Selective;
+  Diagnostics diags;
+  auto again = read(write(tree), diags);
+  INFO(diags.str());
+  REQUIRE(again);
+  CHECK(*again == tree);
+  CHECK(write(*again) == write(tree));
+}
+
+TEST_CASE("mistakes in a strategy file have their place") {
+  Diagnostics diags;
+  auto message = [&](std::string_view text) {
+    CHECK(!read(text, diags));
+    return diags.str();
+  };
+  SECTION("misspelled primitive") {
+    CHECK(message(R"({"primitive": "replicate"})") ==
+          "s.json:1:15: error: unknown primitive 'replicate'\n"
+          "s.json:1:15: note: did you mean 'replica'?\n");
+  }
+  SECTION("unknown key") {
+    CHECK(message(R"({"primitive": "stage", "degres": 2})")
+              .find("s.json:1:24: error:") == 0);
+  }
+  SECTION("a field of another primitive") {
+    CHECK(message(R"({"primitive": "stage", "micro_batches": 2})") ==
+          "s.json:1:1: error: 'micro_batches' belongs to 'pipeline', not to "
+          "'stage'\n");
+  }
+  SECTION("shares against degree") {
+    CHECK(message(R"({"primitive": "replica", "degree": 3, "shares": [1, 2]})")
+              .find("2 shares for 3 replicas") != std::string::npos);
+  }
+  SECTION("illegal nesting names both scopes") {
+    CHECK(message(R"({"primitive": "stage", "body": [
+  {"primitive": "stage"}]})") ==
+          "s.json:2:3: error: a 'stage' cannot hold a 'stage': stages of a "
+          "pipeline lie side by side\n"
+          "s.json:1:1: note: the outer scope is here\n");
+  }
+}
+
+TEST_CASE("a strategy on one line") {
+  CHECK(printStrategy(example()) ==
+        "replica(2){pipeline(4){stage{split(2, [heads])}, stage{split(2, "
+        "[heads])}}}");
+}
