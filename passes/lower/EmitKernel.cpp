@@ -1,0 +1,888 @@
+//===- EmitKernel.cpp - loops of a kernel ---------------------------------===//
+//
+// Outer loops over rows; in them one loop nest per pass over the row; in the
+// innermost body all values are computed before any is stored, so that an
+// output may lie over an input. Reductions that end in memory start from a
+// neutral element written first, and are rounded to the output's type last.
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/lower/Expression.h"
+
+#include "compiler/support/Sha256.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace whale;
+using namespace whale::lower;
+
+/// Elements that one f32 accumulator chain may see before it is added to an
+/// f64: keeps sums of millions of elements exact to a few ulp.
+static constexpr int64_t kBlock = 4096;
+
+int64_t lower::elementBytes(Type element) {
+  unsigned bits = element.getIntOrFloatBitWidth();
+  return std::max(1u, bits / 8);
+}
+
+format::DType lower::dtypeOf(Type element) {
+  using format::DType;
+  if (element.isF32())
+    return DType::F32;
+  if (element.isF64())
+    return DType::F64;
+  if (element.isBF16())
+    return DType::BF16;
+  if (element.isF16())
+    return DType::F16;
+  switch (element.getIntOrFloatBitWidth()) {
+  case 1:
+    return DType::I1;
+  case 8:
+    return DType::I8;
+  case 64:
+    return DType::I64;
+  default:
+    return DType::I32;
+  }
+}
+
+namespace {
+
+/// An accumulator in memory.
+struct Accumulator {
+  unsigned root;
+  Type type;             ///< of its elements
+  bool inScratch;        ///< else directly in the output
+  int64_t offset = 0;    ///< bytes in scratch
+  int64_t elements = 1;
+};
+
+class KernelEmitter {
+public:
+  KernelEmitter(const Cluster &cluster, const Clusters &clusters,
+                ArrayRef<InPlaceChoice> inPlace, MLIRContext *context)
+      : expression(cluster, clusters), inPlace(inPlace), builder(context),
+        loc(UnknownLoc::get(context)), memo(expression.nodes.size()) {}
+
+  KernelCall emit(KernelModule &kernels);
+
+private:
+  // Arguments and scratch.
+  void setArguments();
+  void setScratch();
+  unsigned argumentOf(Value value);
+  int64_t reserve(int64_t bytes);
+
+  // Functions.
+  LLVM::LLVMFuncOp makeBody(ModuleOp module);
+  void makeEntry(ModuleOp module, LLVM::LLVMFuncOp body);
+
+  // Loops.
+  scf::ForOp openLoop(int64_t extent, ValueRange inits);
+  scf::ForOp openBlocks(ArrayRef<unsigned> carried);
+  SmallVector<scf::ForOp> openRow(ValueRange inits, scf::ForOp blocks);
+  void closeRow(ArrayRef<scf::ForOp> loops, SmallVectorImpl<Value> &results);
+  void emitRows();
+  void emitPass(unsigned pass);
+  void readKept(unsigned pass);
+  SmallVector<Value> neutralOf(ArrayRef<unsigned> carried);
+  void emitBody(unsigned pass, ArrayRef<unsigned> carried, ValueRange carriedIn,
+                SmallVectorImpl<Value> &carriedOut);
+  void emitRowResults();
+  void startAccumulators();
+  void finishAccumulators();
+
+  // Values.
+  Value eval(unsigned node);
+  Value compute(const Node &node);
+  Value constant(Attribute value, Type element);
+  Value iota(const Node &node);
+  Value dropout(const Node &node);
+  Value philox(Value index, Value key, Value path);
+  Value loadElement(Value pointer, Value index, Type element);
+  void storeElement(Value value, Value pointer, Value index, Type element);
+  Value address(Value pointer, Value index, Type stored);
+  Value indexOf(ArrayRef<int64_t> strides, int64_t base = 0);
+  Value rowIndex();
+  Value scratchPointer(int64_t offset);
+  Value combine(ReductionKind kind, Value a, Value b, bool reassociate);
+  Value neutral(ReductionKind kind, Type type);
+  void addInMemory(const Accumulator &accumulator, Value value);
+  Value integer(int64_t value, unsigned bits = 64);
+  Value scalar(int index);
+  bool inRegister(const Root &root) const;
+  ReductionKind reductionOf(unsigned carried) const;
+  unsigned operandOf(unsigned carried) const;
+  SmallVector<unsigned> carriedIn(unsigned pass) const;
+
+  Expression expression;
+  ArrayRef<InPlaceChoice> inPlace;
+  OpBuilder builder;
+  Location loc;
+  std::vector<Value> memo;
+  SmallVector<KernelArgument> arguments;
+  llvm::DenseMap<Value, unsigned> argumentIndex;
+  SmallVector<Accumulator> accumulators;
+  SmallVector<int64_t> slotOffsets;
+  int64_t scratchBytes = 0, rowElements = 1;
+  SmallVector<Value> pointers, induction;
+  Value scalarPointer;
+  Operation *kernelPoint = nullptr, *rowPoint = nullptr;
+};
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Arguments and scratch
+//===----------------------------------------------------------------------===//
+
+static int64_t bytesOf(Value value) {
+  RankedTensorType type = tensorType(value);
+  return type.getNumElements() * elementBytes(type.getElementType());
+}
+
+unsigned KernelEmitter::argumentOf(Value value) {
+  return argumentIndex.lookup(value);
+}
+
+void KernelEmitter::setArguments() {
+  llvm::DenseMap<Value, Value> replaced;
+  llvm::DenseSet<Value> overwritten;
+  for (const InPlaceChoice &choice : inPlace) {
+    replaced[choice.output] = choice.input;
+    overwritten.insert(choice.input);
+  }
+  auto isAccumulated = [](Value value) {
+    return isa_and_nonnull<rank::AccumulateOp>(value.getDefiningOp());
+  };
+  llvm::DenseSet<Value> ownSums;
+  for (const Root &root : expression.roots)
+    ownSums.insert(root.value);
+  for (const Node &node : expression.nodes) {
+    if (node.kind != Node::Load || argumentIndex.count(node.value) ||
+        overwritten.contains(node.value) ||
+        (isAccumulated(node.value) && ownSums.contains(node.value)))
+      continue;
+    argumentIndex[node.value] = arguments.size();
+    arguments.push_back(
+        {KernelArgument::Input, node.value, Value(), bytesOf(node.value)});
+  }
+  for (const Root &root : expression.roots) {
+    KernelArgument argument{KernelArgument::Output, root.value, Value(),
+                            bytesOf(root.value)};
+    if (Value input = replaced.lookup(root.value)) {
+      argument.kind = KernelArgument::InPlace;
+      argument.replaced = input;
+      argumentIndex[input] = arguments.size();
+    } else if (isAccumulated(root.value)) {
+      argument.kind = KernelArgument::InPlace;
+    }
+    argumentIndex[root.value] = arguments.size();
+    arguments.push_back(argument);
+  }
+}
+
+int64_t KernelEmitter::reserve(int64_t bytes) {
+  int64_t offset = scratchBytes;
+  scratchBytes += (bytes + 63) / 64 * 64;
+  return offset;
+}
+
+void KernelEmitter::setScratch() {
+  for (const auto &group : expression.groups)
+    if (group.inner)
+      rowElements *= group.extent;
+  for (Type type : expression.slots)
+    slotOffsets.push_back(reserve(rowElements * elementBytes(type)));
+  for (auto [index, root] : llvm::enumerate(expression.roots)) {
+    if (root.kind != Root::Accumulate)
+      continue;
+    RankedTensorType type = tensorType(root.value);
+    Type element = type.getElementType();
+    Accumulator accumulator;
+    accumulator.root = index;
+    accumulator.elements = type.getNumElements();
+    accumulator.type = widened(element);
+    if (accumulator.elements == 1 && isa<FloatType>(element))
+      accumulator.type = builder.getF64Type();
+    accumulator.inScratch = accumulator.type != element;
+    if (accumulator.inScratch)
+      accumulator.offset =
+          reserve(accumulator.elements * elementBytes(accumulator.type));
+    accumulators.push_back(accumulator);
+  }
+  if (scratchBytes > 0)
+    arguments.push_back(
+        {KernelArgument::Scratch, Value(), Value(), scratchBytes});
+}
+
+//===----------------------------------------------------------------------===//
+// Small pieces
+//===----------------------------------------------------------------------===//
+
+Value KernelEmitter::integer(int64_t value, unsigned bits) {
+  return arith::ConstantOp::create(
+      builder, loc, builder.getIntegerAttr(builder.getIntegerType(bits), value));
+}
+
+Value KernelEmitter::address(Value pointer, Value index, Type stored) {
+  return LLVM::GEPOp::create(builder, loc, pointer.getType(), stored, pointer,
+                             ArrayRef<LLVM::GEPArg>{index},
+                             LLVM::GEPNoWrapFlags::inbounds);
+}
+
+/// Loads and widens: bf16 by its bits, i1 from a byte.
+Value KernelEmitter::loadElement(Value pointer, Value index, Type element) {
+  Type stored = element;
+  if (element.isBF16())
+    stored = builder.getI16Type();
+  else if (element.isInteger(1))
+    stored = builder.getI8Type();
+  Value raw =
+      LLVM::LoadOp::create(builder, loc, stored, address(pointer, index, stored));
+  if (element.isBF16()) {
+    Value wide = arith::ExtUIOp::create(builder, loc, builder.getI32Type(), raw);
+    Value bits = arith::ShLIOp::create(builder, loc, wide, integer(16, 32));
+    return arith::BitcastOp::create(builder, loc, builder.getF32Type(), bits);
+  }
+  if (element.isF16())
+    return arith::ExtFOp::create(builder, loc, builder.getF32Type(), raw);
+  if (element.isInteger(1))
+    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, raw,
+                                 integer(0, 8));
+  return raw;
+}
+
+/// f32 to the bits of bf16: to nearest, ties to even; NaN stays NaN.
+static Value roundToBf16(OpBuilder &b, Location loc, Value value) {
+  auto constant = [&](int64_t number) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(number));
+  };
+  Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), value);
+  Value high = arith::ShRUIOp::create(b, loc, bits, constant(16));
+  Value odd = arith::AndIOp::create(b, loc, high, constant(1));
+  Value bias = arith::AddIOp::create(b, loc, odd, constant(0x7fff));
+  Value sum = arith::AddIOp::create(b, loc, bits, bias);
+  Value rounded = arith::ShRUIOp::create(b, loc, sum, constant(16));
+  Value isNan = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, value,
+                                      value);
+  Value result =
+      arith::SelectOp::create(b, loc, isNan, constant(0x7fc0), rounded);
+  return arith::TruncIOp::create(b, loc, b.getI16Type(), result);
+}
+
+void KernelEmitter::storeElement(Value value, Value pointer, Value index,
+                                 Type element) {
+  if (element.isBF16())
+    value = roundToBf16(builder, loc, value);
+  else if (element.isF16())
+    value = arith::TruncFOp::create(builder, loc, element, value);
+  else if (element.isInteger(1))
+    value = arith::ExtUIOp::create(builder, loc, builder.getI8Type(), value);
+  LLVM::StoreOp::create(builder, loc, value,
+                        address(pointer, index, value.getType()));
+}
+
+/// sum of induction variable * stride over the groups.
+Value KernelEmitter::indexOf(ArrayRef<int64_t> strides, int64_t base) {
+  Value index = integer(base);
+  for (auto [group, variable] :
+       llvm::zip(expression.groups, induction)) {
+    int64_t stride = group.last < strides.size() ? strides[group.last] : 0;
+    if (!variable || stride == 0)
+      continue;
+    Value term = stride == 1 ? variable
+                             : Value(arith::MulIOp::create(
+                                   builder, loc, variable, integer(stride)));
+    index = arith::AddIOp::create(builder, loc, index, term);
+  }
+  return index;
+}
+
+/// Row-major index in the row.
+Value KernelEmitter::rowIndex() {
+  Value index = integer(0);
+  for (auto [group, variable] : llvm::zip(expression.groups, induction)) {
+    if (!group.inner)
+      continue;
+    Value scaled =
+        arith::MulIOp::create(builder, loc, index, integer(group.extent));
+    index = arith::AddIOp::create(builder, loc, scaled, variable);
+  }
+  return index;
+}
+
+Value KernelEmitter::scratchPointer(int64_t offset) {
+  return address(pointers.back(), integer(offset), builder.getI8Type());
+}
+
+Value KernelEmitter::scalar(int index) {
+  Value pointer = address(scalarPointer, integer(index), builder.getI64Type());
+  return LLVM::LoadOp::create(builder, loc, builder.getI64Type(), pointer);
+}
+
+Value KernelEmitter::combine(ReductionKind kind, Value a, Value b,
+                             bool reassociate) {
+  bool isFloat = isa<FloatType>(a.getType());
+  bool isBool = a.getType().isInteger(1);
+  auto flags = reassociate ? arith::FastMathFlags::reassoc
+                           : arith::FastMathFlags::none;
+  switch (kind) {
+  case ReductionKind::sum:
+    if (isFloat)
+      return arith::AddFOp::create(builder, loc, a, b, flags);
+    if (isBool)
+      return arith::OrIOp::create(builder, loc, a, b);
+    return arith::AddIOp::create(builder, loc, a, b);
+  case ReductionKind::max:
+    if (isFloat)
+      return arith::MaximumFOp::create(builder, loc, a, b);
+    if (isBool)
+      return arith::OrIOp::create(builder, loc, a, b);
+    return arith::MaxSIOp::create(builder, loc, a, b);
+  case ReductionKind::min:
+    if (isFloat)
+      return arith::MinimumFOp::create(builder, loc, a, b);
+    if (isBool)
+      return arith::AndIOp::create(builder, loc, a, b);
+    return arith::MinSIOp::create(builder, loc, a, b);
+  }
+  return Value();
+}
+
+Value KernelEmitter::neutral(ReductionKind kind, Type type) {
+  Attribute value;
+  if (auto floating = dyn_cast<FloatType>(type)) {
+    double number = kind == ReductionKind::sum ? 0
+                    : kind == ReductionKind::max
+                        ? -std::numeric_limits<double>::infinity()
+                        : std::numeric_limits<double>::infinity();
+    value = builder.getFloatAttr(floating, number);
+  } else {
+    unsigned bits = type.getIntOrFloatBitWidth();
+    APInt number = kind == ReductionKind::sum || bits == 1
+                       ? APInt(bits, kind == ReductionKind::min)
+                   : kind == ReductionKind::max
+                       ? APInt::getSignedMinValue(bits)
+                       : APInt::getSignedMaxValue(bits);
+    value = builder.getIntegerAttr(type, number);
+  }
+  return arith::ConstantOp::create(builder, loc, cast<TypedAttr>(value));
+}
+
+//===----------------------------------------------------------------------===//
+// Values
+//===----------------------------------------------------------------------===//
+
+/// A value at the place of its level: before all loops, before the row's
+/// current pass, or here.
+Value KernelEmitter::eval(unsigned index) {
+  if (memo[index])
+    return memo[index];
+  const Node &node = expression.nodes[index];
+  OpBuilder::InsertionGuard guard(builder);
+  if (node.level == Level::Kernel && kernelPoint)
+    builder.setInsertionPoint(kernelPoint);
+  else if (node.level != Level::Element && rowPoint)
+    builder.setInsertionPoint(rowPoint);
+  return memo[index] = compute(node);
+}
+
+Value KernelEmitter::compute(const Node &node) {
+  Type element =
+      node.value ? tensorType(node.value).getElementType() : Type();
+  switch (node.kind) {
+  case Node::Load:
+    return loadElement(pointers[argumentOf(node.value)],
+                       indexOf(node.strides, node.base), element);
+  case Node::Constant:
+    return constant(cast<ConstantOp>(node.op).getValue(), widened(element));
+  case Node::Iota:
+    return iota(node);
+  case Node::StepTerm: {
+    Value step = scalar(node.scalar);
+    Type type = widened(element);
+    if (isa<FloatType>(type))
+      return arith::SIToFPOp::create(builder, loc, type, step);
+    if (type.isInteger(64))
+      return step;
+    return arith::TruncIOp::create(builder, loc, type, step);
+  }
+  case Node::Dropout:
+    return dropout(node);
+  case Node::Add: {
+    Value sum = eval(node.operands[0]), value = eval(node.operands[1]);
+    return combine(cast<rank::AccumulateOp>(node.op).getReduction(), sum, value,
+                   false);
+  }
+  case Node::RowReduce:
+    llvm_unreachable("row reductions are set by their pass");
+  case Node::Compute:
+    break;
+  }
+  SmallVector<Value> operands;
+  for (unsigned operand : node.operands)
+    operands.push_back(eval(operand));
+  return cast<ScalarOpInterface>(node.op).emitScalar(builder, operands);
+}
+
+Value KernelEmitter::constant(Attribute value, Type element) {
+  TypedAttr attr;
+  if (auto floating = dyn_cast<FloatType>(element)) {
+    auto number = dyn_cast<FloatAttr>(value);
+    double real = number ? number.getValueAsDouble()
+                         : double(cast<IntegerAttr>(value).getInt());
+    attr = builder.getFloatAttr(floating, real);
+  } else {
+    auto number = dyn_cast<IntegerAttr>(value);
+    int64_t whole = number ? number.getInt()
+                           : int64_t(cast<FloatAttr>(value).getValueAsDouble());
+    unsigned bits = element.getIntOrFloatBitWidth();
+    attr = builder.getIntegerAttr(element,
+                                  APInt(64, whole).sextOrTrunc(bits));
+  }
+  return arith::ConstantOp::create(builder, loc, attr);
+}
+
+Value KernelEmitter::iota(const Node &node) {
+  Value index = integer(0);
+  for (auto [group, variable] : llvm::zip(expression.groups, induction))
+    if (int(group.last) == node.dim && variable)
+      index = variable;
+  if (node.base != 0)
+    index = arith::AddIOp::create(builder, loc, index, integer(node.base));
+  if (node.scalar >= 0)
+    index = arith::AddIOp::create(builder, loc, index, scalar(node.scalar));
+  Type type = widened(tensorType(node.value).getElementType());
+  if (isa<FloatType>(type))
+    return arith::SIToFPOp::create(builder, loc, type, index);
+  if (type.isInteger(64))
+    return index;
+  return arith::TruncIOp::create(builder, loc, type, index);
+}
+
+/// Word 0 of the Philox4x32-10 block of an element (runtime/format/Random.h).
+Value KernelEmitter::philox(Value index, Value key, Value path) {
+  Type i32 = builder.getI32Type(), i64 = builder.getI64Type();
+  auto low = [&](Value wide) -> Value {
+    return arith::TruncIOp::create(builder, loc, i32, wide);
+  };
+  auto high = [&](Value wide) -> Value {
+    return low(arith::ShRUIOp::create(builder, loc, wide, integer(32)));
+  };
+  auto product = [&](int64_t factor, Value word) -> Value {
+    Value wide = arith::ExtUIOp::create(builder, loc, i64, word);
+    return arith::MulIOp::create(builder, loc, wide, integer(factor));
+  };
+  auto exclusiveOr = [&](Value a, Value b) -> Value {
+    return arith::XOrIOp::create(builder, loc, a, b);
+  };
+  Value c[] = {low(index), high(index), low(path), high(path)};
+  Value k[] = {low(key), high(key)};
+  for (int round = 0; round < 10; ++round) {
+    Value p0 = product(0xD2511F53, c[0]), p1 = product(0xCD9E8D57, c[2]);
+    Value next[] = {exclusiveOr(exclusiveOr(high(p1), c[1]), k[0]), low(p1),
+                    exclusiveOr(exclusiveOr(high(p0), c[3]), k[1]), low(p0)};
+    std::copy(next, next + 4, c);
+    k[0] = arith::AddIOp::create(builder, loc, k[0],
+                                 integer(int32_t(0x9E3779B9), 32));
+    k[1] = arith::AddIOp::create(builder, loc, k[1],
+                                 integer(int32_t(0xBB67AE85), 32));
+  }
+  return c[0];
+}
+
+Value KernelEmitter::dropout(const Node &node) {
+  auto op = cast<DropoutOp>(node.op);
+  double rate = op.getRate().convertToDouble();
+  Value index = arith::AddIOp::create(builder, loc, indexOf(node.strides),
+                                      scalar(node.scalar));
+  Value word = philox(index, scalar(node.scalar + 1), scalar(node.scalar + 2));
+  auto threshold = static_cast<uint32_t>(rate * 0x1p32);
+  Value keep = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::uge,
+                                     word, integer(int32_t(threshold), 32));
+  Value x = eval(node.operands[0]);
+  Value share = arith::ConstantOp::create(
+      builder, loc, builder.getFloatAttr(x.getType(), 1 - rate));
+  Value scaled = arith::DivFOp::create(builder, loc, x, share);
+  Value zero = arith::ConstantOp::create(builder, loc,
+                                         builder.getZeroAttr(x.getType()));
+  return arith::SelectOp::create(builder, loc, keep, scaled, zero);
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+/// A loop over [0, extent), with the builder left in its body.
+scf::ForOp KernelEmitter::openLoop(int64_t extent, ValueRange inits) {
+  Value zero = integer(0), one = integer(1), end = integer(extent);
+  auto loop = scf::ForOp::create(builder, loc, zero, end, one, inits);
+  builder.setInsertionPointToStart(loop.getBody());
+  return loop;
+}
+
+/// Whether a reduction that ends in memory is summed in registers along the
+/// innermost loops.
+bool KernelEmitter::inRegister(const Root &root) const {
+  return root.level == Level::Element &&
+         llvm::all_of(expression.groups, [&](const auto &group) {
+           return !group.inner || root.strides[group.last] == 0;
+         });
+}
+
+/// What a pass carries in registers: row reductions (by node), then roots
+/// (numbered after the nodes).
+SmallVector<unsigned> KernelEmitter::carriedIn(unsigned pass) const {
+  SmallVector<unsigned> carried;
+  for (unsigned reduce : expression.rowReduces)
+    if (expression.nodes[reduce].pass == pass + 1)
+      carried.push_back(reduce);
+  for (const Accumulator &accumulator : accumulators) {
+    const Root &root = expression.roots[accumulator.root];
+    if (inRegister(root) && expression.nodes[root.node].pass == pass)
+      carried.push_back(expression.nodes.size() + accumulator.root);
+  }
+  return carried;
+}
+
+ReductionKind KernelEmitter::reductionOf(unsigned carried) const {
+  size_t nodes = expression.nodes.size();
+  if (carried >= nodes)
+    return expression.roots[carried - nodes].reduction;
+  return cast<ReduceOp>(expression.nodes[carried].op).getKind();
+}
+
+unsigned KernelEmitter::operandOf(unsigned carried) const {
+  size_t nodes = expression.nodes.size();
+  return carried >= nodes ? expression.roots[carried - nodes].node
+                          : expression.nodes[carried].operands[0];
+}
+
+/// acc = acc (+) value at the accumulator's place.
+void KernelEmitter::addInMemory(const Accumulator &accumulator, Value value) {
+  const Root &root = expression.roots[accumulator.root];
+  Value pointer = accumulator.inScratch ? scratchPointer(accumulator.offset)
+                                        : pointers[argumentOf(root.value)];
+  Value index = indexOf(root.strides);
+  if (isa<FloatType>(value.getType()) && value.getType() != accumulator.type)
+    value = arith::ExtFOp::create(builder, loc, accumulator.type, value);
+  Value old = loadElement(pointer, index, accumulator.type);
+  storeElement(combine(root.reduction, old, value, false), pointer, index,
+               accumulator.type);
+}
+
+/// The innermost body: first all values, then all stores.
+void KernelEmitter::emitBody(unsigned pass, ArrayRef<unsigned> carried,
+                             ValueRange carriedIn,
+                             SmallVectorImpl<Value> &carriedOut) {
+  for (auto [item, old] : llvm::zip(carried, carriedIn))
+    carriedOut.push_back(
+        combine(reductionOf(item), old, eval(operandOf(item)), true));
+  SmallVector<std::pair<unsigned, Value>> stores, kept;
+  for (auto [index, root] : llvm::enumerate(expression.roots))
+    if (root.level == Level::Element &&
+        expression.nodes[root.node].pass == pass &&
+        (root.kind == Root::Store || !inRegister(root)))
+      stores.push_back({index, eval(root.node)});
+  for (auto [index, node] : llvm::enumerate(expression.nodes))
+    if (node.slot >= 0 && node.pass == pass)
+      kept.push_back({index, eval(index)});
+  for (auto [index, value] : stores) {
+    const Root &root = expression.roots[index];
+    if (root.kind == Root::Store) {
+      storeElement(value, pointers[argumentOf(root.value)],
+                   indexOf(root.strides),
+                   tensorType(root.value).getElementType());
+      continue;
+    }
+    for (const Accumulator &accumulator : accumulators)
+      if (accumulator.root == index)
+        addInMemory(accumulator, value);
+  }
+  for (auto [index, value] : kept) {
+    const Node &node = expression.nodes[index];
+    storeElement(value, scratchPointer(slotOffsets[node.slot]), rowIndex(),
+                 expression.slots[node.slot]);
+  }
+}
+
+/// Neutral elements of what a pass carries.
+SmallVector<Value> KernelEmitter::neutralOf(ArrayRef<unsigned> carried) {
+  size_t nodes = expression.nodes.size();
+  SmallVector<Value> inits;
+  for (unsigned item : carried) {
+    Value value = item >= nodes ? expression.roots[item - nodes].value
+                                : expression.nodes[item].value;
+    inits.push_back(neutral(reductionOf(item),
+                            widened(tensorType(value).getElementType())));
+  }
+  return inits;
+}
+
+/// Opens a loop over blocks where a long vector is summed into a scalar, so
+/// that each block's sum is added up in f64. Null where none is needed.
+scf::ForOp KernelEmitter::openBlocks(ArrayRef<unsigned> carried) {
+  int64_t extent = 0, inner = 0;
+  for (const auto &group : expression.groups)
+    if (group.inner) {
+      ++inner;
+      extent = group.extent;
+    }
+  if (inner != 1 || extent <= 4 * kBlock || carried.empty() ||
+      llvm::any_of(carried, [&](unsigned item) {
+        return item < expression.nodes.size();
+      }))
+    return nullptr;
+  scf::ForOp blocks = openLoop(extent, {});
+  blocks.getStepMutable().assign([&] {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPoint(blocks);
+    return integer(kBlock);
+  }());
+  return blocks;
+}
+
+/// The loops over the row, carrying `inits`; all of them where `blocks` is
+/// null, else over one block.
+SmallVector<scf::ForOp> KernelEmitter::openRow(ValueRange inits,
+                                               scf::ForOp blocks) {
+  SmallVector<scf::ForOp> loops;
+  for (auto [index, group] : llvm::enumerate(expression.groups)) {
+    if (!group.inner)
+      continue;
+    scf::ForOp loop = openLoop(group.extent, inits);
+    if (blocks) {
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPoint(loop);
+      Value begin = blocks.getInductionVar();
+      Value end = arith::AddIOp::create(builder, loc, begin, integer(kBlock));
+      loop.getLowerBoundMutable().assign(begin);
+      loop.getUpperBoundMutable().assign(arith::MinSIOp::create(
+          builder, loc, end, integer(group.extent)));
+    }
+    induction[index] = loop.getInductionVar();
+    inits = loop.getRegionIterArgs();
+    loops.push_back(loop);
+  }
+  return loops;
+}
+
+/// Ends the loops; `results` become those of the outermost.
+void KernelEmitter::closeRow(ArrayRef<scf::ForOp> loops,
+                             SmallVectorImpl<Value> &results) {
+  for (scf::ForOp loop : llvm::reverse(loops)) {
+    if (!results.empty()) {
+      builder.setInsertionPointToEnd(loop.getBody());
+      scf::YieldOp::create(builder, loc, results);
+    }
+    results.assign(loop.getResults().begin(), loop.getResults().end());
+    builder.setInsertionPointAfter(loop);
+  }
+  for (auto [index, group] : llvm::enumerate(expression.groups))
+    if (group.inner)
+      induction[index] = Value();
+}
+
+/// Values of earlier passes that are kept are read, not computed.
+void KernelEmitter::readKept(unsigned pass) {
+  for (auto [index, node] : llvm::enumerate(expression.nodes)) {
+    if (node.level != Level::Element)
+      continue;
+    memo[index] = Value();
+    if (node.pass >= pass)
+      continue;
+    if (node.slot >= 0)
+      memo[index] = loadElement(scratchPointer(slotOffsets[node.slot]),
+                                rowIndex(), expression.slots[node.slot]);
+    if (node.reload >= 0) {
+      const Root &root = expression.roots[node.reload];
+      memo[index] =
+          loadElement(pointers[argumentOf(root.value)], indexOf(root.strides),
+                      tensorType(root.value).getElementType());
+    }
+  }
+}
+
+void KernelEmitter::emitPass(unsigned pass) {
+  SmallVector<unsigned> carried = carriedIn(pass);
+  scf::ForOp blocks = openBlocks(carried);
+  SmallVector<Value> inits = neutralOf(carried), results;
+  SmallVector<scf::ForOp> loops = openRow(inits, blocks);
+  rowPoint = blocks          ? blocks.getOperation()
+             : loops.empty() ? nullptr
+                             : loops.front().getOperation();
+  bool topLevel = !kernelPoint;
+  if (topLevel)
+    kernelPoint = rowPoint;
+  readKept(pass);
+  emitBody(pass, carried, loops.empty() ? ValueRange(inits)
+                                        : loops.back().getRegionIterArgs(),
+           results);
+  closeRow(loops, results);
+  for (auto [item, result] : llvm::zip(carried, results)) {
+    if (item < expression.nodes.size()) {
+      memo[item] = result;
+      continue;
+    }
+    for (const Accumulator &accumulator : accumulators)
+      if (accumulator.root == item - expression.nodes.size())
+        addInMemory(accumulator, result);
+  }
+  if (blocks)
+    builder.setInsertionPointAfter(blocks);
+  rowPoint = nullptr;
+  if (topLevel)
+    kernelPoint = nullptr;
+}
+
+/// Stores and sums of values that there is one of per row.
+void KernelEmitter::emitRowResults() {
+  for (auto [index, root] : llvm::enumerate(expression.roots)) {
+    if (root.level != Level::Row)
+      continue;
+    Value value = eval(root.node);
+    if (root.kind == Root::Store) {
+      storeElement(value, pointers[argumentOf(root.value)],
+                   indexOf(root.strides),
+                   tensorType(root.value).getElementType());
+      continue;
+    }
+    for (const Accumulator &accumulator : accumulators)
+      if (accumulator.root == index)
+        addInMemory(accumulator, value);
+  }
+}
+
+void KernelEmitter::emitRows() {
+  induction.assign(expression.groups.size(), Value());
+  OpBuilder::InsertionGuard guard(builder);
+  Operation *outermost = nullptr;
+  for (auto [index, group] : llvm::enumerate(expression.groups)) {
+    if (group.inner)
+      continue;
+    scf::ForOp loop = openLoop(group.extent, {});
+    induction[index] = loop.getInductionVar();
+    if (!outermost)
+      outermost = loop;
+  }
+  kernelPoint = outermost;
+  for (unsigned pass = 0; pass < expression.passes; ++pass)
+    emitPass(pass);
+  emitRowResults();
+  kernelPoint = nullptr;
+}
+
+void KernelEmitter::startAccumulators() {
+  for (const Accumulator &accumulator : accumulators) {
+    const Root &root = expression.roots[accumulator.root];
+    Value pointer = accumulator.inScratch ? scratchPointer(accumulator.offset)
+                                          : pointers[argumentOf(root.value)];
+    OpBuilder::InsertionGuard guard(builder);
+    Value start = neutral(root.reduction, accumulator.type);
+    scf::ForOp loop = openLoop(accumulator.elements, {});
+    storeElement(start, pointer, loop.getInductionVar(), accumulator.type);
+  }
+}
+
+void KernelEmitter::finishAccumulators() {
+  for (const Accumulator &accumulator : accumulators) {
+    if (!accumulator.inScratch)
+      continue;
+    const Root &root = expression.roots[accumulator.root];
+    Type element = tensorType(root.value).getElementType();
+    Value pointer = scratchPointer(accumulator.offset);
+    OpBuilder::InsertionGuard guard(builder);
+    scf::ForOp loop = openLoop(accumulator.elements, {});
+    Value value =
+        loadElement(pointer, loop.getInductionVar(), accumulator.type);
+    if (accumulator.type != widened(element))
+      value = arith::TruncFOp::create(builder, loc, widened(element), value);
+    storeElement(value, pointers[argumentOf(root.value)],
+                 loop.getInductionVar(), element);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Functions
+//===----------------------------------------------------------------------===//
+
+/// The loops, with one pointer argument per buffer: distinct buffers do not
+/// overlap, which `noalias` says.
+LLVM::LLVMFuncOp KernelEmitter::makeBody(ModuleOp module) {
+  MLIRContext *context = module.getContext();
+  auto pointer = LLVM::LLVMPointerType::get(context);
+  SmallVector<Type> types(arguments.size() + 1, pointer);
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types);
+  builder.setInsertionPointToEnd(module.getBody());
+  auto function = LLVM::LLVMFuncOp::create(builder, loc, "kernel_body", type,
+                                           LLVM::Linkage::Internal);
+  for (unsigned i = 0; i < types.size(); ++i)
+    function.setArgAttr(i, "llvm.noalias", builder.getUnitAttr());
+  builder.setInsertionPointToStart(function.addEntryBlock(builder));
+  for (unsigned i = 0; i < arguments.size(); ++i)
+    pointers.push_back(function.getArgument(i));
+  scalarPointer = function.getArgument(arguments.size());
+  startAccumulators();
+  emitRows();
+  finishAccumulators();
+  LLVM::ReturnOp::create(builder, loc, ValueRange());
+  return function;
+}
+
+/// The C entry: unpacks the buffers.
+void KernelEmitter::makeEntry(ModuleOp module, LLVM::LLVMFuncOp body) {
+  MLIRContext *context = module.getContext();
+  auto pointer = LLVM::LLVMPointerType::get(context);
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context),
+                                          {pointer, pointer});
+  builder.setInsertionPointToEnd(module.getBody());
+  auto function = LLVM::LLVMFuncOp::create(builder, loc, "kernel", type);
+  builder.setInsertionPointToStart(function.addEntryBlock(builder));
+  SmallVector<Value> values;
+  for (unsigned i = 0; i < arguments.size(); ++i) {
+    Value place = address(function.getArgument(0), integer(i), pointer);
+    values.push_back(LLVM::LoadOp::create(builder, loc, pointer, place));
+  }
+  values.push_back(function.getArgument(1));
+  LLVM::CallOp::create(builder, loc, body, values);
+  LLVM::ReturnOp::create(builder, loc, ValueRange());
+}
+
+KernelCall KernelEmitter::emit(KernelModule &kernels) {
+  setArguments();
+  setScratch();
+  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
+  LLVM::LLVMFuncOp body = makeBody(*module);
+  makeEntry(*module, body);
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream, OpPrintingFlags().useLocalScope());
+  KernelCall call;
+  call.symbol = "k_" + sha256Hex(text).substr(0, 20);
+  call.arguments = arguments;
+  call.scalars = expression.scalars;
+  KernelModule::Info info;
+  for (const KernelArgument &argument : arguments)
+    info.operandBytes.push_back(argument.bytes);
+  info.scalars = expression.scalars.size();
+  if (!kernels.kernels.try_emplace(call.symbol, info).second)
+    return call;
+  SymbolTable symbols(*module);
+  Operation *entry = symbols.lookup("kernel");
+  (void)symbols.rename(body, call.symbol + "_body");
+  (void)symbols.rename(entry, call.symbol);
+  kernels.module->getBody()->getOperations().splice(
+      kernels.module->getBody()->end(), module->getBody()->getOperations());
+  return call;
+}
+
+KernelCall lower::emitKernel(KernelModule &kernels, const Cluster &cluster,
+                             const Clusters &clusters,
+                             ArrayRef<InPlaceChoice> inPlace) {
+  MLIRContext *context = kernels.module->getContext();
+  return KernelEmitter(cluster, clusters, inPlace, context).emit(kernels);
+}
