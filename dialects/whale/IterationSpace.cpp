@@ -205,54 +205,65 @@ IterationSpace BroadcastOp::getIterationSpace() {
   return builder.operand(operand).result(loops).flops(0).take();
 }
 
-/// Groups dimensions of two shapes into runs with equal products.
-static SmallVector<std::pair<SmallVector<unsigned>, SmallVector<unsigned>>>
-matchReshape(ArrayRef<int64_t> from, ArrayRef<int64_t> to) {
-  SmallVector<std::pair<SmallVector<unsigned>, SmallVector<unsigned>>> runs;
-  size_t i = 0, j = 0;
-  while (i < from.size() || j < to.size()) {
-    SmallVector<unsigned> a, b;
-    int64_t pa = 1, pb = 1;
-    do {
-      if (i < from.size() && (pa <= pb || j >= to.size())) {
-        pa *= from[i];
-        a.push_back(i++);
-      } else if (j < to.size()) {
-        pb *= to[j];
-        b.push_back(j++);
-      }
-    } while (pa != pb || a.empty() != b.empty() ? (i < from.size() || j < to.size())
-                                                : false);
-    runs.push_back({a, b});
+namespace {
+/// Walks two row-major shapes side by side and finds their common factors,
+/// outermost first: [8, 6] and [4, 12] are [4, 2, 6] and [4, 2, 6].
+class ReshapeFactors {
+public:
+  ReshapeFactors(ArrayRef<int64_t> from, ArrayRef<int64_t> to)
+      : shapes{from, to} {
+    accesses[0].dims.resize(from.size());
+    accesses[1].dims.resize(to.size());
   }
-  return runs;
-}
+
+  IterationSpace build() {
+    for (;;) {
+      bool more[2] = {advance(0), advance(1)};
+      if (!more[0] && !more[1])
+        break;
+      int64_t factor = std::min(rest[0], rest[1]);
+      if (rest[0] % factor || rest[1] % factor)
+        return whole();
+      unsigned loop = builder.loop(factor);
+      for (int side : {0, 1}) {
+        accesses[side].dims[at[side]].push_back(loop);
+        rest[side] /= factor;
+      }
+    }
+    builder.space.operands.push_back(accesses[0]);
+    builder.space.results.push_back(accesses[1]);
+    return builder.linear(Linearity::Joint).flops(0).take();
+  }
+
+private:
+  /// Goes to the next dimension with something left; false at the end.
+  bool advance(int side) {
+    while (rest[side] == 1 && next[side] < shapes[side].size()) {
+      at[side] = next[side]++;
+      rest[side] = shapes[side][at[side]];
+    }
+    return rest[side] != 1;
+  }
+
+  /// Shapes without common factors are reshaped as a whole.
+  IterationSpace whole() {
+    SpaceBuilder plain;
+    SmallVector<unsigned> from(shapes[0].size(), SpaceBuilder::Whole);
+    SmallVector<unsigned> to(shapes[1].size(), SpaceBuilder::Whole);
+    plain.operand(from).result(to).linear(Linearity::Joint).flops(0);
+    return plain.take();
+  }
+
+  ArrayRef<int64_t> shapes[2];
+  Access accesses[2];
+  SpaceBuilder builder;
+  size_t next[2] = {0, 0}, at[2] = {0, 0};
+  int64_t rest[2] = {1, 1};
+};
+} // namespace
 
 IterationSpace ReshapeOp::getIterationSpace() {
-  // Within a run of equal product, if one side is a single dimension the other
-  // side's dimensions are its factors; any other mix is cut only as a whole.
-  SpaceBuilder builder;
-  Access operand, result;
-  operand.dims.resize(shapeOf(getOperand()).size());
-  result.dims.resize(shapeOf(getResult()).size());
-  for (auto &[from, to] :
-       matchReshape(shapeOf(getOperand()), shapeOf(getResult()))) {
-    bool split = from.size() == 1, merge = to.size() == 1;
-    if (!split && !merge)
-      continue;
-    Value fine = split ? getResult() : getOperand();
-    Access &fineAccess = split ? result : operand;
-    Access &coarseAccess = split ? operand : result;
-    unsigned coarse = split ? from.front() : to.front();
-    for (unsigned dim : split ? to : from) {
-      unsigned loop = builder.loop(shapeOf(fine)[dim]);
-      fineAccess.dims[dim].push_back(loop);
-      coarseAccess.dims[coarse].push_back(loop);
-    }
-  }
-  builder.space.operands.push_back(operand);
-  builder.space.results.push_back(result);
-  return builder.linear(Linearity::Joint).flops(0).take();
+  return ReshapeFactors(shapeOf(getOperand()), shapeOf(getResult())).build();
 }
 
 IterationSpace TransposeOp::getIterationSpace() {
