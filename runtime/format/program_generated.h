@@ -240,33 +240,36 @@ enum class Access : uint8_t {
   Write = 1,
   ReadWrite = 2,
   Scratch = 3,
+  Accumulate = 4,
   MIN = Read,
-  MAX = Scratch
+  MAX = Accumulate
 };
 
-inline const Access (&EnumValuesAccess())[4] {
+inline const Access (&EnumValuesAccess())[5] {
   static const Access values[] = {
     Access::Read,
     Access::Write,
     Access::ReadWrite,
-    Access::Scratch
+    Access::Scratch,
+    Access::Accumulate
   };
   return values;
 }
 
 inline const char * const *EnumNamesAccess() {
-  static const char * const names[5] = {
+  static const char * const names[6] = {
     "Read",
     "Write",
     "ReadWrite",
     "Scratch",
+    "Accumulate",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameAccess(Access e) {
-  if (flatbuffers::IsOutRange(e, Access::Read, Access::Scratch)) return "";
+  if (flatbuffers::IsOutRange(e, Access::Read, Access::Accumulate)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesAccess()[index];
 }
