@@ -1,0 +1,273 @@
+//===- PlanReport.cpp - a plan for people ---------------------------------===//
+
+#include "compiler/report/PlanReport.h"
+
+#include "compiler/support/Text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace whale::report {
+
+using namespace planner;
+
+namespace {
+
+/// Neighbouring rows whose cells from the third on are equal become one.
+std::vector<std::vector<std::string>>
+joined(const std::vector<std::vector<std::string>> &rows) {
+  std::vector<std::vector<std::string>> result;
+  for (size_t i = 0; i < rows.size();) {
+    size_t next = i + 1;
+    while (next < rows.size() && rows[i].size() > 2 &&
+           std::equal(rows[i].begin() + 2, rows[i].end(),
+                      rows[next].begin() + 2, rows[next].end()))
+      ++next;
+    result.push_back(rows[i]);
+    if (next > i + 1) {
+      result.back()[0] += "-" + rows[next - 1][0];
+      if (rows[i][1] != rows[next - 1][1])
+        result.back()[1] += " ...";
+    }
+    i = next;
+  }
+  return result;
+}
+
+/// Long strategies are cut for the list of runner-up plans.
+std::string shortened(std::string text, size_t most) {
+  if (text.size() <= most)
+    return text;
+  text.resize(most - 3);
+  return text + "...";
+}
+
+/// A tree with equal stages written once: "4 x stage".
+std::string compact(const Node &node) {
+  Node copy = node;
+  if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
+    Node first = copy.body[0];
+    first.paths.clear();
+    bool equal = std::all_of(copy.body.begin(), copy.body.end(),
+                             [&](Node stage) {
+                               stage.paths.clear();
+                               return stage == first;
+                             });
+    if (equal) {
+      Node one = copy;
+      one.body.clear();
+      return fmt::format("{}{{{} x {}}}", printStrategy(one),
+                         node.body.size(), printStrategy(first));
+    }
+  }
+  if (copy.body.size() != 1)
+    return printStrategy(copy);
+  std::string inner = compact(copy.body[0]);
+  Node outer = copy;
+  outer.body.clear();
+  std::string text = printStrategy(outer);
+  if (copy.primitive == Primitive::Pipeline)
+    return printStrategy(copy);
+  if (copy.primitive == Primitive::Cluster)
+    return inner.empty() ? text : inner;
+  return inner.empty() ? text : fmt::format("{}{{{}}}", text, inner);
+}
+
+class Explainer {
+public:
+  explicit Explainer(const Plan &plan)
+      : plan(plan), form(plan.chosen.form), p(plan.prediction) {}
+
+  std::string run() {
+    out = summary(plan);
+    words();
+    time();
+    stages();
+    memory();
+    traffic();
+    alternatives();
+    return std::move(out);
+  }
+
+private:
+  void title(std::string_view text) { out += fmt::format("\n{}\n", text); }
+  void line(std::string_view text) { out += fmt::format("  {}\n", text); }
+
+  void axisWords(const Axis &axis) {
+    if (axis.kind == AxisKind::Split)
+      return line(fmt::format("every op is cut {} ways along the first of its "
+                              "dimensions among {}",
+                              axis.size, quotedList(axis.dims)));
+    std::string shares =
+        axis.shares.empty()
+            ? fmt::format("{} of {} samples each",
+                          plan.globalBatch / axis.size, plan.globalBatch)
+            : fmt::format("{} to {} samples",
+                          *std::min_element(axis.shares.begin(),
+                                            axis.shares.end()),
+                          *std::max_element(axis.shares.begin(),
+                                            axis.shares.end()));
+    line(fmt::format("{} replicas with {}{}", axis.size, shares,
+                     axis.shard == Shard::Optimizer
+                         ? "; the optimizer's state is cut over them"
+                         : ""));
+  }
+
+  void words() {
+    title("in words");
+    int64_t ranks = rankCount(form);
+    line(fmt::format("{} ranks{}", formatCount(ranks),
+                     plan.idleDevices
+                         ? fmt::format(", {} devices stay idle",
+                                       formatCount(plan.idleDevices))
+                         : ""));
+    for (const Axis &axis : form.stages.front().axes)
+      axisWords(axis);
+    if (form.stages.size() > 1)
+      line(fmt::format("a pipeline of {} stages, {} micro-batches, schedule {}",
+                       form.stages.size(), form.microBatches,
+                       nameOf(form.schedule)));
+    else if (form.microBatches > 1)
+      line(fmt::format("gradients are accumulated over {} micro-batches",
+                       form.microBatches));
+    if (form.stages.front().recompute != Recompute::None)
+      line(fmt::format("the backward part computes {} again",
+                       form.stages.front().recompute == Recompute::Full
+                           ? "whole instances"
+                           : "cheap values"));
+  }
+
+  void time() {
+    title("where the step goes (busiest stage)");
+    std::vector<std::vector<std::string>> rows;
+    auto add = [&](std::string name, Picoseconds part) {
+      double share = 100 * part.asDouble() / p.step.asDouble();
+      rows.push_back({std::move(name), formatTime(part),
+                      fmt::format("{:.1f} %", share)});
+    };
+    add("compute", p.breakdown.compute);
+    add("recompute", p.breakdown.recompute);
+    add("split communication", p.breakdown.splitCommunication);
+    add("pipeline idle", p.breakdown.pipelineIdle);
+    add("gradient synchronisation", p.breakdown.gradientSync);
+    add("update", p.breakdown.update);
+    out += table({"part", "time", "share"}, rows);
+  }
+
+  std::string holds(size_t s) const {
+    if (form.stages[s].paths.empty())
+      return "the model";
+    return fmt::format("{}", fmt::join(form.stages[s].paths, " "));
+  }
+
+  void stages() {
+    title("stages (times of one micro-batch)");
+    std::vector<std::vector<std::string>> rows;
+    for (size_t s = 0; s < p.stages.size(); ++s) {
+      const StagePrediction &stage = p.stages[s];
+      rows.push_back({fmt::format("{}", s), holds(s),
+                      plan.deviceTypes[stage.deviceType],
+                      formatTime(stage.forward), formatTime(stage.backward),
+                      fmt::format("{}", stage.inFlight)});
+    }
+    out += table({"stage", "holds", "device", "forward", "backward",
+                  "in flight"},
+                 rows);
+  }
+
+  void memory() {
+    title("memory of one rank");
+    std::vector<std::string> header = {"stage", "of"};
+    for (const auto &[name, bytes] : namedParts({}))
+      header.emplace_back(name);
+    header.push_back("total");
+    std::vector<std::vector<std::string>> rows;
+    for (size_t s = 0; s < p.stages.size(); ++s) {
+      const StagePrediction &stage = p.stages[s];
+      std::vector<std::string> row = {fmt::format("{}", s),
+                                      formatBytes(stage.capacity)};
+      for (const auto &[name, bytes] : namedParts(stage.memory))
+        row.push_back(formatBytes(bytes));
+      row.push_back(formatBytes(stage.memory.total()));
+      rows.push_back(std::move(row));
+    }
+    out += table(header, rows);
+  }
+
+  void traffic() {
+    title("bytes sent by one rank in a step");
+    std::vector<std::vector<std::string>> rows;
+    for (size_t s = 0; s < p.stages.size(); ++s) {
+      const StagePrediction &stage = p.stages[s];
+      rows.push_back({fmt::format("{}", s), formatBytes(stage.splitTraffic),
+                      formatBytes(stage.boundaryTraffic),
+                      formatBytes(stage.gradientTraffic)});
+    }
+    out += table({"stage", "split axes", "between stages", "gradients"}, rows);
+  }
+
+  void alternatives() {
+    if (plan.alternatives.empty())
+      return;
+    title("runner-up plans");
+    for (const Alternative &other : plan.alternatives) {
+      line(shortened(compact(other.strategy), 96));
+      std::string time = other.step == Picoseconds::max()
+                             ? std::string()
+                             : formatTime(other.step) + ", ";
+      line(fmt::format("  {}{}", time, other.reason));
+    }
+  }
+
+  const Plan &plan;
+  const NormalForm &form;
+  const Prediction &p;
+  std::string out;
+};
+
+} // namespace
+
+std::string table(const std::vector<std::string> &header,
+                  const std::vector<std::vector<std::string>> &rows,
+                  size_t indent) {
+  std::vector<std::vector<std::string>> all = joined(rows);
+  all.insert(all.begin(), header);
+  std::vector<size_t> widths(header.size());
+  for (const auto &row : all)
+    for (size_t c = 0; c < row.size(); ++c)
+      widths[c] = std::max(widths[c], row[c].size());
+  std::string out;
+  for (const auto &row : all) {
+    std::string line(indent, ' ');
+    for (size_t c = 0; c < row.size(); ++c)
+      line += c == 0 ? fmt::format("{:<{}}", row[c], widths[c])
+                     : fmt::format("  {:>{}}", row[c], widths[c]);
+    out += line + "\n";
+  }
+  return out;
+}
+
+std::string summary(const Plan &plan) {
+  const Prediction &p = plan.prediction;
+  Bytes most, capacity;
+  for (const StagePrediction &stage : p.stages)
+    if (stage.memory.total() > most) {
+      most = stage.memory.total();
+      capacity = stage.capacity;
+    }
+  std::string text =
+      fmt::format("'{}' ({} parameters), global batch {}: {}\n",
+                  plan.modelName, formatCount(plan.parameters),
+                  formatCount(plan.globalBatch), compact(plan.strategy));
+  text += fmt::format("step {}, {:.4g} samples/s, {:.1f} % of peak, memory {} "
+                      "of {}, at most {:.1f} % from the bound\n",
+                      formatTime(p.step), p.samplesPerSecond,
+                      100 * p.utilization, formatBytes(most),
+                      formatBytes(capacity), 100 * plan.gap);
+  return text;
+}
+
+std::string explain(const Plan &plan) { return Explainer(plan).run(); }
+
+} // namespace whale::report

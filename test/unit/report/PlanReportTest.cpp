@@ -1,0 +1,67 @@
+#include "compiler/cost/CatalogueHardware.h"
+#include "compiler/planner/Search.h"
+#include "compiler/report/PlanReport.h"
+#include "test/unit/workload/Models.h"
+
+#include <catch2/catch.hpp>
+
+using namespace whale;
+
+namespace {
+
+planner::Plan somePlan(std::string_view pins) {
+  static Diagnostics diags;
+  static auto catalogue = Catalogue::load(diags);
+  static auto cluster = parseCluster(
+      R"({"format_version": 1, "preset": "dgx-h100", "nodes": 1})", "c.json",
+      *catalogue, diags);
+  static cost::CatalogueHardware hardware(*cluster);
+  test::GptShape shape;
+  shape.layers = 24, shape.hidden = 1024, shape.heads = 16;
+  shape.sequence = 1024, shape.vocabulary = 50000, shape.batch = 64;
+  workload::Workload model = test::gpt(shape);
+  planner::Problem problem{model, hardware, {}};
+  problem.options.pins = *planner::readPins(pins, diags);
+  planner::Answer answer = planner::solve(problem, diags);
+  REQUIRE(answer.plan);
+  return std::move(*answer.plan);
+}
+
+bool contains(const std::string &text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+} // namespace
+
+TEST_CASE("tables are aligned and equal rows joined") {
+  CHECK(report::table({"s", "name", "n"},
+                      {{"0", "a", "1"}, {"1", "b", "10"}, {"2", "c", "10"}}) ==
+        "  s     name   n\n"
+        "  0        a   1\n"
+        "  1-2  b ...  10\n");
+}
+
+TEST_CASE("a plan is explained") {
+  planner::Plan plan = somePlan("pp=4,tp=2,micro_batches=16");
+  std::string text = report::explain(plan);
+  INFO(text);
+  for (char c : text)
+    CHECK((c == '\n' || (c >= ' ' && c <= '~')));
+  CHECK(contains(text, "'gpt' (353,240,064 parameters), global batch 64: "));
+  CHECK(contains(text, "a pipeline of 4 stages, 16 micro-batches, schedule "
+                       "1f1b"));
+  CHECK(contains(text, "cut 2 ways along the first of its dimensions among "));
+  CHECK(contains(text, "pipeline idle"));
+  CHECK(contains(text, "embedding layers.0"));
+  CHECK(contains(text, "runner-up plans"));
+  CHECK(contains(text, plan.alternatives.at(0).reason));
+  CHECK(text == report::explain(plan));
+}
+
+TEST_CASE("the parts of the step add up") {
+  planner::Plan plan = somePlan("");
+  const planner::Breakdown &b = plan.prediction.breakdown;
+  CHECK(b.compute + b.recompute + b.splitCommunication + b.pipelineIdle +
+            b.gradientSync + b.update ==
+        plan.prediction.step);
+}
