@@ -144,7 +144,7 @@ private:
 Executor::Executor(const ProgramSet &set, uint32_t rank, Device &device,
                    Communicator &communicator, const TokenData *tokens,
                    int64_t seed)
-    : Set(set), Program(set.programOf(rank)), Info(set.manifest.ranks[rank]),
+    : Program(set.programOf(rank)), Info(set.manifest.ranks[rank]),
       Rank(rank), Accelerator(device), Network(communicator), Tokens(tokens),
       Seed(seed) {}
 

@@ -80,7 +80,6 @@ private:
   friend class SendTask;
   friend class ReceiveTask;
 
-  const ProgramSet &Set;
   const format::ProgramT &Program;
   const format::RankInfo &Info;
   uint32_t Rank;
