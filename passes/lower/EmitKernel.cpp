@@ -852,6 +852,22 @@ void KernelEmitter::makeEntry(ModuleOp module, LLVM::LLVMFuncOp body) {
   LLVM::ReturnOp::create(builder, loc, ValueRange());
 }
 
+/// What a kernel does with a buffer, for the verifier.
+static format::Access accessOf(const KernelArgument &argument) {
+  switch (argument.kind) {
+  case KernelArgument::Input:
+    return format::Access::Read;
+  case KernelArgument::Output:
+    return format::Access::Write;
+  case KernelArgument::Scratch:
+    return format::Access::Scratch;
+  case KernelArgument::InPlace:
+    break;
+  }
+  return argument.replaced ? format::Access::ReadWrite
+                           : format::Access::Accumulate;
+}
+
 KernelCall KernelEmitter::emit(KernelModule &kernels) {
   setArguments();
   setScratch();
@@ -862,12 +878,15 @@ KernelCall KernelEmitter::emit(KernelModule &kernels) {
   llvm::raw_string_ostream stream(text);
   module->print(stream, OpPrintingFlags().useLocalScope());
   KernelCall call;
-  call.symbol = "k_" + sha256Hex(text).substr(0, 20);
   call.arguments = arguments;
   call.scalars = expression.scalars;
   KernelModule::Info info;
-  for (const KernelArgument &argument : arguments)
+  for (const KernelArgument &argument : arguments) {
     info.operandBytes.push_back(argument.bytes);
+    info.access.push_back(accessOf(argument));
+    text += static_cast<char>(info.access.back());
+  }
+  call.symbol = "k_" + sha256Hex(text).substr(0, 20);
   info.scalars = expression.scalars.size();
   if (!kernels.kernels.try_emplace(call.symbol, info).second)
     return call;

@@ -54,6 +54,7 @@ struct KernelModule {
   /// Number of buffers with their bytes, and of scalars, by symbol.
   struct Info {
     std::vector<uint64_t> operandBytes;
+    std::vector<format::Access> access;
     uint32_t scalars = 0;
   };
   std::map<std::string, Info> kernels;

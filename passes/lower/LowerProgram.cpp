@@ -33,6 +33,7 @@ unsigned RoleState::kernelOf(const std::string &symbol) {
     auto kernel = std::make_unique<format::KernelT>();
     kernel->symbol = symbol;
     kernel->operandBytes = info.operandBytes;
+    kernel->access = info.access;
     kernel->scalars = info.scalars;
     program.kernels.push_back(std::move(kernel));
   }
