@@ -25,8 +25,8 @@ CatalogueHardware::CatalogueHardware(const Cluster &cluster)
     : cluster(cluster) {
   for (unsigned i = 0; i < cluster.classes.size(); ++i) {
     const NodeClass &nodes = cluster.classes[i];
-    poolList.push_back({i, nodes.firstRank, nodes.rankCount(),
-                        nodes.type.devicesPerNode});
+    poolList.push_back(
+        {i, nodes.firstRank, nodes.rankCount(), nodes.type.devicesPerNode});
   }
 }
 
@@ -44,25 +44,22 @@ FlopsPerSecond CatalogueHardware::peak(unsigned type,
   return device(type).peak(precisionFromName(name).value_or(Precision::F32));
 }
 
-Picoseconds CatalogueHardware::opTime(unsigned type,
-                                      const OpWork &work) const {
+Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
   const DeviceType &on = device(type);
   Precision precision =
       precisionFromName(work.precision).value_or(Precision::F32);
   double efficiency = unknownEfficiency;
   if (work.kind == OpKind::Contraction && work.m > 0)
-    efficiency = matmulEfficiency(on, precision,
-                                  saturatingMultiply(work.batch, work.m),
-                                  work.n, work.k)
-                     .value;
+    efficiency =
+        matmulEfficiency(on, precision, saturatingMultiply(work.batch, work.m),
+                         work.n, work.k)
+            .value;
   // Elementwise arithmetic runs on the vector units, at float32.
   FlopsPerSecond peak =
       on.peak(isProduct(work.kind) ? precision : Precision::F32);
-  Picoseconds compute =
-      work.flops / FlopsPerSecond{peak.value * efficiency};
-  Picoseconds memory =
-      work.bytes / BytesPerSecond{on.memoryBandwidth.value *
-                                  on.achievableMemoryFraction};
+  Picoseconds compute = work.flops / FlopsPerSecond{peak.value * efficiency};
+  Picoseconds memory = work.bytes / BytesPerSecond{on.memoryBandwidth.value *
+                                                   on.achievableMemoryFraction};
   return std::max(compute, memory) +
          (work.fused ? Picoseconds() : on.launchOverhead);
 }
@@ -82,16 +79,15 @@ Picoseconds CatalogueHardware::hierarchical(const Group &group,
                                             CollectiveKind kind, Bytes bytes,
                                             const GroupLinks &links) const {
   int64_t inside = links.mostPerNode;
-  BytesPerSecond network = divided(links.network->bandwidth,
-                                   saturatingMultiply(inside,
-                                                      group.concurrent));
+  BytesPerSecond network = divided(
+      links.network->bandwidth, saturatingMultiply(inside, group.concurrent));
   Bytes share(ceilDivide(bytes.value(), inside));
-  Picoseconds between = ringTime(kind, links.nodes, share,
-                                 links.network->latency, network);
+  Picoseconds between =
+      ringTime(kind, links.nodes, share, links.network->latency, network);
   if (kind == CollectiveKind::AllToAll)
     // Every rank sends its own data out of the node.
-    between = ringTime(kind, links.nodes, bytes, links.network->latency,
-                       network);
+    between =
+        ringTime(kind, links.nodes, bytes, links.network->latency, network);
   auto within = [&](CollectiveKind part) {
     return withinNode(group, inside, part, bytes, links.within);
   };
@@ -106,24 +102,22 @@ Picoseconds CatalogueHardware::collectiveTime(const Group &group,
                                               Bytes bytes) const {
   if (group.size <= 1 || bytes == Bytes())
     return Picoseconds();
-  GroupLinks links =
-      cluster.linksOf({group.first, group.size, group.stride});
+  GroupLinks links = cluster.linksOf({group.first, group.size, group.stride});
   if (!links.network)
     return withinNode(group, group.size, kind, bytes, links.within);
   BytesPerSecond bandwidth =
       divided(links.network->bandwidth, group.concurrent);
   if (links.mostPerNode > 1)
     bandwidth = std::min(bandwidth, links.within.bandwidth);
-  Picoseconds flat = ringTime(kind, group.size, bytes,
-                              links.network->latency, bandwidth);
+  Picoseconds flat =
+      ringTime(kind, group.size, bytes, links.network->latency, bandwidth);
   if (kind == CollectiveKind::AllToAll)
     return hierarchical(group, kind, bytes, links);
   return std::min(flat, hierarchical(group, kind, bytes, links));
 }
 
 Picoseconds CatalogueHardware::sendTime(int64_t from, int64_t to,
-                                        int64_t concurrent,
-                                        Bytes bytes) const {
+                                        int64_t concurrent, Bytes bytes) const {
   Link link = cluster.linkBetween(from, to);
   if (link.level == LinkLevel::Same || bytes == Bytes())
     return Picoseconds();

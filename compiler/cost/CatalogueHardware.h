@@ -39,8 +39,8 @@ private:
   }
   Picoseconds withinNode(const Group &group, int64_t size, CollectiveKind kind,
                          Bytes bytes, const Link &link) const;
-  Picoseconds hierarchical(const Group &group, CollectiveKind kind,
-                           Bytes bytes, const GroupLinks &links) const;
+  Picoseconds hierarchical(const Group &group, CollectiveKind kind, Bytes bytes,
+                           const GroupLinks &links) const;
 
   const Cluster &cluster;
   std::vector<Pool> poolList;

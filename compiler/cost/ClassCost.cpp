@@ -36,8 +36,8 @@ int64_t accessElements(const ModuleClass &module, const Access &access,
   int64_t elements = 1;
   for (size_t d = 0; d < access.dims.size(); ++d) {
     if (access.dims[d].empty())
-      elements = saturatingMultiply(elements,
-                                    module.values[access.value].extents[d]);
+      elements =
+          saturatingMultiply(elements, module.values[access.value].extents[d]);
     for (uint32_t loop : access.dims[d])
       elements = saturatingMultiply(elements, local.extents[loop]);
   }
@@ -74,8 +74,7 @@ public:
       (module.ops[i].phase == Phase::Forward ? cost.forward : cost.backward) +=
           time;
       cost.flops += work.flops;
-      if (std::binary_search(plan.recomputed.begin(), plan.recomputed.end(),
-                             i))
+      if (std::binary_search(plan.recomputed.begin(), plan.recomputed.end(), i))
         cost.recompute += time;
     }
     for (const Transfer &transfer : sharded.transfers)
@@ -98,8 +97,8 @@ public:
 
 private:
   void addTransfer(const Transfer &transfer) {
-    Picoseconds time = hardware.collectiveTime(
-        context.groups[transfer.axis], transfer.kind, transfer.bytes);
+    Picoseconds time = hardware.collectiveTime(context.groups[transfer.axis],
+                                               transfer.kind, transfer.bytes);
     if (transfer.oncePerStep) {
       cost.oncePerStep += time;
       return;
@@ -151,8 +150,8 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
   OpWork work;
   work.kind = op.kind;
   work.precision = workload.precision;
-  work.fused = op.fused && !(op.results.size() &&
-                             materialised[op.results.front().value]);
+  work.fused = op.fused &&
+               !(op.results.size() && materialised[op.results.front().value]);
   double points = 1;
   for (int64_t extent : local.extents)
     points *= static_cast<double>(extent);

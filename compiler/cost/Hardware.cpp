@@ -35,8 +35,8 @@ Picoseconds ringTime(CollectiveKind kind, int64_t size, Bytes bytes,
     return Picoseconds();
   int64_t rounds = kind == CollectiveKind::AllReduce ? 2 : 1;
   int64_t steps = rounds * (size - 1);
-  double moved = bytes.asDouble() * static_cast<double>(steps) /
-                 static_cast<double>(size);
+  double moved =
+      bytes.asDouble() * static_cast<double>(steps) / static_cast<double>(size);
   if (kind == CollectiveKind::Broadcast)
     moved = bytes.asDouble();
   return latency * steps + Bytes::fromDouble(moved) / bandwidth;

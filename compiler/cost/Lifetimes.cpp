@@ -140,8 +140,8 @@ private:
                   transfer.kind == CollectiveKind::AllToAll;
       if (!copy || (transfer.phase != Phase::Forward) != backward)
         continue;
-      auto at = std::find(walk.order.begin() + walk.repeated,
-                          walk.order.end(), transfer.beforeOp);
+      auto at = std::find(walk.order.begin() + walk.repeated, walk.order.end(),
+                          transfer.beforeOp);
       int64_t p = at - walk.order.begin();
       add({p, std::max(p, live[transfer.value].last)}, transfer.bytes, false);
     }
@@ -168,8 +168,7 @@ private:
 } // namespace
 
 ClassMemory classMemory(const Workload &workload, const ModuleClass &module,
-                        const ShardedClass &sharded,
-                        const ResidualPlan &plan) {
+                        const ShardedClass &sharded, const ResidualPlan &plan) {
   return Lifetimes(workload, module, sharded, plan).run();
 }
 

@@ -51,19 +51,17 @@ public:
   Sharder(const Workload &workload, const ModuleClass &module,
           const LocalMesh &mesh)
       : workload(workload), module(module), mesh(mesh),
-        known(module.values.size(), false),
-        copies(module.values.size()) {}
+        known(module.values.size(), false), copies(module.values.size()) {}
 
   ShardedClass run() {
     size_t values = module.values.size();
-    result.placements.assign(values,
-                             std::vector<Placement>(mesh.axes.size()));
+    result.placements.assign(values, std::vector<Placement>(mesh.axes.size()));
     batchExtents.resize(values);
     for (size_t v = 0; v < values; ++v) {
       batchExtents[v] = module.values[v].extents;
       ValueKind kind = module.values[v].kind;
-      known[v] = kind == ValueKind::Argument ||
-                 kind == ValueKind::ResultGradient;
+      known[v] =
+          kind == ValueKind::Argument || kind == ValueKind::ResultGradient;
     }
     countUses();
     for (const Op &op : module.ops)
@@ -97,17 +95,17 @@ private:
     for (const LoopDim &loop : op.loops)
       local.extents.push_back(
           loop.hasName(workload.batchDim)
-              ? std::max<int64_t>(1, ceilDivide(saturatingMultiply(
-                                                    loop.extent, mesh.samples),
-                                                workload.globalBatch))
+              ? std::max<int64_t>(
+                    1, ceilDivide(saturatingMultiply(loop.extent, mesh.samples),
+                                  workload.globalBatch))
               : loop.extent);
     auto noteBatch = [&](const Access &access) {
       for (size_t d = 0; d < access.dims.size(); ++d)
         for (uint32_t loop : access.dims[d])
           if (op.loops[loop].hasName(workload.batchDim))
             batchExtents[access.value][d] =
-                module.values[access.value].extents[d] /
-                op.loops[loop].extent * local.extents[loop];
+                module.values[access.value].extents[d] / op.loops[loop].extent *
+                local.extents[loop];
     };
     std::for_each(op.operands.begin(), op.operands.end(), noteBatch);
     std::for_each(op.results.begin(), op.results.end(), noteBatch);
@@ -235,8 +233,8 @@ private:
       now = wanted;
     if (now == wanted || now.kind == PK::Whole)
       return; // A slice costs nothing.
-    auto key = std::make_tuple(axis, wanted.kind, wanted.dim,
-                               phase != Phase::Forward);
+    auto key =
+        std::make_tuple(axis, wanted.kind, wanted.dim, phase != Phase::Forward);
     if (now.kind == PK::Cut && !copies[v].insert(key).second)
       return; // The copy is still there.
     Transfer transfer;
@@ -250,7 +248,7 @@ private:
       transfer.kind = CollectiveKind::AllToAll;
     } else {
       larger[axis] = {};
-      transfer.kind = gather ? CollectiveKind::AllGather
+      transfer.kind = gather                   ? CollectiveKind::AllGather
                       : wanted.kind == PK::Cut ? CollectiveKind::ReduceScatter
                                                : CollectiveKind::AllReduce;
     }

@@ -15,9 +15,8 @@ namespace whale::planner {
 namespace {
 
 /// A form's costs for each class of replicas.
-std::vector<std::unique_ptr<FormCosts>> formCosts(CostTable &table,
-                                                  const NormalForm &form,
-                                                  const DeviceMap &devices) {
+std::vector<std::unique_ptr<FormCosts>>
+formCosts(CostTable &table, const NormalForm &form, const DeviceMap &devices) {
   std::vector<std::unique_ptr<FormCosts>> costs;
   for (const ReplicaClass &replica :
        replicaClasses(table.workload, table.hardware, form, devices))
@@ -56,8 +55,8 @@ Picoseconds leastTotal(const workload::Workload &workload,
   for (size_t r = 0; r < workload.runs.size(); ++r) {
     Picoseconds least = Picoseconds::max();
     for (unsigned s = 0; s < form.stages.size(); ++s)
-      least = std::min(least,
-                       costs.run(s, r).forward + costs.run(s, r).backward);
+      least =
+          std::min(least, costs.run(s, r).forward + costs.run(s, r).backward);
     total += least * workload.runs[r].count;
   }
   return total;

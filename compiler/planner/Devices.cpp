@@ -116,12 +116,12 @@ cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
   if (group.size > 1) {
     coordinates.axes[axis] = group.size - 1;
     int64_t last = map.deviceOf(form, coordinates);
-    group.stride = std::max<int64_t>(1, (last - group.first) /
-                                            (group.size - 1));
+    group.stride =
+        std::max<int64_t>(1, (last - group.first) / (group.size - 1));
   }
   const cost::Pool &pool = hardware.poolOf(group.first);
-  int64_t perNode = std::clamp<int64_t>(pool.perNode / group.stride, 1,
-                                        group.size);
+  int64_t perNode =
+      std::clamp<int64_t>(pool.perNode / group.stride, 1, group.size);
   if (perNode < group.size)
     group.concurrent = std::max<int64_t>(1, pool.perNode / perNode);
   // Equal groups of one pool have one cost: count them once.

@@ -27,9 +27,9 @@ std::vector<int64_t> divisors(int64_t n) {
 /// splitDims() makes small.
 double splitMeasure(const Workload &workload,
                     const std::vector<std::string> &dims) {
-  // One byte over a link counts as this many FLOPs: small, so that only dims
-  // that save next to no work are dropped (norms along the model width).
-  constexpr double flopsPerByte = 16;
+  // One byte over a link counts as this many FLOPs: the balance of an A100
+  // (312 TFLOP/s in bf16) and its NVLink (300 GB/s one way).
+  constexpr double flopsPerByte = 1000;
   cost::LocalMesh mesh;
   mesh.samples = workload.globalBatch;
   if (!dims.empty())
@@ -41,8 +41,8 @@ double splitMeasure(const Workload &workload,
     double one = 0;
     for (size_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
-      double points = static_cast<double>(op.flopsPerPoint) *
-                      op.usedNumerator / op.usedDenominator;
+      double points = static_cast<double>(op.flopsPerPoint) * op.usedNumerator /
+                      op.usedDenominator;
       for (int64_t extent : sharded.ops[i].extents)
         points *= static_cast<double>(extent);
       one += points;
@@ -67,8 +67,7 @@ std::vector<std::string> variableDims(const Workload &workload) {
           for (uint32_t l : loops) {
             const LoopDim &loop = op.loops[l];
             if (!loop.name.empty() && !loop.hasName(workload.batchDim) &&
-                std::find(names.begin(), names.end(), loop.name) ==
-                    names.end())
+                std::find(names.begin(), names.end(), loop.name) == names.end())
               names.push_back(loop.name);
           }
       }
@@ -109,9 +108,8 @@ std::vector<int64_t> splitSizes(const cost::Hardware &hardware) {
   for (const cost::Pool &pool : hardware.pools()) {
     for (int64_t d : divisors(std::min(pool.perNode, pool.count)))
       sizes.insert(d);
-    for (int64_t nodes = 2; nodes * pool.perNode <= std::min<int64_t>(
-                                                       64, pool.count);
-         nodes *= 2)
+    for (int64_t nodes = 2;
+         nodes * pool.perNode <= std::min<int64_t>(64, pool.count); nodes *= 2)
       sizes.insert(nodes * pool.perNode);
   }
   return {sizes.begin(), sizes.end()};
@@ -198,8 +196,7 @@ std::vector<Choice> enumerate(const Problem &problem) {
   const Pins &pins = problem.options.pins;
   int64_t devices = problem.hardware.deviceCount();
   int64_t instances = instanceCount(problem.workload);
-  int64_t groups =
-      problem.workload.globalBatch / problem.workload.sampleGroup;
+  int64_t groups = problem.workload.globalBatch / problem.workload.sampleGroup;
   std::vector<int64_t> tensors = splitSizes(problem.hardware);
   if (pins.tensor)
     tensors = {*pins.tensor};

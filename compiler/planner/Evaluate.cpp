@@ -141,8 +141,7 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     const StageForm &stage = form.stages[s];
     Coordinates here = coordinates(s);
-    types.push_back(
-        table.hardware.poolOf(devices.deviceOf(form, here)).type);
+    types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
     cost::ClassContext context;
     context.recompute = stage.recompute;
     context.deviceType = types.back();
@@ -163,10 +162,10 @@ Coordinates FormCosts::coordinates(unsigned stage) const {
   result.stage = stage;
   size_t next = 0;
   for (const Axis &axis : form.stages[stage].axes)
-    result.axes.push_back(
-        axis.kind == AxisKind::Replica && next < replica.size()
-            ? replica[next++]
-            : 0);
+    result.axes.push_back(axis.kind == AxisKind::Replica &&
+                                  next < replica.size()
+                              ? replica[next++]
+                              : 0);
   return result;
 }
 
@@ -185,29 +184,25 @@ void FormCosts::forEachRun(int64_t first, int64_t last, F visit) const {
 StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
                               int64_t last) const {
   StateBytes state;
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    state += run(stage, r).state * n;
-  });
+  forEachRun(first, last,
+             [&](size_t r, int64_t n) { state += run(stage, r).state * n; });
   for (const Tie &tie : table.ties)
     if (tie.user >= first && tie.user < last && tie.owner >= first &&
         tie.owner < last)
       state = without(
-          state,
-          run(stage, workload::instanceAt(table.workload, tie.user).run)
-              .tiedState);
+          state, run(stage, workload::instanceAt(table.workload, tie.user).run)
+                     .tiedState);
   return state;
 }
 
 Bytes FormCosts::boundary(unsigned stage, int64_t position,
                           bool gradient) const {
-  workload::InstanceRef ref =
-      workload::instanceAt(table.workload, position);
+  workload::InstanceRef ref = workload::instanceAt(table.workload, position);
   const Run &which = table.workload.runs[ref.run];
   const ClassCost &cost = run(stage, ref.run);
   size_t chained =
-      ref.index > 0
-          ? table.workload.classes[which.moduleClass].results.size()
-          : 0;
+      ref.index > 0 ? table.workload.classes[which.moduleClass].results.size()
+                    : 0;
   Bytes bytes;
   for (size_t a = 0; a < which.arguments.size(); ++a)
     if (a < chained || which.arguments[a].run >= 0)
@@ -244,9 +239,8 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
   if (form.microBatches > 1 && stage + 1 < form.stages.size())
     parts.communication += boundary(stage, last, true);
   Bytes variable = parts.activations + parts.transients + parts.communication;
-  parts.layout =
-      Bytes(ceilDivide(saturatingMultiply(variable.value(), layoutPercent),
-                       100));
+  parts.layout = Bytes(
+      ceilDivide(saturatingMultiply(variable.value(), layoutPercent), 100));
   parts.reserve = table.hardware.reserve(types[stage]);
   return parts;
 }
@@ -333,9 +327,10 @@ std::vector<ReplicaClass> replicaClasses(const Workload &workload,
       count *= axis.size;
       equal &= axis.shares.empty();
     }
-  if (equal && hardware.pools().size() == 1 && workload.globalBatch % count == 0)
-    return {{std::vector<int64_t>(sizes.size(), 0),
-             workload.globalBatch / count}};
+  if (equal && hardware.pools().size() == 1 &&
+      workload.globalBatch % count == 0)
+    return {
+        {std::vector<int64_t>(sizes.size(), 0), workload.globalBatch / count}};
   std::vector<ReplicaClass> result;
   std::set<std::vector<int64_t>> seen;
   for (int64_t index = 0; index < count; ++index) {
@@ -350,9 +345,8 @@ std::vector<ReplicaClass> replicaClasses(const Workload &workload,
       at.stage = s;
       size_t next = 0;
       for (const Axis &axis : form.stages[s].axes)
-        at.axes.push_back(axis.kind == AxisKind::Replica
-                              ? replica.coordinates[next++]
-                              : 0);
+        at.axes.push_back(
+            axis.kind == AxisKind::Replica ? replica.coordinates[next++] : 0);
       replica.samples = batchOf(form, at, workload.globalBatch).count;
       key.push_back(hardware.poolOf(devices.deviceOf(form, at)).type);
     }
@@ -409,8 +403,8 @@ private:
   }
 
   int64_t stageOf(int64_t position) const {
-    auto after = std::upper_bound(candidate.cuts.begin(),
-                                  candidate.cuts.end(), position);
+    auto after = std::upper_bound(candidate.cuts.begin(), candidate.cuts.end(),
+                                  position);
     return after - candidate.cuts.begin() - 1;
   }
 
@@ -429,9 +423,8 @@ private:
       Picoseconds sync = table.hardware.sendTime(
           candidate.devices.deviceOf(candidate.form, a),
           candidate.devices.deviceOf(candidate.form, b), 1, bytes);
-      problem.shared.push_back({{static_cast<uint32_t>(owner),
-                                 static_cast<uint32_t>(user)},
-                                sync});
+      problem.shared.push_back(
+          {{static_cast<uint32_t>(owner), static_cast<uint32_t>(user)}, sync});
     }
   }
 
@@ -447,8 +440,8 @@ private:
     parts.compute = stage.busy - parts.recompute - parts.splitCommunication;
     parts.gradientSync = stage.gradientSync;
     parts.update = stage.update;
-    parts.pipelineIdle = prediction.step - stage.busy - stage.gradientSync -
-                         stage.update;
+    parts.pipelineIdle =
+        prediction.step - stage.busy - stage.gradientSync - stage.update;
   }
 
   CostTable &table;
@@ -479,9 +472,8 @@ void finish(CostTable &table, const Candidate &candidate,
 
 Prediction evaluate(CostTable &table, const Candidate &candidate) {
   Prediction slowest;
-  for (const ReplicaClass &replica :
-       replicaClasses(table.workload, table.hardware, candidate.form,
-                      candidate.devices)) {
+  for (const ReplicaClass &replica : replicaClasses(
+           table.workload, table.hardware, candidate.form, candidate.devices)) {
     Prediction one = Simulated(table, candidate, replica).run();
     if (slowest.stages.empty()) {
       slowest = std::move(one);

@@ -94,8 +94,7 @@ std::vector<Tie> ties(const workload::Workload &workload);
 class CostTable {
 public:
   CostTable(const workload::Workload &workload, const cost::Hardware &hardware)
-      : workload(workload), hardware(hardware),
-        ties(planner::ties(workload)) {}
+      : workload(workload), hardware(hardware), ties(planner::ties(workload)) {}
 
   const cost::ClassCost &of(uint32_t moduleClass,
                             const cost::ClassContext &context);

@@ -23,14 +23,12 @@ struct Fullest {
 Fullest fullest(const Prediction &prediction) {
   Fullest result;
   auto room = [&](size_t s) {
-    return prediction.stages[s].memory.total() -
-           prediction.stages[s].capacity;
+    return prediction.stages[s].memory.total() - prediction.stages[s].capacity;
   };
   for (size_t s = 1; s < prediction.stages.size(); ++s)
     if (room(s) > room(result.stage))
       result.stage = s;
-  for (auto [name, bytes] :
-       namedParts(prediction.stages[result.stage].memory))
+  for (auto [name, bytes] : namedParts(prediction.stages[result.stage].memory))
     if (bytes > result.partBytes) {
       result.part = name;
       result.partBytes = bytes;
@@ -137,10 +135,9 @@ void noteFreedPins(const Problem &problem, Diag &error) {
     Diagnostics ignored;
     Answer answer = solve(other, ignored);
     if (answer.plan)
-      error.hint(fmt::format(
-          "without the pin '{}' this fits at {} a step: {}", name,
-          formatTime(answer.plan->prediction.step),
-          printStrategy(answer.plan->strategy)));
+      error.hint(fmt::format("without the pin '{}' this fits at {} a step: {}",
+                             name, formatTime(answer.plan->prediction.step),
+                             printStrategy(answer.plan->strategy)));
   }
 }
 
@@ -175,8 +172,7 @@ Plan makePlan(const Problem &problem, CostTable &table,
       plan.deviceTypes.resize(pool.type + 1);
     plan.deviceTypes[pool.type] = problem.hardware.typeName(pool.type);
   }
-  plan.idleDevices =
-      problem.hardware.deviceCount() - rankCount(candidate.form);
+  plan.idleDevices = problem.hardware.deviceCount() - rankCount(candidate.form);
   for (unsigned s = 0; s < candidate.form.stages.size(); ++s)
     placeTensors(problem, candidate, s, plan);
   return plan;
@@ -192,10 +188,10 @@ Alternative describe(const Plan &plan, const Candidate &candidate,
   result.step = prediction.step;
   if (prediction.deficit() > Bytes()) {
     result.step = Picoseconds::max();
-    result.reason = fmt::format(
-        "does not fit: stage {} needs {} of {} ({} {})", worst.stage,
-        formatBytes(result.memory), formatBytes(stage.capacity), worst.part,
-        formatBytes(worst.partBytes));
+    result.reason = fmt::format("does not fit: stage {} needs {} of {} ({} {})",
+                                worst.stage, formatBytes(result.memory),
+                                formatBytes(stage.capacity), worst.part,
+                                formatBytes(worst.partBytes));
     return result;
   }
   result.reason = slowerReason(plan.prediction, prediction);
@@ -214,8 +210,8 @@ void explainInfeasible(
                         static_cast<int64_t>(form.stages.size()))
       continue;
     std::optional<CutResult> result = balancedCuts(table, form, devices);
-    if (result && (!least || result->prediction.deficit() <
-                                 least->prediction.deficit()))
+    if (result &&
+        (!least || result->prediction.deficit() < least->prediction.deficit()))
       least = std::move(result);
   }
   if (!least) {
@@ -233,13 +229,13 @@ void explainInfeasible(
                   problem.hardware.typeName(stage.deviceType),
                   formatBytes(stage.capacity - stage.memory.reserve)),
       ExitCode::Infeasible);
+  error.hint(
+      fmt::format("it is short by {} on stage {}; the largest part is {} ({})",
+                  formatBytes(least->prediction.deficit()), worst.stage,
+                  worst.part, formatBytes(worst.partBytes)));
   error.hint(fmt::format(
-      "it is short by {} on stage {}; the largest part is {} ({})",
-      formatBytes(least->prediction.deficit()), worst.stage, worst.part,
-      formatBytes(worst.partBytes)));
-  error.hint(fmt::format("that plan is {}",
-                         printStrategy(strategyOf(*least->candidate,
-                                                  problem.workload))));
+      "that plan is {}",
+      printStrategy(strategyOf(*least->candidate, problem.workload))));
   if (problem.options.pins == Pins{}) {
     int64_t factor = ceilDivide(
         stage.memory.arena().value(),

@@ -33,8 +33,7 @@ bool checkShares(const NormalForm &form, const workload::Workload &workload,
                  Diagnostics &diagnostics);
 
 /// Tree of a candidate, its stages' paths filled in.
-Node strategyOf(const Candidate &candidate,
-                const workload::Workload &workload);
+Node strategyOf(const Candidate &candidate, const workload::Workload &workload);
 
 } // namespace whale::planner
 

@@ -46,16 +46,16 @@ private:
     Axis axis;
     axis.kind = node.primitive == Primitive::Replica ? AxisKind::Replica
                                                      : AxisKind::Split;
-    axis.size = node.degree ? node.degree
-                            : static_cast<int64_t>(node.shares.size());
+    axis.size =
+        node.degree ? node.degree : static_cast<int64_t>(node.shares.size());
     axis.dims = node.dims;
     axis.shares = node.shares;
     axis.shard = node.shard.value_or(Shard::None);
     if (node.primitive == Primitive::Split)
       axis.paths = node.paths;
     if (axis.size == 0)
-      diags.error(node.place, fmt::format("'{}' has no degree",
-                                          nameOf(node.primitive)));
+      diags.error(node.place,
+                  fmt::format("'{}' has no degree", nameOf(node.primitive)));
     if (axis.shard == Shard::Gradients || axis.shard == Shard::Parameters)
       unsupported(node, fmt::format("shard '{}' is not compilable yet",
                                     nameOf(axis.shard)));
@@ -78,10 +78,9 @@ private:
       if (node.microBatches == 0)
         diags.error(node.place, "'pipeline' has no number of micro-batches");
     }
-    bool sequence = node.primitive == Primitive::Pipeline ||
-                    node.body.size() > 1 ||
-                    (!node.body.empty() &&
-                     node.body[0].primitive == Primitive::Stage);
+    bool sequence =
+        node.primitive == Primitive::Pipeline || node.body.size() > 1 ||
+        (!node.body.empty() && node.body[0].primitive == Primitive::Stage);
     if (!sequence && node.body.size() == 1)
       return descend(node.body[0], std::move(above));
     form.outerAxes = above.axes.size();
@@ -142,8 +141,8 @@ private:
 
 Node scopeOf(const Axis &axis) {
   Node node;
-  node.primitive = axis.kind == AxisKind::Replica ? Primitive::Replica
-                                                  : Primitive::Split;
+  node.primitive =
+      axis.kind == AxisKind::Replica ? Primitive::Replica : Primitive::Split;
   node.degree = axis.size;
   node.dims = axis.dims;
   node.shares = axis.shares;

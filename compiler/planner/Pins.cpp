@@ -14,8 +14,8 @@ namespace whale::planner {
 
 namespace {
 
-const std::vector<std::string> keys = {"tp",   "pp",        "dp",      "micro_batches",
-                                       "zero", "recompute", "schedule"};
+const std::vector<std::string> keys = {
+    "tp", "pp", "dp", "micro_batches", "zero", "recompute", "schedule"};
 
 std::optional<int64_t> number(std::string_view text) {
   int64_t value = 0;
@@ -30,8 +30,8 @@ std::optional<int64_t> number(std::string_view text) {
 bool readPin(std::string_view key, std::string_view value, Pins &pins,
              Diagnostics &diags) {
   auto bad = [&](std::string_view wanted) {
-    diags.error({}, fmt::format("pin '{}' is '{}', expected {}", key, value,
-                                wanted));
+    diags.error(
+        {}, fmt::format("pin '{}' is '{}', expected {}", key, value, wanted));
     return false;
   };
   if (key == "recompute") {
@@ -111,9 +111,9 @@ bool check(const Problem &problem, Diagnostics &diagnostics) {
     diagnostics.error({}, "the cluster has no devices");
   const Pins &pins = problem.options.pins;
   if (pins.zero && *pins.zero > 1)
-    diagnostics.error({}, fmt::format("pin 'zero={}' is not compilable yet",
-                                      *pins.zero),
-                      ExitCode::Unsupported);
+    diagnostics.error(
+        {}, fmt::format("pin 'zero={}' is not compilable yet", *pins.zero),
+        ExitCode::Unsupported);
   return diagnostics.errorCount() == before;
 }
 

@@ -268,8 +268,7 @@ private:
         plan.inputs.push_back({member.key, *hash});
   }
 
-  template <class F>
-  void each(ObjectReader &r, std::string_view key, F visit) {
+  template <class F> void each(ObjectReader &r, std::string_view key, F visit) {
     if (const json::Value::Array *array = r.requiredArray(key))
       for (const json::Value &element : *array)
         visit(element);
@@ -309,9 +308,9 @@ private:
     plan.globalBatch =
         r.requiredInteger("global_batch", json::positive).value_or(1);
     each(r, "stages", [&](const json::Value &v) { stage(v); });
-    plan.chosen.cuts.push_back(
-        plan.prediction.stages.empty() ? 0
-                                       : plan.prediction.stages.back().last);
+    plan.chosen.cuts.push_back(plan.prediction.stages.empty()
+                                   ? 0
+                                   : plan.prediction.stages.back().last);
     if (plan.prediction.stages.size() != plan.chosen.form.stages.size())
       r.error(fmt::format("{} stages, the strategy has {}",
                           plan.prediction.stages.size(),

@@ -88,9 +88,9 @@ public:
     answer.plan->simulated = simulated;
     answer.plan->bounded = static_cast<int64_t>(groups.size());
     addAlternatives(*answer.plan);
-    answer.outcome = simulated >= limit()          ? Outcome::LimitReached
-                     : answer.plan->gap > 0        ? Outcome::Feasible
-                                                   : Outcome::Optimal;
+    answer.outcome = simulated >= limit()   ? Outcome::LimitReached
+                     : answer.plan->gap > 0 ? Outcome::Feasible
+                                            : Outcome::Optimal;
     return answer;
   }
 
@@ -131,10 +131,9 @@ private:
                             ? lowerBound(table, form, groups[i].devices)
                             : Picoseconds::max();
     });
-    std::stable_sort(groups.begin(), groups.end(),
-                     [](const Group &a, const Group &b) {
-                       return a.bound < b.bound;
-                     });
+    std::stable_sort(
+        groups.begin(), groups.end(),
+        [](const Group &a, const Group &b) { return a.bound < b.bound; });
     return true;
   }
 
@@ -254,9 +253,8 @@ private:
         wanted.push_back(choice);
     }
     std::vector<Alternative> found(wanted.size());
-    parallelFor(wanted.size(), problem.options.threads, [&](size_t i) {
-      found[i] = alternative(wanted[i], plan);
-    });
+    parallelFor(wanted.size(), problem.options.threads,
+                [&](size_t i) { found[i] = alternative(wanted[i], plan); });
     std::stable_sort(found.begin(), found.end(),
                      [](const Alternative &a, const Alternative &b) {
                        return a.step < b.step;
@@ -329,8 +327,7 @@ private:
 
 /// A tree that is costed as it stands.
 Answer asWritten(const Problem &problem, Diagnostics &diags) {
-  std::optional<NormalForm> form =
-      normalize(problem.options.strategy, diags);
+  std::optional<NormalForm> form = normalize(problem.options.strategy, diags);
   if (!form)
     return {};
   CostTable table(problem.workload, problem.hardware);
@@ -375,9 +372,8 @@ Answer solve(const Problem &problem, Diagnostics &diagnostics) {
   Restriction restriction = restrictionOf(problem.options.strategy);
   if (restriction.asWritten)
     return asWritten(problem, diagnostics);
-  std::optional<Pins> pins =
-      mergePins(problem.options.pins, restriction, problem.options.strategy,
-                diagnostics);
+  std::optional<Pins> pins = mergePins(problem.options.pins, restriction,
+                                       problem.options.strategy, diagnostics);
   if (!pins)
     return {};
   Problem pinned = problem;

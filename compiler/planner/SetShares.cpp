@@ -22,7 +22,8 @@ public:
   Speeds(CostTable &table, const NormalForm &form, const DeviceMap &devices)
       : unit(form.microBatches * table.workload.sampleGroup),
         units(table.workload.globalBatch / unit), table(table), form(form),
-        devices(devices), replicas(form.stages.front().degree(AxisKind::Replica)) {}
+        devices(devices),
+        replicas(form.stages.front().degree(AxisKind::Replica)) {}
 
   /// A replica as a worker; equal ones are computed once.
   Worker worker(int64_t replica) {

@@ -61,8 +61,8 @@ fillShares(int64_t units, std::span<const Worker> workers) {
   if (totalWithin(workers, start) <= units)
     for (size_t i = 0; i < workers.size(); ++i)
       shares[i] = unitsWithin(workers[i], start);
-  int64_t left = units - std::accumulate(shares.begin(), shares.end(),
-                                         int64_t(0));
+  int64_t left =
+      units - std::accumulate(shares.begin(), shares.end(), int64_t(0));
   using Next = std::pair<Picoseconds, size_t>;
   std::priority_queue<Next, std::vector<Next>, std::greater<>> queue;
   for (size_t i = 0; i < workers.size(); ++i)

@@ -18,8 +18,8 @@ constexpr std::array<std::string_view, 5> primitiveNames = {
     "replica", "split", "stage", "pipeline", "cluster"};
 constexpr std::array<std::string_view, 4> shardNames = {
     "none", "optimizer", "gradients", "parameters"};
-constexpr std::array<std::string_view, 3> recomputeNames = {
-    "none", "selective", "full"};
+constexpr std::array<std::string_view, 3> recomputeNames = {"none", "selective",
+                                                            "full"};
 constexpr std::array<std::string_view, 2> scheduleNames = {"gpipe", "1f1b"};
 
 template <class E, size_t N>
@@ -122,8 +122,8 @@ struct NodeCheck {
     if (node.degree < 0)
       fail(fmt::format("degree {} is not positive", node.degree));
     if (node.microBatches < 0)
-      fail(fmt::format("{} micro-batches: must be positive",
-                       node.microBatches));
+      fail(
+          fmt::format("{} micro-batches: must be positive", node.microBatches));
     for (int64_t share : node.shares)
       if (share <= 0)
         fail(fmt::format("share {} is not positive", share));
@@ -187,10 +187,10 @@ std::optional<Schedule> scheduleOf(std::string_view name) {
 
 bool Node::operator==(const Node &other) const {
   return primitive == other.primitive && degree == other.degree &&
-         dims == other.dims && shares == other.shares &&
-         shard == other.shard && microBatches == other.microBatches &&
-         schedule == other.schedule && paths == other.paths &&
-         recompute == other.recompute && body == other.body;
+         dims == other.dims && shares == other.shares && shard == other.shard &&
+         microBatches == other.microBatches && schedule == other.schedule &&
+         paths == other.paths && recompute == other.recompute &&
+         body == other.body;
 }
 
 std::span<const NestingRule> nestingTable() { return table; }

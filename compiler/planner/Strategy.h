@@ -120,9 +120,8 @@ std::optional<Node> readStrategy(const json::Value &json,
 /// Only what was said is written, keys in a fixed order.
 void writeStrategy(json::Writer &writer, const Node &node);
 /// The tree in the words of the primitives, on one line; what changes nothing
-/// (no shard, no recompute, a pipeline of one stage and one micro-batch) is left
-/// out:
-/// `replica(2){pipeline(8, 1f1b){stage{split(2, [heads])}, stage}}`.
+/// (no shard, no recompute, a pipeline of one stage and one micro-batch) is
+/// left out: `replica(2){pipeline(8, 1f1b){stage{split(2, [heads])}, stage}}`.
 std::string printStrategy(const Node &node);
 
 //===----------------------------------------------------------------------===//
@@ -190,8 +189,7 @@ struct Coordinates {
 /// (with places) for what has no normal form in this version: NotYet cells,
 /// degrees of 0, stages that cut the batch differently, several scopes side by
 /// side in one stage. Those of the last kind have ExitCode::Unsupported.
-std::optional<NormalForm> normalize(const Node &root,
-                                    Diagnostics &diagnostics);
+std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics);
 /// The tree of a normal form, with everything said: outer scopes, pipeline,
 /// stages, inner scopes. normalize(toTree(f)) == f if the axes of a form
 /// without inner axes are outer.

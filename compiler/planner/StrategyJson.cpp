@@ -22,8 +22,8 @@ std::optional<E> readName(json::ObjectReader &reader, std::string_view key,
   std::optional<E> result = find(*text);
   if (!result) {
     const json::Value *value = reader.optional(key);
-    Diag &error = diags.error(
-        value->place(), fmt::format("unknown {} '{}'", key, *text));
+    Diag &error =
+        diags.error(value->place(), fmt::format("unknown {} '{}'", key, *text));
     if (auto near = suggest(*text, known))
       error.hint(fmt::format("did you mean '{}'?", *near));
     else
@@ -33,8 +33,7 @@ std::optional<E> readName(json::ObjectReader &reader, std::string_view key,
 }
 
 std::vector<std::string> readStrings(json::ObjectReader &reader,
-                                     std::string_view key,
-                                     Diagnostics &diags) {
+                                     std::string_view key, Diagnostics &diags) {
   std::vector<std::string> result;
   if (const json::Value::Array *array = reader.array(key))
     for (const json::Value &element : *array)
@@ -58,9 +57,9 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
     for (const json::Value &share : *shares)
       if (auto n = json::toInteger(share, "'shares'", diags, json::positive))
         node.shares.push_back(*n);
-  node.shard = readName<Shard>(reader, "shard", shardOf,
-                               {"none", "optimizer", "gradients",
-                                "parameters"}, diags);
+  node.shard =
+      readName<Shard>(reader, "shard", shardOf,
+                      {"none", "optimizer", "gradients", "parameters"}, diags);
   node.microBatches =
       reader.integer("micro_batches", json::positive).value_or(0);
   node.schedule = readName<Schedule>(reader, "schedule", scheduleOf,

@@ -74,8 +74,8 @@ private:
       return fail("{} ranks on {} devices", ranks, count);
     std::vector<bool> used(count, false);
     for (int64_t rank = 0; rank < ranks; ++rank) {
-      int64_t device = map.deviceOf(plan.chosen.form,
-                                    coordinatesOf(plan.chosen.form, rank));
+      int64_t device =
+          map.deviceOf(plan.chosen.form, coordinatesOf(plan.chosen.form, rank));
       if (device < 0 || device >= count)
         return fail("rank {} is on device {} of {}", rank, device, count);
       if (used[device])

@@ -49,16 +49,16 @@ std::string compact(const Node &node) {
   if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
     Node first = copy.body[0];
     first.paths.clear();
-    bool equal = std::all_of(copy.body.begin(), copy.body.end(),
-                             [&](Node stage) {
-                               stage.paths.clear();
-                               return stage == first;
-                             });
+    bool equal =
+        std::all_of(copy.body.begin(), copy.body.end(), [&](Node stage) {
+          stage.paths.clear();
+          return stage == first;
+        });
     if (equal) {
       Node one = copy;
       one.body.clear();
-      return fmt::format("{}{{{} x {}}}", printStrategy(one),
-                         node.body.size(), printStrategy(first));
+      return fmt::format("{}{{{} x {}}}", printStrategy(one), node.body.size(),
+                         printStrategy(first));
     }
   }
   if (copy.body.size() != 1)
@@ -101,13 +101,12 @@ private:
                               axis.size, quotedList(axis.dims)));
     std::string shares =
         axis.shares.empty()
-            ? fmt::format("{} of {} samples each",
-                          plan.globalBatch / axis.size, plan.globalBatch)
-            : fmt::format("{} to {} samples",
-                          *std::min_element(axis.shares.begin(),
-                                            axis.shares.end()),
-                          *std::max_element(axis.shares.begin(),
-                                            axis.shares.end()));
+            ? fmt::format("{} of {} samples each", plan.globalBatch / axis.size,
+                          plan.globalBatch)
+            : fmt::format(
+                  "{} to {} samples",
+                  *std::min_element(axis.shares.begin(), axis.shares.end()),
+                  *std::max_element(axis.shares.begin(), axis.shares.end()));
     line(fmt::format("{} replicas with {}{}", axis.size, shares,
                      axis.shard == Shard::Optimizer
                          ? "; the optimizer's state is cut over them"
@@ -143,8 +142,8 @@ private:
     std::vector<std::vector<std::string>> rows;
     auto add = [&](std::string name, Picoseconds part) {
       double share = 100 * part.asDouble() / p.step.asDouble();
-      rows.push_back({std::move(name), formatTime(part),
-                      fmt::format("{:.1f} %", share)});
+      rows.push_back(
+          {std::move(name), formatTime(part), fmt::format("{:.1f} %", share)});
     };
     add("compute", p.breakdown.compute);
     add("recompute", p.breakdown.recompute);
@@ -171,9 +170,8 @@ private:
                       formatTime(stage.forward), formatTime(stage.backward),
                       fmt::format("{}", stage.inFlight)});
     }
-    out += table({"stage", "holds", "device", "forward", "backward",
-                  "in flight"},
-                 rows);
+    out += table(
+        {"stage", "holds", "device", "forward", "backward", "in flight"}, rows);
   }
 
   void memory() {
@@ -257,14 +255,14 @@ std::string summary(const Plan &plan) {
       capacity = stage.capacity;
     }
   std::string text =
-      fmt::format("'{}' ({} parameters), global batch {}: {}\n",
-                  plan.modelName, formatCount(plan.parameters),
-                  formatCount(plan.globalBatch), compact(plan.strategy));
-  text += fmt::format("step {}, {:.4g} samples/s, {:.1f} % of peak, memory {} "
-                      "of {}, at most {:.1f} % from the bound\n",
-                      formatTime(p.step), p.samplesPerSecond,
-                      100 * p.utilization, formatBytes(most),
-                      formatBytes(capacity), 100 * plan.gap);
+      fmt::format("'{}' ({} parameters), global batch {}: {}\n", plan.modelName,
+                  formatCount(plan.parameters), formatCount(plan.globalBatch),
+                  compact(plan.strategy));
+  text +=
+      fmt::format("step {}, {:.4g} samples/s, {:.1f} % of peak, memory {} "
+                  "of {}, at most {:.1f} % from the bound\n",
+                  formatTime(p.step), p.samplesPerSecond, 100 * p.utilization,
+                  formatBytes(most), formatBytes(capacity), 100 * plan.gap);
   return text;
 }
 

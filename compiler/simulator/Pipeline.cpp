@@ -14,12 +14,12 @@ constexpr Picoseconds notYet = Picoseconds::max();
 class Simulation {
 public:
   Simulation(const Problem &problem, bool keepEvents)
-      : problem(problem), keepEvents(keepEvents),
-        count(problem.stages.size()), next(count, 0), alive(count, 0),
-        free(count), forwardLink(count), backwardLink(count), events(count) {
+      : problem(problem), keepEvents(keepEvents), count(problem.stages.size()),
+        next(count, 0), alive(count, 0), free(count), forwardLink(count),
+        backwardLink(count), events(count) {
     for (size_t s = 0; s < count; ++s) {
-      orders.push_back(stageOrder(problem.order, count, s,
-                                  problem.microBatches));
+      orders.push_back(
+          stageOrder(problem.order, count, s, problem.microBatches));
       forwardArrival.emplace_back(problem.microBatches,
                                   s == 0 ? Picoseconds() : notYet);
       backwardArrival.emplace_back(problem.microBatches, notYet);
@@ -73,9 +73,9 @@ private:
     free[s] = end;
     if (!task.backward)
       ++alive[s];
-    Bytes memory = stage.resident + stage.saved * alive[s] +
-                   (task.backward ? stage.backwardTransient
-                                  : stage.forwardTransient);
+    Bytes memory =
+        stage.resident + stage.saved * alive[s] +
+        (task.backward ? stage.backwardTransient : stage.forwardTransient);
     result.peak = std::max(result.peak, memory);
     result.inFlight = std::max(result.inFlight, alive[s]);
     if (task.backward)
@@ -127,8 +127,8 @@ private:
   void note(size_t s, Event::Kind kind, int64_t microBatch, Picoseconds start,
             Picoseconds end, Bytes memory) {
     if (keepEvents)
-      events[s].push_back({static_cast<uint32_t>(s), kind, microBatch, start,
-                           end, memory});
+      events[s].push_back(
+          {static_cast<uint32_t>(s), kind, microBatch, start, end, memory});
   }
 
   const Problem &problem;

@@ -304,7 +304,8 @@ private:
 
   void op(const Op &o) {
     w.beginObject(oneLine).field("name", o.name);
-    w.field("kind", name(opKinds, o.kind)).field("phase", name(phases, o.phase));
+    w.field("kind", name(opKinds, o.kind))
+        .field("phase", name(phases, o.phase));
     list("loops", o.loops, &Printer::loop);
     list("operands", o.operands, &Printer::access);
     list("results", o.results, &Printer::access);

@@ -59,12 +59,11 @@ TEST_CASE("a block split over heads and ffn is Megatron's") {
   // Two all-reduces forward, two backward: [4, 8, 16] of bf16.
   std::string bytes = std::to_string(4 * 8 * 16 * 2);
   CHECK(list(block, sharded) ==
-        std::vector<std::string>{"all_reduce dn1 " + bytes,
-                                 "all_reduce dn2 " + bytes,
-                                 "all_reduce p " + bytes,
-                                 "all_reduce w " + bytes});
+        std::vector<std::string>{
+            "all_reduce dn1 " + bytes, "all_reduce dn2 " + bytes,
+            "all_reduce p " + bytes, "all_reduce w " + bytes});
   // Column weights by their columns, row weights by their rows, norms whole.
-  std::vector<int64_t> elements = {16,       16 * 16 / 2, 16 * 16 / 2,
+  std::vector<int64_t> elements = {16,          16 * 16 / 2, 16 * 16 / 2,
                                    16 * 16 / 2, 16 * 16 / 2, 16,
                                    16 * 64 / 2, 16 * 64 / 2};
   CHECK(sharded.variableElements == elements);
@@ -77,8 +76,8 @@ TEST_CASE("FLOPs per rank are those of the model divided") {
   Workload model = gpt(shape());
   for (int64_t split : {1, 2, 4})
     for (int64_t samples : {1, 2, 4}) {
-      ShardedClass sharded = shard(model, model.classes[1],
-                                   mesh(split, samples));
+      ShardedClass sharded =
+          shard(model, model.classes[1], mesh(split, samples));
       for (size_t i = 0; i < model.classes[1].ops.size(); ++i) {
         const Op &op = model.classes[1].ops[i];
         if (op.kind != OpKind::Contraction)
@@ -99,10 +98,9 @@ TEST_CASE("embedding and head split over the vocabulary") {
         std::vector<std::string>{"all_reduce h " + std::to_string(hidden)});
   // Softmax over cut logits: maximum and sum per row; gradient of the input.
   CHECK(list(model.classes[2], shard(model, model.classes[2], mesh(4, 4))) ==
-        std::vector<std::string>{
-            "all_reduce dn " + std::to_string(hidden),
-            "all_reduce loss " + std::to_string(rows),
-            "all_reduce loss " + std::to_string(rows)});
+        std::vector<std::string>{"all_reduce dn " + std::to_string(hidden),
+                                 "all_reduce loss " + std::to_string(rows),
+                                 "all_reduce loss " + std::to_string(rows)});
 }
 
 TEST_CASE("a split of only the columns gathers what the next op needs whole") {
@@ -172,11 +170,11 @@ TEST_CASE("lifetimes by hand") {
     return classMemory(model, module, sharded, residuals(module, mode));
   };
   ClassMemory none = memory(Recompute::None);
-  CHECK(none.saved == Bytes(100));            // a
-  CHECK(none.forwardTransient == Bytes(200)); // b and y
-  CHECK(none.forwardTotal == Bytes(300));     // a, b and y
+  CHECK(none.saved == Bytes(100));             // a
+  CHECK(none.forwardTransient == Bytes(200));  // b and y
+  CHECK(none.forwardTotal == Bytes(300));      // a, b and y
   CHECK(none.backwardTransient == Bytes(200)); // dy and db, or db and dx
-  CHECK(none.backwardTotal == Bytes(300));    // with a
+  CHECK(none.backwardTotal == Bytes(300));     // with a
   // Full keeps x and makes a again.
   ClassMemory full = memory(Recompute::Full);
   CHECK(full.saved == Bytes(100));

@@ -1,7 +1,7 @@
+#include "compiler/planner/Search.h"
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/Partition.h"
-#include "compiler/planner/Search.h"
 #include "test/unit/workload/Models.h"
 
 #include <catch2/catch.hpp>
@@ -130,13 +130,14 @@ TEST_CASE("the search is never beaten by trying everything") {
             NormalForm form = formOf(choice, dims);
             if (!setShares(table, form, DeviceMap{}))
               continue;
-            forEachPartition(layers + 2, choice.pipeline, [&](const auto &cuts) {
-              Prediction p = evaluate(table, {form, cuts, DeviceMap{}});
-              if (p.deficit() > Bytes())
-                return;
-              best = std::min(best, p.step);
-              CHECK(lowerBound(table, form, DeviceMap{}) <= p.step);
-            });
+            forEachPartition(
+                layers + 2, choice.pipeline, [&](const auto &cuts) {
+                  Prediction p = evaluate(table, {form, cuts, DeviceMap{}});
+                  if (p.deficit() > Bytes())
+                    return;
+                  best = std::min(best, p.step);
+                  CHECK(lowerBound(table, form, DeviceMap{}) <= p.step);
+                });
           }
       CHECK(answer.plan->prediction.step == best);
     }
@@ -187,8 +188,9 @@ TEST_CASE("an annotation that a pin contradicts") {
   CHECK(setup.refused("dp=8", strategy) ==
         "error: pin 'dp' contradicts the strategy\n"
         "note: the strategy is here\n");
-  CHECK(setup.solved("", strategy).chosen.form.stages[0].degree(
-            AxisKind::Replica) == 4);
+  CHECK(setup.solved("", strategy)
+            .chosen.form.stages[0]
+            .degree(AxisKind::Replica) == 4);
 }
 
 TEST_CASE("unusual trees are costed as they are written") {

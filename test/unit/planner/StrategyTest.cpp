@@ -107,10 +107,10 @@ TEST_CASE("ranks: outer axes major, stages one after another") {
 }
 
 TEST_CASE("ranks of stages of unequal size") {
-  Node pipeline = scope(
-      Primitive::Pipeline, 0,
-      {scope(Primitive::Split, 3),
-       scope(Primitive::Stage, 0, {scope(Primitive::Split, 2)})});
+  Node pipeline =
+      scope(Primitive::Pipeline, 0,
+            {scope(Primitive::Split, 3),
+             scope(Primitive::Stage, 0, {scope(Primitive::Split, 2)})});
   Diagnostics diags;
   auto form = normalize(root(scope(Primitive::Split, 2, {pipeline})), diags);
   REQUIRE(form);
@@ -153,13 +153,15 @@ TEST_CASE("what has no normal form says why") {
     CHECK(diags.str() == "error: 'replica' has no degree\n");
   }
   SECTION("two scopes in one stage") {
-    Node stage = scope(Primitive::Stage, 0,
-                       {scope(Primitive::Split, 2), scope(Primitive::Split, 2)});
+    Node stage =
+        scope(Primitive::Stage, 0,
+              {scope(Primitive::Split, 2), scope(Primitive::Split, 2)});
     CHECK(!normalize(root(scope(Primitive::Pipeline, 0, {stage})), diags));
     CHECK(diags.exitCode() == ExitCode::Unsupported);
   }
   SECTION("stages that cut the batch differently") {
-    Node two = scope(Primitive::Replica, 2), four = scope(Primitive::Replica, 4);
+    Node two = scope(Primitive::Replica, 2),
+         four = scope(Primitive::Replica, 4);
     CHECK(!normalize(root(scope(Primitive::Pipeline, 0, {two, four})), diags));
   }
 }

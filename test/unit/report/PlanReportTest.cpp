@@ -1,6 +1,6 @@
+#include "compiler/report/PlanReport.h"
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/planner/Search.h"
-#include "compiler/report/PlanReport.h"
 #include "test/unit/workload/Models.h"
 
 #include <catch2/catch.hpp>
@@ -12,9 +12,9 @@ namespace {
 planner::Plan somePlan(std::string_view pins) {
   static Diagnostics diags;
   static auto catalogue = Catalogue::load(diags);
-  static auto cluster = parseCluster(
-      R"({"format_version": 1, "preset": "dgx-h100", "nodes": 1})", "c.json",
-      *catalogue, diags);
+  static auto cluster =
+      parseCluster(R"({"format_version": 1, "preset": "dgx-h100", "nodes": 1})",
+                   "c.json", *catalogue, diags);
   static cost::CatalogueHardware hardware(*cluster);
   test::GptShape shape;
   shape.layers = 24, shape.hidden = 1024, shape.heads = 16;

@@ -47,8 +47,8 @@ TEST_CASE("equal stages: (m + p - 1)(f + b), bubble (p - 1)/(m + p - 1)") {
         Timeline line = simulate(equalStages(order, p, m, 100, 200));
         INFO(p << " stages, " << m << " micro-batches");
         CHECK(line.step.value() == (m + p - 1) * 300);
-        double bubble = 1 - line.stages[0].busy.asDouble() /
-                                line.step.asDouble();
+        double bubble =
+            1 - line.stages[0].busy.asDouble() / line.step.asDouble();
         CHECK(bubble == Approx(double(p - 1) / (m + p - 1)).margin(1e-12));
       }
 }

@@ -152,8 +152,7 @@ inline ModuleClass gptBlock(std::map<std::string, int64_t> extents,
   using K = OpKind;
   constexpr Phase F = Phase::Forward, I = Phase::BackwardInput,
                   W = Phase::BackwardWeight;
-  const std::string x3 = "batch sequence hidden",
-                    u3 = "batch sequence ffn",
+  const std::string x3 = "batch sequence hidden", u3 = "batch sequence ffn",
                     q4 = "batch heads sequence head_dim",
                     qw = "hidden heads head_dim", ow = "heads head_dim hidden",
                     norm = "batch sequence _hidden, _hidden -> batch sequence "
@@ -168,8 +167,8 @@ inline ModuleClass gptBlock(std::map<std::string, int64_t> extents,
        v = c.value("v", q4), o = c.value("o", q4), p = c.value("p", x3),
        y = c.value("y", x3), n2 = c.value("n2", x3), u = c.value("u", u3),
        a = c.value("a", u3), w = c.value("w", x3), z = c.value("z", x3);
-  auto stats = c.value("lse", "batch heads sequence", ValueKind::Temporary, 0,
-                       4);
+  auto stats =
+      c.value("lse", "batch heads sequence", ValueKind::Temporary, 0, 4);
   c.op("norm1", K::Reduction, F, norm, {x, g1}, {n1}, 8).cheap = true;
   const std::string proj = x3 + "," + qw + "->" + q4;
   c.op("q", K::Contraction, F, proj, {n1, wq}, {q}, 2);
@@ -185,11 +184,11 @@ inline ModuleClass gptBlock(std::map<std::string, int64_t> extents,
     op.flopsPerPoint = flops;
     op.usedDenominator = 2;
   };
-  attention(c.op("attention", K::Attention, F,
-                 s4 + "," + s4 + "," + s4 + "->" + s4 +
-                     ",batch heads _sequence",
-                 {q, k, v}, {o, stats}, 1),
-            4);
+  attention(
+      c.op("attention", K::Attention, F,
+           s4 + "," + s4 + "," + s4 + "->" + s4 + ",batch heads _sequence",
+           {q, k, v}, {o, stats}, 1),
+      4);
   c.op("o", K::Contraction, F, q4 + "," + ow + "->" + x3, {o, wo}, {p}, 2);
   const std::string add = x3 + "," + x3 + "->" + x3;
   auto plus = [&](std::string name, Phase phase, uint32_t l, uint32_t r,
@@ -208,12 +207,11 @@ inline ModuleClass gptBlock(std::map<std::string, int64_t> extents,
 
   auto dz = c.value("dz", x3, ValueKind::ResultGradient),
        da = c.value("da", u3), du = c.value("du", u3), dn2 = c.value("dn2", x3),
-       dy1 = c.value("dy1", x3), dy = c.value("dy", x3),
-       dO = c.value("do", q4), dq = c.value("dq", q4), dk = c.value("dk", q4),
-       dv = c.value("dv", q4), xq = c.value("xq", x3), xk = c.value("xk", x3),
-       xv = c.value("xv", x3), xqk = c.value("xqk", x3),
-       dn1 = c.value("dn1", x3), dx1 = c.value("dx1", x3),
-       dx = c.value("dx", x3);
+       dy1 = c.value("dy1", x3), dy = c.value("dy", x3), dO = c.value("do", q4),
+       dq = c.value("dq", q4), dk = c.value("dk", q4), dv = c.value("dv", q4),
+       xq = c.value("xq", x3), xk = c.value("xk", x3), xv = c.value("xv", x3),
+       xqk = c.value("xqk", x3), dn1 = c.value("dn1", x3),
+       dx1 = c.value("dx1", x3), dx = c.value("dx", x3);
   c.op("fc2.dx", K::Contraction, I, x3 + ",ffn hidden->" + u3, {dz, w2}, {da},
        2);
   c.op("fc2.dw", K::Contraction, W, u3 + "," + x3 + "->ffn hidden", {a, dz},
@@ -233,8 +231,9 @@ inline ModuleClass gptBlock(std::map<std::string, int64_t> extents,
   c.op("o.dw", K::Contraction, W, q4 + "," + x3 + "->" + ow, {o, dy},
        {c.gradientOf(wo, ow)}, 2);
   attention(c.op("attention.dx", K::Attention, I,
-                 s4 + "," + s4 + "," + s4 + "," + s4 + ",batch heads _sequence,"
-                     + s4 + "->" + s4 + "," + s4 + "," + s4,
+                 s4 + "," + s4 + "," + s4 + "," + s4 +
+                     ",batch heads _sequence," + s4 + "->" + s4 + "," + s4 +
+                     "," + s4,
                  {q, k, v, o, stats, dO}, {dq, dk, dv}, 1),
             10);
   const std::string back = q4 + "," + qw + "->" + x3,
@@ -283,8 +282,8 @@ inline Workload gpt(const GptShape &shape) {
   e.module.results = {h};
   auto dh = e.value("dh", x3, ValueKind::ResultGradient);
   e.op("lookup.dw", K::Scatter, W,
-       "batch sequence,batch sequence hidden->#vocabulary hidden",
-       {tokens, dh}, {e.gradientOf(wte, table)}, 1)
+       "batch sequence,batch sequence hidden->#vocabulary hidden", {tokens, dh},
+       {e.gradientOf(wte, table)}, 1)
       .usedDenominator = shape.vocabulary;
 
   ClassBuilder c("head", extents, bytes);

@@ -92,8 +92,8 @@ TEST_CASE("residuals by mode") {
   using Names = std::vector<std::string>;
   ResidualPlan none = residuals(block, Recompute::None);
   CHECK(none.recomputed.empty());
-  CHECK(names(block, none.saved) == Names{"x", "n1", "q", "k", "v", "o", "y",
-                                          "n2", "u", "a", "lse"});
+  CHECK(names(block, none.saved) ==
+        Names{"x", "n1", "q", "k", "v", "o", "y", "n2", "u", "a", "lse"});
   // Norms and gelu come again; y = x + p cannot (p is not kept).
   ResidualPlan selective = residuals(block, Recompute::Selective);
   CHECK(names(block, selective.saved) ==
