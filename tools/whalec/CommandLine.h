@@ -52,6 +52,8 @@ CLI::App *addCommand(CLI::App &app, Session &session, const std::string &name,
 
 // The commands, in the order of `whalec --help`.
 void addImport(CLI::App &app, Session &session);
+void addPlan(CLI::App &app, Session &session);
+void addCompile(CLI::App &app, Session &session);
 void addRun(CLI::App &app, Session &session);
 void addCluster(CLI::App &app, Session &session);
 

@@ -22,13 +22,15 @@ static void declare(CLI::App &app, Session &session) {
              "found something,\n5 limit reached, 6 not supported, "
              "130 interrupted");
   addImport(app, session);
+  addPlan(app, session);
+  addCompile(app, session);
   addRun(app, session);
   addCluster(app, session);
 }
 
 /// The action's exit code, on a thread with a large stack.
 static ExitCode runAction(Session &session) {
-  ExitCode code = ExitCode::Bug;
+  ExitCode code = ExitCode::Ok;
   llvm::thread worker(std::optional<unsigned>(stackBytes), [&] {
     try {
       code = session.action();
@@ -41,10 +43,11 @@ static ExitCode runAction(Session &session) {
     }
   });
   worker.join();
-  return session.diagnostics.hasErrors() &&
-                 (code == ExitCode::Ok || code == ExitCode::Bug)
-             ? session.diagnostics.exitCode()
-             : code;
+  // A bug of ours outweighs what else was said.
+  for (const Diag &diag : session.diagnostics.messages())
+    if (diag.exitCode == ExitCode::Bug)
+      return ExitCode::Bug;
+  return code == ExitCode::Ok ? session.diagnostics.exitCode() : code;
 }
 
 int main(int argc, char **argv) {

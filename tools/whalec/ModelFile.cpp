@@ -43,13 +43,22 @@ static Place placeOf(Location location) {
   return place;
 }
 
+/// Whether a message speaks of what this version cannot do; all such messages
+/// of the passes say it in these words.
+static bool isLimitation(const std::string &message) {
+  return message.find("not compilable yet") != std::string::npos ||
+         message.find("not supported") != std::string::npos;
+}
+
 static void translate(Diagnostic &message, Diagnostics &diagnostics,
                       ExitCode exitCode) {
   Place place = placeOf(message.getLocation());
   Diag *diag = nullptr;
   switch (message.getSeverity()) {
   case DiagnosticSeverity::Error:
-    diag = &diagnostics.error(place, message.str(), exitCode);
+    diag = &diagnostics.error(place, message.str(),
+                              isLimitation(message.str()) ? ExitCode::Unsupported
+                                                          : exitCode);
     break;
   case DiagnosticSeverity::Warning:
     diag = &diagnostics.warning(place, message.str());
@@ -117,20 +126,50 @@ static LogicalResult checkTopLevel(ModuleOp module) {
   return success();
 }
 
+std::optional<ModelFile> cli::parseModel(std::string text,
+                                         const std::string &name,
+                                         MLIRContext &context,
+                                         Diagnostics &diagnostics) {
+  if (!checkMlirText(text, name, diagnostics))
+    return std::nullopt;
+  MlirMessages messages(context, diagnostics);
+  ParserConfig config(&context, /*verifyAfterParse=*/false);
+  ModelFile file;
+  file.module = parseSourceString<ModuleOp>(text, config, name);
+  file.text = std::move(text);
+  if (!file.module || failed(checkTypes(*file.module)) ||
+      failed(mlir::verify(*file.module)) || failed(checkTopLevel(*file.module)))
+    return std::nullopt;
+  return file;
+}
+
 std::optional<ModelFile> cli::readModel(const std::string &path,
                                         MLIRContext &context,
                                         Diagnostics &diagnostics) {
   std::optional<std::string> text =
       readFile(inputPath(path), diagnostics, MlirTextLimits().bytes);
-  if (!text || !checkMlirText(*text, path, diagnostics))
+  if (!text)
     return std::nullopt;
-  MlirMessages messages(context, diagnostics);
-  ParserConfig config(&context, /*verifyAfterParse=*/false);
-  ModelFile file{parseSourceString<ModuleOp>(*text, config, path), *text};
-  if (!file.module || failed(checkTypes(*file.module)) ||
-      failed(mlir::verify(*file.module)) || failed(checkTopLevel(*file.module)))
-    return std::nullopt;
-  return file;
+  return parseModel(std::move(*text), path, context, diagnostics);
+}
+
+bool cli::runPhases(Compilation &compilation, StringRef after, StringRef last,
+                    Diagnostics &diagnostics) {
+  size_t before = diagnostics.errorCount();
+  switch (whale::runPhases(compilation, after, last)) {
+  case PhaseOutcome::Done:
+    return true;
+  case PhaseOutcome::Refused:
+    if (diagnostics.errorCount() != before)
+      return false;
+    break;
+  case PhaseOutcome::Broken:
+    break;
+  }
+  diagnostics.error(Place(), "internal: a phase failed", ExitCode::Bug)
+      .note(Place(), "this is a bug of whalec; the command line and its files "
+                     "reproduce it");
+  return false;
 }
 
 std::string cli::printOp(Operation *op) {

@@ -5,6 +5,7 @@
 
 #include "compiler/support/Diagnostics.h"
 #include "dialects/whale/Whale.h"
+#include "passes/Pipelines.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
@@ -45,6 +46,17 @@ struct ModelFile {
 std::optional<ModelFile> readModel(const std::string &path,
                                    mlir::MLIRContext &context,
                                    Diagnostics &diagnostics);
+
+/// The same of a text that is there already.
+std::optional<ModelFile> parseModel(std::string text, const std::string &name,
+                                    mlir::MLIRContext &context,
+                                    Diagnostics &diagnostics);
+
+/// Runs the phases behind `after` up to and with `last` (passes/Pipelines.h).
+/// False after an error; one that is our own fault has ExitCode::Bug. The
+/// caller has an MlirMessages.
+bool runPhases(Compilation &compilation, llvm::StringRef after,
+               llvm::StringRef last, Diagnostics &diagnostics);
 
 /// The text of an op, with a final newline.
 std::string printOp(mlir::Operation *op);

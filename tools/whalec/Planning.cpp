@@ -1,0 +1,80 @@
+//===- Planning.cpp - the planner's question, from files ------------------===//
+
+#include "tools/whalec/Planning.h"
+
+#include "compiler/support/Sha256.h"
+#include "compiler/workload/Rebatch.h"
+#include "passes/Pipelines.h"
+#include "passes/plan/ReadWorkload.h"
+#include "passes/strategy/ModelHash.h"
+#include "passes/strategy/Strategy.h"
+#include "tools/whalec/CommandLine.h"
+#include "tools/whalec/ModelFile.h"
+
+using namespace whale;
+using namespace whale::cli;
+
+/// The model as the planner sees it, and the scopes in its text.
+static bool readModelInto(Planning &result, const std::string &path,
+                          Diagnostics &diagnostics) {
+  auto context = makeContext();
+  std::optional<ModelFile> file = readModel(path, *context, diagnostics);
+  if (!file)
+    return false;
+  MlirMessages messages(*context, diagnostics);
+  plan::ReadWorkloadOptions options;
+  auto hash = modelHash(file->model());
+  if (failed(hash))
+    return false;
+  options.modelHash = *hash;
+  Compilation compilation;
+  compilation.module = std::move(file->module);
+  if (!cli::runPhases(compilation, "", lastModelPhase, diagnostics))
+    return false;
+  auto workload = plan::readWorkload(compilation.model(), options);
+  if (failed(workload))
+    return false;
+  result.workload = std::move(*workload);
+  if (compilation.scopes)
+    result.options.strategy = std::move(*compilation.scopes);
+  return true;
+}
+
+static std::string hashOf(const Cluster &cluster) {
+  json::Writer writer;
+  writeCluster(cluster, writer);
+  return sha256Hex(writer.take());
+}
+
+std::optional<Planning> cli::readQuestion(const std::string &model,
+                                          const PlanningOptions &options,
+                                          Diagnostics &diagnostics) {
+  Planning result;
+  std::optional<Cluster> cluster =
+      readCluster(inputPath(options.cluster), diagnostics);
+  std::optional<planner::Pins> pins =
+      planner::readPins(options.pins, diagnostics);
+  if (!cluster || !pins)
+    return std::nullopt;
+  result.cluster = std::make_unique<Cluster>(std::move(*cluster));
+  result.hardware = std::make_unique<cost::CatalogueHardware>(*result.cluster);
+  if (!readModelInto(result, model, diagnostics))
+    return std::nullopt;
+  if (!options.strategy.empty()) {
+    auto strategy = readStrategyFile(inputPath(options.strategy), diagnostics);
+    if (!strategy)
+      return std::nullopt;
+    result.options.strategy = std::move(*strategy);
+  }
+  if (options.globalBatch &&
+      !workload::rebatch(result.workload, *options.globalBatch, diagnostics))
+    return std::nullopt;
+  result.options.pins = *pins;
+  result.options.space = options.space;
+  result.options.threads = options.threads;
+  result.options.inputs = {{"model", result.workload.modelHash},
+                           {"cluster", hashOf(*result.cluster)}};
+  if (!planner::check(result.problem(), diagnostics))
+    return std::nullopt;
+  return result;
+}

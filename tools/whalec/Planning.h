@@ -1,0 +1,42 @@
+//===- Planning.h - the planner's question, from files ----------*- C++ -*-===//
+
+#ifndef WHALE_TOOLS_WHALEC_PLANNING_H
+#define WHALE_TOOLS_WHALEC_PLANNING_H
+
+#include "compiler/cluster/Cluster.h"
+#include "compiler/cost/CatalogueHardware.h"
+#include "compiler/planner/Problem.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace whale::cli {
+
+struct PlanningOptions {
+  std::string cluster, strategy, pins;
+  std::optional<int64_t> globalBatch;
+  planner::Space space = planner::Space::Default;
+  unsigned threads = 1;
+};
+
+/// A problem and all that it refers to.
+class Planning {
+public:
+  workload::Workload workload;
+  std::unique_ptr<Cluster> cluster;
+  std::unique_ptr<cost::CatalogueHardware> hardware;
+  planner::Options options;
+
+  planner::Problem problem() const { return {workload, *hardware, options}; }
+};
+
+/// Reads model, cluster and strategy, differentiates the model and asks the
+/// planner's check(). Nothing after an error.
+std::optional<Planning> readQuestion(const std::string &model,
+                                     const PlanningOptions &options,
+                                     Diagnostics &diagnostics);
+
+} // namespace whale::cli
+
+#endif // WHALE_TOOLS_WHALEC_PLANNING_H
