@@ -53,6 +53,7 @@ public:
     call.communicator = Shared.worldGroup();
     return collective(call);
   }
+  Status exchange(const double *mine, uint64_t count, double *all) override;
   void abort(const Error &error) override {
     Shared.abort(Rank, error.text());
   }
@@ -221,6 +222,11 @@ Status SharedCommunicator::collective(const CollectiveCall &call) {
   size_t me = std::find(members.begin(), members.end(), Rank) -
               members.begin();
   assert(me < members.size() && "not a member");
+  uint64_t size = bytesOf(call.dtype);
+  if (!Shared.isShared(Rank, call.input, size * call.inputElements) ||
+      !Shared.isShared(Rank, call.output, size * call.outputElements))
+    return Status::error(ErrorKind::Internal,
+                         "an operand of a collective is not in the arena");
   Meeting meeting{call,           Shared.group(call.communicator),
                   Shared.slots(call.communicator),
                   Shared.counts(call.communicator),
@@ -237,6 +243,17 @@ Status SharedCommunicator::collective(const CollectiveCall &call) {
   (this->*actions[static_cast<size_t>(call.kind)])(meeting);
   meeting.slots[me].finished.store(number, std::memory_order_release);
   return awaitAll(meeting, number, false);
+}
+
+Status SharedCommunicator::exchange(const double *mine, uint64_t count,
+                                    double *all) {
+  assert(count <= maxExchange && "too many numbers");
+  std::copy_n(mine, count, Shared.scratch(Rank));
+  if (Status status = barrier(); status.failed())
+    return status;
+  for (uint32_t rank = 0; rank < size(); ++rank)
+    std::copy_n(Shared.scratch(rank), count, all + rank * count);
+  return barrier(); // nobody may write again before all have read
 }
 
 //===----------------------------------------------------------------------===//

@@ -86,31 +86,36 @@ Result<std::unique_ptr<World>> World::create(const WorldPlan &plan,
                                              Sharing sharing) {
   std::unique_ptr<World> world(new World());
   world->Plan = plan;
+  world->Kind = sharing;
   std::vector<uint32_t> everybody(plan.ranks);
   std::iota(everybody.begin(), everybody.end(), 0u);
   world->Plan.communicators.push_back(everybody);
   world->Plan.arenaBytes.resize(plan.ranks, 0);
   for (ChannelPlan &channel : world->Plan.channels)
     channel.capacity = roundUp(std::max<uint64_t>(channel.capacity, 64), 64);
-  if (Status status = world->allocateAll(sharing); status.failed())
+  if (Status status = world->allocateAll(); status.failed())
     return status;
   return world;
 }
 
-Status World::allocateAll(Sharing sharing) {
-  uint64_t bytes = sizeof(AbortState);
+Status World::allocateAll() {
+  const uint64_t scratchBytes =
+      Plan.ranks * Communicator::maxExchange * sizeof(double);
+  uint64_t bytes = sizeof(AbortState) + scratchBytes;
   for (const auto &members : Plan.communicators)
     bytes += groupBytes(members.size());
   for (const ChannelPlan &channel : Plan.channels)
     bytes += sizeof(ChannelState) + channel.capacity;
   ControlBytes = bytes;
-  Control = mapMemory(bytes, sharing);
+  Control = mapMemory(bytes, Kind);
   if (!Control)
     return badInput("cannot map " + std::to_string(bytes) +
                     " bytes for communication");
   std::byte *next = static_cast<std::byte *>(Control);
   Abort = new (next) AbortState();
   next += sizeof(AbortState);
+  Scratch = reinterpret_cast<double *>(next);
+  next += scratchBytes;
   for (const auto &members : Plan.communicators) {
     Groups.push_back(new (next) GroupState());
     for (size_t i = 0; i < members.size(); ++i)
@@ -122,7 +127,7 @@ Status World::allocateAll(Sharing sharing) {
     next += sizeof(ChannelState) + channel.capacity;
   }
   for (uint64_t arenaBytes : Plan.arenaBytes) {
-    void *arena = mapMemory(arenaBytes, sharing);
+    void *arena = mapMemory(arenaBytes, Kind);
     if (!arena)
       return badInput("cannot map an arena of " + std::to_string(arenaBytes) +
                       " bytes");
@@ -136,6 +141,14 @@ World::~World() {
     munmap(Arenas[i], std::max<uint64_t>(Plan.arenaBytes[i], 1));
   if (Control)
     munmap(Control, ControlBytes);
+}
+
+bool World::isShared(uint32_t rank, const void *data, uint64_t bytes) const {
+  if (Kind == Sharing::Threads || bytes == 0)
+    return true;
+  const std::byte *first = static_cast<const std::byte *>(data);
+  const std::byte *arena = Arenas[rank];
+  return first >= arena && first + bytes <= arena + Plan.arenaBytes[rank];
 }
 
 MemberSlot *World::slots(uint32_t index) const {

@@ -80,6 +80,12 @@ public:
 
   const WorldPlan &plan() const { return Plan; }
   std::byte *arena(uint32_t rank) const { return Arenas[rank]; }
+  /// Whether other ranks can read this memory of `rank` at this address.
+  bool isShared(uint32_t rank, const void *data, uint64_t bytes) const;
+  /// Communicator::maxExchange numbers of each rank.
+  double *scratch(uint32_t rank) const {
+    return Scratch + rank * Communicator::maxExchange;
+  }
 
   /// Communicators of the plan, then one of all ranks.
   uint32_t worldGroup() const {
@@ -106,12 +112,14 @@ public:
 
 private:
   World() = default;
-  Status allocateAll(Sharing sharing);
+  Status allocateAll();
 
   WorldPlan Plan;
   void *Control = nullptr;
   uint64_t ControlBytes = 0;
+  Sharing Kind = Sharing::Threads;
   AbortState *Abort = nullptr;
+  double *Scratch = nullptr;
   std::vector<GroupState *> Groups;
   std::vector<ChannelState *> Channels;
   std::vector<std::byte *> Arenas;

@@ -40,7 +40,12 @@ public:
   virtual uint32_t rank() const = 0;
   virtual uint32_t size() const = 0; ///< ranks of the job
 
+  /// Operands are in the rank's arena: other ranks read them in place.
   virtual Status collective(const CollectiveCall &call) = 0;
+  /// all[rank] = what each rank gave; `count` <= maxExchange numbers in any
+  /// memory of the host. Every rank of the job takes part.
+  virtual Status exchange(const double *mine, uint64_t count, double *all) = 0;
+  static constexpr uint64_t maxExchange = 4096;
   /// Does not wait for the receiver.
   virtual Status send(uint32_t peer, uint32_t tag, const void *data,
                       uint64_t bytes) = 0;

@@ -130,16 +130,8 @@ Result<MetricTotals> RankRun::combine(const Metrics &mine) {
       sent[3 * i + 1] = it->second.combine == Combine::Sum;
       sent[3 * i + 2] = it->second.value;
     }
-  CollectiveCall call;
-  call.kind = CollectiveKind::AllGather;
-  call.dtype = DType::F64;
-  call.communicator =
-      static_cast<uint32_t>(Owner.set.manifest.communicators.size());
-  call.input = sent.data();
-  call.output = all.data();
-  call.inputElements = sent.size();
-  call.outputElements = all.size();
-  if (Status status = Network.collective(call); status.failed())
+  if (Status status = Network.exchange(sent.data(), sent.size(), all.data());
+      status.failed())
     return status;
   MetricTotals totals;
   for (uint32_t rank = 0; rank < Network.size(); ++rank)
@@ -173,12 +165,14 @@ Json RankRun::record(const char *event, int64_t step,
   return out;
 }
 
+/// A checkpoint holds the variables; what else `init` makes is made again.
 Status RankRun::start() {
-  if (Owner.resumeFrom)
-    return loadCheckpoint(*Owner.resumeFrom, Program);
   if (Program.has(entryInit))
     if (auto metrics = Program.run(entryInit, 0); metrics.failed())
       return metrics.status();
+  if (Owner.resumeFrom)
+    if (Status s = loadCheckpoint(*Owner.resumeFrom, Program); s.failed())
+      return s;
   // Nobody may take part in a step before everybody's state is there.
   return Network.barrier();
 }
@@ -381,6 +375,11 @@ Status prepareJob(Job &job) {
         return s;
   }
   job.metricNames.assign(names.begin(), names.end());
+  if (3 * names.size() > Communicator::maxExchange)
+    return badInput("there are " + std::to_string(names.size()) +
+                    " metrics; at most " +
+                    std::to_string(Communicator::maxExchange / 3) +
+                    " can be reported");
   findUnits(job);
   return options.resume ? openResume(job) : Status();
 }

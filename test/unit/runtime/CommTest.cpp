@@ -312,6 +312,25 @@ TEMPLATE_TEST_CASE("messages keep their order by tag and do not wait", "",
       }));
 }
 
+TEMPLATE_TEST_CASE("numbers of the host's own memory are exchanged", "",
+                   Threads, Processes) {
+  requireOk(runOn(TestType::sharing, planOf(3, {}),
+                  [](Communicator &net, Buffers) {
+                    for (int round = 0; round < 50; ++round) {
+                      std::vector<double> mine = {net.rank() + 0.5,
+                                                  double(round)};
+                      std::vector<double> all(6);
+                      if (Status s = net.exchange(mine.data(), 2, all.data());
+                          s.failed())
+                        return s;
+                      for (int r = 0; r < 3; ++r)
+                        if (all[2 * r] != r + 0.5 || all[2 * r + 1] != round)
+                          return expect(false, "exchange is wrong");
+                    }
+                    return Status();
+                  }));
+}
+
 TEMPLATE_TEST_CASE("a full channel waits for its reader", "", Threads,
                    Processes) {
   requireOk(runOn(TestType::sharing, planOf(2, {}),
@@ -408,6 +427,19 @@ TEMPLATE_TEST_CASE("a rank that gives up ends the job with its reason", "",
   REQUIRE(status.failed());
   CHECK_THAT(status.error().text(), Catch::Contains("out of cheese"));
   CHECK(nowMilliseconds() - start < 2000);
+}
+
+TEST_CASE("processes refuse a collective on memory that is not shared") {
+  Status status = runOn(Sharing::Processes, planOf(2, {allOf(2)}),
+                        [](Communicator &net, Buffers) {
+                          float own = 1;
+                          CollectiveCall call;
+                          call.input = call.output = &own;
+                          call.inputElements = call.outputElements = 1;
+                          return net.collective(call);
+                        });
+  REQUIRE(status.failed());
+  CHECK_THAT(status.error().text(), Catch::Contains("is not in the arena"));
 }
 
 TEST_CASE("a killed rank ends the job at once and is named") {

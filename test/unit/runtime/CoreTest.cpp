@@ -1,11 +1,10 @@
 //===- CoreTest.cpp - Executor, data and checkpoints ----------------------===//
 
-#include "TestPrograms.h"
+#include "LinearProgram.h"
 
 #include "runtime/comm/Launcher.h"
 #include "runtime/core/Checkpoint.h"
 #include "runtime/cpu/CpuDevice.h"
-#include "runtime/format/Random.h"
 
 #include <catch2/catch.hpp>
 
@@ -16,189 +15,15 @@ using namespace whale::runtime;
 
 namespace {
 
-// A linear model y = x w, loss = sum |y|^2 / 2 over 8 samples of 4 features
-// and 4 outputs, in micro-batches, data parallel over `ranks`, plain gradient
-// descent: gradient = x^T y summed over samples, w -= rate * gradient.
-constexpr int64_t samples = 8, features = 4;
-constexpr double rate = 0.05;
-
-struct Layout {
-  uint64_t x = 0, y = 256, gradient = 512, w = 640, state = 768, loss = 896,
-           one = 960, identity = 1024, end = 1152;
-};
-
-void addContract(SectionT &section, const OperandT &a, const OperandT &b,
-                 const OperandT &c, bool transA, double alpha,
-                 bool accumulate) {
-  ContractT node;
-  node.a = boxed(a), node.b = boxed(b), node.c = boxed(c);
-  node.transA = transA, node.alpha = alpha, node.accumulate = accumulate;
-  node.m = c.dims[0], node.n = c.dims[1];
-  node.k = transA ? a.dims[0] : a.dims[1];
-  node.lda = a.dims[1], node.ldb = b.dims[1], node.ldc = c.dims[1];
-  append(section, std::move(node), 0);
-}
-
-/// With `shardedState` a rank keeps features / ranks rows of w between steps
-/// and gathers the whole when a step begins.
-ProgramT linearProgram(int64_t ranks, int64_t microBatches,
-                       bool shardedState) {
-  const Layout at;
-  const DType f = DType::F64;
-  int64_t rows = samples / ranks / microBatches;
-  int64_t held = shardedState ? features / ranks : features;
-  ProgramT p = emptyProgram("linear", at.end);
-  p.rankScalars = {"first_sample", "first_row"};
-  p.metrics = {"loss"};
-  p.modelHash = "m";
-  if (ranks > 1) {
-    p.groups.push_back(std::make_unique<GroupT>());
-    p.groups[0]->name = "r0";
-    p.groups[0]->size = static_cast<uint32_t>(ranks);
-  }
-  p.inputs.push_back(std::make_unique<InputInfoT>());
-  p.inputs[0]->name = "x";
-  p.inputs[0]->dtype = f;
-  p.inputs[0]->dims = {samples, features};
-  p.sources.push_back(std::make_unique<SourceT>());
-  p.sources[0]->path = "linear";
-  p.sources[0]->file = "model.mlir";
-  p.sources[0]->line = 3;
-  OperandT x = operand(f, {rows, features}, at.x);
-  OperandT y = operand(f, {rows, features}, at.y);
-  OperandT gradient = operand(f, {features, features}, at.gradient);
-  OperandT w = operand(f, {features, features}, at.w);
-  OperandT mine = operand(f, {held, features}, at.state);
-  const Term firstRow(TermKind::RankScalar, 1, 1);
-  auto addVariable = [&](const char *path, VariableKind kind,
-                         const OperandT &box) {
-    p.variables.push_back(std::make_unique<VariableT>());
-    VariableT &v = *p.variables.back();
-    v.path = path;
-    v.kind = kind;
-    v.operand = boxed(box);
-    v.globalDims = {features, features};
-    if (box.dims[0] != features)
-      v.offsets.push_back(scalar(0, {firstRow}));
-  };
-  addVariable("w", VariableKind::Parameter, mine);
-  addVariable("w#gradient", VariableKind::Gradient, gradient);
-
-  SectionT &init = addSection(p, "init");
-  CallT call;
-  call.function = "init_normal";
-  call.operands.push_back(boxed(mine));
-  call.ints = {static_cast<int64_t>(pathHash("w")), features, features};
-  call.floats = {0, 0.5};
-  call.scalars.push_back(scalar(0, {{TermKind::Seed, 0, 1}}));
-  call.scalars.push_back(shardedState ? scalar(0, {firstRow}) : scalar(0));
-  call.scalars.push_back(scalar(0));
-  append(init, std::move(call), 0);
-
-  SectionT &begin = addSection(p, "begin");
-  FillT fill;
-  fill.operand = boxed(gradient);
-  append(begin, std::move(fill), 0);
-  if (shardedState && ranks > 1) {
-    CollectiveT gather;
-    gather.kind = CollectiveKind::AllGather;
-    gather.input = boxed(mine);
-    gather.output = boxed(w);
-    append(begin, std::move(gather), 0);
-  } else {
-    CopyT copy;
-    copy.src = boxed(mine), copy.dst = boxed(w);
-    copy.elementBytes = 8;
-    copy.dims = {16}, copy.srcStrides = {1}, copy.dstStrides = {1};
-    append(begin, std::move(copy), 0);
-  }
-
-  SectionT &micro = addSection(p, "micro");
-  InputT input;
-  input.operand = boxed(x);
-  input.offsets.push_back(scalar(0, {{TermKind::RankScalar, 0, 1},
-                                     {TermKind::MicroBatch, 0, rows}}));
-  append(micro, std::move(input), 0);
-  addContract(micro, x, w, y, false, 1, false);
-  addContract(micro, x, y, gradient, true, 1, true);
-  OperandT flat = operand(f, {rows * features, 1}, at.y);
-  OperandT square = operand(f, {1, 1}, at.loss);
-  addContract(micro, flat, flat, square, true, 0.5, false);
-  MetricT metric;
-  metric.name = "loss";
-  metric.operand = boxed(square);
-  append(micro, std::move(metric), 0);
-
-  SectionT &update = addSection(p, "update");
-  if (ranks > 1) {
-    CollectiveT reduce;
-    reduce.input = boxed(gradient), reduce.output = boxed(gradient);
-    append(update, std::move(reduce), 0);
-  }
-  // w += -rate * I * gradient, of the held rows. The identity comes by Copy.
-  SectionT &identity = *p.sections[0];
-  OperandT one = operand(f, {}, at.one);
-  FillT fillOne;
-  fillOne.operand = boxed(one), fillOne.value = 1;
-  append(identity, std::move(fillOne), 0);
-  OperandT eye = operand(f, {features, features}, at.identity);
-  CopyT diagonal;
-  diagonal.src = boxed(one), diagonal.dst = boxed(eye);
-  diagonal.elementBytes = 8;
-  diagonal.dims = {features}, diagonal.srcStrides = {0},
-  diagonal.dstStrides = {features + 1};
-  append(identity, std::move(diagonal), 0);
-  OperandT wanted = operand(f, {features, features}, at.w);
-  // The update of all rows, then the held ones are kept.
-  addContract(update, eye, gradient, wanted, false, -rate, true);
-  CopyT keep;
-  keep.src = boxed(wanted), keep.dst = boxed(mine);
-  keep.elementBytes = 8;
-  keep.dims = {held * features}, keep.srcStrides = {1}, keep.dstStrides = {1};
-  keep.srcOffset =
-      shardedState ? scalar(0, {{TermKind::RankScalar, 1, features}})
-                   : scalar(0);
-  append(update, std::move(keep), 0);
-
-  addEntry(p, entryInit, {Visit(0, 0)});
-  std::vector<Visit> schedule = {Visit(1, 0)};
-  for (int64_t m = 0; m < microBatches; ++m)
-    schedule.push_back(Visit(2, static_cast<uint32_t>(m)));
-  schedule.push_back(Visit(3, 0));
-  addEntry(p, entryStep, schedule);
-  return p;
-}
-
 ProgramSet linearSet(const TemporaryDirectory &directory, int64_t ranks,
                      int64_t microBatches, bool shardedState = false) {
-  ProgramT program = linearProgram(ranks, microBatches, shardedState);
-  Manifest manifest;
-  manifest.modelHash = "m";
-  manifest.seed = 11;
-  if (ranks > 1)
-    manifest.communicators.push_back({});
-  for (int64_t rank = 0; rank < ranks; ++rank) {
-    RankInfo info;
-    info.role = "linear";
-    info.scalars = {rank * samples / ranks,
-                    shardedState ? rank * features / ranks : 0};
-    if (ranks > 1) {
-      info.groups = {0};
-      manifest.communicators[0].push_back(static_cast<uint32_t>(rank));
-    }
-    manifest.ranks.push_back(info);
-  }
-  writePrograms(directory.path(), manifest, {&program});
+  LinearProgram linear(ranks, microBatches, shardedState);
+  writePrograms(directory.path(), linear.manifest(), {&linear.program()});
   Result<ProgramSet> set = loadPrograms(directory.path());
   INFO((set.ok() ? "" : set.status().error().text()));
   REQUIRE(set.ok());
   return std::move(*set);
 }
-
-struct Outcome {
-  std::vector<double> losses;
-  std::vector<double> w; ///< whole, from rank 0's last checkpoint
-};
 
 /// Runs steps [first, last); saves to `save` after the last, and resumes from
 /// the newest checkpoint of `resume` when first > 0.
@@ -266,42 +91,11 @@ void requireOk(const Status &status) {
   REQUIRE(status.ok());
 }
 
-/// The same training by plain loops: losses, w, and the last gradient.
-void naiveLinear(int64_t steps, std::vector<double> &losses,
-                 std::vector<double> &w, std::vector<double> &gradient) {
-  w.assign(16, 0);
-  for (uint64_t i = 0; i < 16; ++i)
-    w[i] = 0.5 * standardNormal(
-                     randomBlock(randomKey(11, 0), pathHash("w"), i));
-  for (int64_t step = 0; step < steps; ++step) {
-    gradient.assign(16, 0);
-    double loss = 0;
-    for (int64_t s = 0; s < samples; ++s) {
-      double x[features], y[features] = {};
-      for (int64_t i = 0; i < features; ++i)
-        x[i] = standardNormal(randomBlock(randomKey(11, step),
-                                          pathHash("input/x"),
-                                          s * features + i));
-      for (int64_t i = 0; i < features; ++i)
-        for (int64_t o = 0; o < features; ++o)
-          y[o] += x[i] * w[i * features + o];
-      for (int64_t o = 0; o < features; ++o)
-        loss += 0.5 * y[o] * y[o];
-      for (int64_t i = 0; i < 16; ++i)
-        gradient[i] += x[i / features] * y[i % features];
-    }
-    losses.push_back(loss);
-    for (int64_t i = 0; i < 16; ++i)
-      w[i] -= rate * gradient[i];
-  }
-}
-
 } // namespace
 
 TEST_CASE("data-parallel gradient descent gives the numbers of plain loops") {
-  std::vector<double> losses, w, gradient;
-  naiveLinear(5, losses, w, gradient);
-  REQUIRE(losses[4] < losses[0]);
+  const NaiveLinear naive(5);
+  REQUIRE(naive.losses[4] < naive.losses[0]);
   for (Sharing sharing : {Sharing::Threads, Sharing::Processes})
     for (int64_t ranks : {1, 2, 4})
       for (int64_t micro : {1, 2})
@@ -314,13 +108,13 @@ TEST_CASE("data-parallel gradient descent gives the numbers of plain loops") {
           requireOk(runLinear(set, sharing, 0, 5, "", saved.path(),
                               threads ? &got : nullptr));
           for (size_t i = 0; threads && i < 5; ++i)
-            CHECK(got[i] == Approx(losses[i]).epsilon(1e-12));
+            CHECK(got[i] == Approx(naive.losses[i]).epsilon(1e-12));
           std::vector<double> savedW = tensor(saved.path(), "w");
           std::vector<double> savedG = tensor(saved.path(), "w#gradient");
           REQUIRE(savedW.size() == 16);
           for (size_t i = 0; i < 16; ++i) {
-            CHECK(savedW[i] == Approx(w[i]).epsilon(1e-11).margin(1e-13));
-            CHECK(savedG[i] == Approx(gradient[i]).epsilon(1e-11).margin(1e-12));
+            CHECK(savedW[i] == Approx(naive.w[i]).epsilon(1e-11).margin(1e-13));
+            CHECK(savedG[i] == Approx(naive.gradient[i]).epsilon(1e-11).margin(1e-12));
           }
         }
 }
@@ -344,13 +138,12 @@ TEST_CASE("a checkpoint is loaded under another plan") {
   requireOk(runLinear(two, Sharing::Threads, 3, 3, half.path(), resumed.path(),
                       nullptr));
   CHECK(tensor(half.path(), "w") == tensor(resumed.path(), "w"));
-  std::vector<double> losses, w, gradient;
-  naiveLinear(5, losses, w, gradient);
+  const NaiveLinear naive(5);
   requireOk(runLinear(two, Sharing::Threads, 3, 5, half.path(), again.path(),
                       nullptr));
   std::vector<double> got = tensor(again.path(), "w");
   for (size_t i = 0; i < 16; ++i)
-    CHECK(got[i] == Approx(w[i]).epsilon(1e-11).margin(1e-13));
+    CHECK(got[i] == Approx(naive.w[i]).epsilon(1e-11).margin(1e-13));
 }
 
 TEST_CASE("damaged and incomplete checkpoints are refused") {
@@ -393,18 +186,14 @@ TEST_CASE("a programs directory is checked before anything runs") {
 
 TEST_CASE("a failure while running names rank, instruction and model line") {
   TemporaryDirectory programs;
-  ProgramT program = linearProgram(1, 1, false);
+  LinearProgram linear(1, 1, false);
+  ProgramT &program = linear.program();
   program.inputs[0]->name = "tokens";
   program.inputs[0]->dtype = DType::I32;
   program.inputs[0]->range = 50;
   auto *input = program.sections[2]->instructions[0]->operation.AsInput();
   input->operand->dtype = DType::I32;
-  Manifest manifest;
-  manifest.modelHash = "m";
-  manifest.ranks.resize(1);
-  manifest.ranks[0].role = "linear";
-  manifest.ranks[0].scalars = {0, 0};
-  writePrograms(programs.path(), manifest, {&program});
+  writePrograms(programs.path(), linear.manifest(), {&program});
   Result<ProgramSet> set = loadPrograms(programs.path());
   REQUIRE(set.ok());
   writeText(programs / "data.txt", std::string(1000, 'z')); // 122 > 50

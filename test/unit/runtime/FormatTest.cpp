@@ -62,8 +62,7 @@ TEST_CASE("16-bit types round to nearest even and come back") {
 
 namespace {
 
-/// One of each operation, all in bounds; arena of 4096 bytes.
-ProgramT sampleProgram() {
+ProgramT sampleTables() {
   ProgramT p = emptyProgram("role0", 4096);
   p.peers = 1;
   p.rankScalars = {"shift"};
@@ -89,7 +88,10 @@ ProgramT sampleProgram() {
   p.variables[0]->operand = boxed(operand(DType::F32, {2, 8}, 0));
   p.variables[0]->globalDims = {4, 8};
   p.variables[0]->offsets.push_back(scalar(0, {{TermKind::RankScalar, 0, 2}}));
-  SectionT &section = addSection(p, "body");
+  return p;
+}
+
+void addComputation(SectionT &section) {
   LaunchT launch;
   launch.operands.push_back(boxed(operand(DType::F32, {16}, 0)));
   launch.scalars.push_back(scalar(0, {{TermKind::Step, 0, 1}}));
@@ -106,6 +108,9 @@ ProgramT sampleProgram() {
   call.operands.push_back(boxed(operand(DType::F32, {16}, 0)));
   call.floats = {1.0};
   append(section, std::move(call), 0);
+}
+
+void addCommunication(SectionT &section) {
   CollectiveT collective;
   collective.kind = CollectiveKind::AllGather;
   collective.input = boxed(operand(DType::F32, {4}, 0));
@@ -117,6 +122,9 @@ ProgramT sampleProgram() {
   ReceiveT receive;
   receive.operand = boxed(operand(DType::F32, {4}, 0));
   append(section, std::move(receive), 0);
+}
+
+void addMovement(SectionT &section) {
   CopyT copy;
   copy.src = boxed(operand(DType::F32, {16}, 0));
   copy.dst = boxed(operand(DType::F32, {8}, 64));
@@ -137,6 +145,15 @@ ProgramT sampleProgram() {
   metric.name = "loss";
   metric.operand = boxed(operand(DType::F32, {}, 0));
   append(section, std::move(metric), 0);
+}
+
+/// One of each operation, all in bounds; arena of 4096 bytes.
+ProgramT sampleProgram() {
+  ProgramT p = sampleTables();
+  SectionT &section = addSection(p, "body");
+  addComputation(section);
+  addCommunication(section);
+  addMovement(section);
   addEntry(p, "step", {Visit(0, 0), Visit(0, 1)});
   return p;
 }
@@ -198,13 +215,16 @@ TEST_CASE("damaged programs are refused or well formed, never a crash") {
   CHECK(refused > 8000);
 }
 
-TEST_CASE("every bound is checked") {
-  struct Case {
-    const char *what;
-    std::function<void(ProgramT &)> damage;
-    const char *message;
-  };
-  const Case cases[] = {
+namespace {
+
+/// What is broken, how, and what the checker says.
+struct Damage {
+  const char *what;
+  std::function<void(ProgramT &)> damage;
+  const char *message;
+};
+
+const Damage damages[] = {
       {"arena", [](ProgramT &p) { p.arenaBytes = 4095; }, "leaves the arena"},
       {"arena overflow",
        [](ProgramT &p) { nodeOf<FillT>(p, 7).operand->offset = ~0ull - 7; },
@@ -303,8 +323,12 @@ TEST_CASE("every bound is checked") {
              scalar(0, {{TermKind::RankScalar, 1, 1}});
        },
        "unknown term"},
-  };
-  for (const Case &row : cases) {
+};
+
+} // namespace
+
+TEST_CASE("every bound is checked") {
+  for (const Damage &row : damages) {
     ProgramT p = sampleProgram();
     row.damage(p);
     INFO(row.what);
