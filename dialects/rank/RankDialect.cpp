@@ -1,12 +1,15 @@
 //===- RankDialect.cpp - the rank dialect ---------------------------------===//
 
 #include "dialects/rank/Rank.h"
+#include "dialects/whale/Syntax.h"
 
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace rank;
+using whale::parseReal;
+using whale::printReal;
 
 #include "dialects/rank/RankDialect.cpp.inc"
 #define GET_ATTRDEF_CLASSES

@@ -74,7 +74,7 @@ def VariableOp : Rank_Op<"variable", [Pure]> {
     ArrayAttr:$offsets);
   let results = (outs Whale_Tensor:$result);
   let assemblyFormat = [{
-    $variable_path $kind $init `of` $global_shape `at` $offsets attr-dict
+    $variable_path `` $kind $init `of` $global_shape `at` $offsets attr-dict
     `->` type($result)
   }];
 }
@@ -110,7 +110,7 @@ def MetricOp : Rank_Op<"metric", [SameTypeOperands]> {
   let arguments = (ins StrAttr:$name, Whale_FloatTensor:$sum,
     Whale_FloatTensor:$count, F64Attr:$weight);
   let assemblyFormat = [{
-    $name $sum `over` $count `weight` $weight attr-dict `:` type($sum)
+    $name $sum `over` $count `weight` custom<Real>($weight) attr-dict `:` type($sum)
   }];
 }
 
@@ -125,7 +125,7 @@ def AccumulateOp : Rank_Op<"accumulate",
     DefaultValuedAttr<Whale_ReductionKindAttr,
                       "::whale::ReductionKind::sum">:$reduction);
   let results = (outs Whale_Tensor:$result);
-  let assemblyFormat = "$operand (`by` $reduction^)? attr-dict `:` type($result)";
+  let assemblyFormat = "$operand (`by` `` $reduction^)? attr-dict `:` type($result)";
 }
 
 //===----------------------------------------------------------------------===//
@@ -137,7 +137,7 @@ def AllReduceOp : Rank_Op<"all_reduce", [SameOperandsAndResultType]> {
   let arguments = (ins Whale_ReductionKindAttr:$kind, Whale_Tensor:$operand,
                        Whale_Int:$group);
   let results = (outs Whale_Tensor:$result);
-  let assemblyFormat = "$kind $operand `group` $group attr-dict `:` type($result)";
+  let assemblyFormat = "`` $kind $operand `group` $group attr-dict `:` type($result)";
 }
 
 def AllGatherOp : Rank_Op<"all_gather"> {
@@ -159,7 +159,7 @@ def ReduceScatterOp : Rank_Op<"reduce_scatter"> {
                        Whale_Int:$dim, DenseI64ArrayAttr:$counts, Whale_Int:$group);
   let results = (outs Whale_Tensor:$result);
   let assemblyFormat = [{
-    $kind $operand `dim` $dim `counts` $counts `group` $group attr-dict
+    `` $kind $operand `dim` $dim `counts` $counts `group` $group attr-dict
     `:` type($operand) `->` type($result)
   }];
 }

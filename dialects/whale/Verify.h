@@ -20,6 +20,9 @@ llvm::LogicalResult expectElement(mlir::Operation *op, llvm::StringRef what,
 /// Checks that `dim` is a dimension of `value`.
 llvm::LogicalResult expectDim(mlir::Operation *op, int64_t dim,
                               mlir::Value value);
+/// Checks what the ops of one module owe each other: names, variables and
+/// their assigns, inputs, the form of @main (ModelVerify.cpp lists the rules).
+llvm::LogicalResult verifyModules(ModelOp model);
 /// Text of a shape, "8x64".
 std::string shapeText(llvm::ArrayRef<int64_t> shape);
 

@@ -1,5 +1,6 @@
 //===- WhaleDialect.cpp - dialect, attributes, shared syntax --------------===//
 
+#include "dialects/whale/Syntax.h"
 #include "dialects/whale/Whale.h"
 
 #include "mlir/Bytecode/BytecodeImplementation.h"
@@ -17,6 +18,8 @@ using namespace whale;
 // Attribute syntax
 //===----------------------------------------------------------------------===//
 
+// Overloads for the parameters of attributes, whose generated code is in whale.
+namespace whale {
 static ParseResult parseReal(AsmParser &parser, FailureOr<APFloat> &value) {
   double number;
   if (failed(parser.parseFloat(number)))
@@ -26,8 +29,9 @@ static ParseResult parseReal(AsmParser &parser, FailureOr<APFloat> &value) {
 }
 
 static void printReal(AsmPrinter &printer, const APFloat &value) {
-  printer.printFloat(value);
+  printer << realText(value.convertToDouble());
 }
+} // namespace whale
 
 #define GET_ATTRDEF_CLASSES
 #include "dialects/whale/WhaleAttrs.cpp.inc"

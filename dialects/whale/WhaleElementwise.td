@@ -112,7 +112,7 @@ def CompareOp : Whale_ComputeOp<"compare",
                        Whale_Tensor:$rhs);
   let results = (outs Whale_BoolTensor:$result);
   let assemblyFormat = [{
-    $predicate $lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs)
+    `` $predicate $lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs)
   }];
   let extraClassDefinition = [{
     ::whale::IterationSpace $cppClass::getIterationSpace() {
@@ -169,7 +169,7 @@ def DropoutOp : Whale_DifferentiableOp<"dropout", [SameOperandsAndResultType]> {
                        OptionalAttr<StrAttr>:$key);
   let results = (outs Whale_FloatTensor:$result);
   let assemblyFormat = [{
-    $operand `rate` $rate (`key` $key^)? attr-dict `:` type($result)
+    $operand `rate` custom<Real>($rate) (`key` $key^)? attr-dict `:` type($result)
   }];
   let extraClassDefinition = [{
     ::whale::IterationSpace $cppClass::getIterationSpace() {

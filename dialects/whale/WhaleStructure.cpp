@@ -1,10 +1,13 @@
 //===- WhaleStructure.cpp - modules, state, training, primitives ----------===//
 
+#include "dialects/whale/Syntax.h"
 #include "dialects/whale/Verify.h"
 #include "dialects/whale/Whale.h"
 
 #include "mlir/Interfaces/FunctionImplementation.h"
 #include "llvm/ADT/StringSet.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace whale;
@@ -13,12 +16,16 @@ using namespace whale;
 // Shared syntax
 //===----------------------------------------------------------------------===//
 
-/// `[batch, sequence]`: bare words or strings.
-/// A number: integers stay integers.
+/// A number: integers stay integers; `inf` and `nan` are reals.
 static ParseResult parseNumber(OpAsmParser &parser, Attribute &value) {
   // The sign comes first: the integer parser would keep it from the real one.
   Builder &builder = parser.getBuilder();
   bool isNegative = succeeded(parser.parseOptionalMinus());
+  for (auto [word, special] : {std::pair("inf", HUGE_VAL), {"nan", NAN}})
+    if (succeeded(parser.parseOptionalKeyword(word))) {
+      value = builder.getF64FloatAttr(isNegative ? -special : special);
+      return success();
+    }
   int64_t integer;
   OptionalParseResult whole = parser.parseOptionalInteger(integer);
   if (whole.has_value()) {
@@ -38,11 +45,13 @@ static void printNumber(OpAsmPrinter &printer, Operation *, Attribute value) {
   // A real is always written with '.': MLIR's own printing falls back to the
   // bits in hexadecimal, which would read back as an integer.
   auto real = dyn_cast<FloatAttr>(value);
-  if (!real || !real.getValue().isInteger())
+  if (!real)
     return printer.printAttributeWithoutType(value);
-  SmallString<32> text;
-  real.getValue().toString(text, /*FormatPrecision=*/0, /*FormatMaxPadding=*/24);
-  printer << text << (text.str().contains('.') ? "" : ".0");
+  APFloat number = real.getValue();
+  if (number.isFinite())
+    return printReal(printer, nullptr, real);
+  printer << (number.isNegative() ? "-" : "")
+          << (number.isNaN() ? "nan" : "inf");
 }
 
 /// An integer that may be missing. (The generated parser of an optional
@@ -92,14 +101,14 @@ static ParseResult parseInit(OpAsmParser &parser, InitAttr &init) {
 
 static void printInit(OpAsmPrinter &printer, Operation *, InitAttr init) {
   printer << stringifyInitKind(init.getKind()) << '(';
-  printer.printFloat(init.getA());
+  printer << realText(init.getA().convertToDouble());
   if (init.getKind() != InitKind::constant) {
-    printer << ", ";
-    printer.printFloat(init.getB());
+    printer << ", " << realText(init.getB().convertToDouble());
   }
   printer << ')';
 }
 
+/// `[batch, sequence]`: bare words or strings.
 static ParseResult parseNameList(OpAsmParser &parser, ArrayAttr &names) {
   SmallVector<Attribute> list;
   auto element = [&]() -> ParseResult {
@@ -218,7 +227,7 @@ LogicalResult ModelOp::verifyRegions() {
   for (ModuleDefOp module : getBody().front().getOps<ModuleDefOp>())
     if (failed(cycles.visit(module)))
       return failure();
-  return success();
+  return verifyModules(*this);
 }
 
 //===----------------------------------------------------------------------===//

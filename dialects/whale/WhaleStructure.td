@@ -192,7 +192,7 @@ def VariableOp : Whale_Op<"variable", [Pure]> {
     OptionalAttr<StrAttr>:$group, UnitAttr:$frozen);
   let results = (outs Whale_Tensor:$result);
   let assemblyFormat = [{
-    $name (`kind` $kind^)? custom<Init>($init) (`tied` $tied^)? (`group` $group^)?
+    $name (`kind` `` $kind^)? custom<Init>($init) (`tied` $tied^)? (`group` $group^)?
     (`frozen` $frozen^)? attr-dict `:` type($result)
   }];
   let hasVerifier = 1;
@@ -244,7 +244,7 @@ def LossOp : Whale_Op<"loss", [SameTypeOperands]> {
   let arguments = (ins StrAttr:$name, Whale_FloatTensor:$sum,
     Whale_FloatTensor:$count, DefaultValuedAttr<F64Attr, "1.0">:$weight);
   let assemblyFormat = [{
-    $name $sum `over` $count (`weight` $weight^)? attr-dict `:` type($sum)
+    $name $sum `over` $count (`weight` custom<Real>($weight)^)? attr-dict `:` type($sum)
   }];
   let hasVerifier = 1;
 }
@@ -261,7 +261,7 @@ def TrainingOp : Whale_Op<"training", [HasParent<"ModelOp">]> {
     `accumulation`. Unknown keys are errors.
   }];
   let arguments = (ins DictionaryAttr:$spec);
-  let assemblyFormat = "$spec attr-dict-with-keyword";
+  let assemblyFormat = "custom<Spec>($spec) attr-dict-with-keyword";
   let hasVerifier = 1;
 }
 

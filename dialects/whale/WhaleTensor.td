@@ -41,7 +41,7 @@ def ReduceOp : Whale_DifferentiableOp<"reduce"> {
                        DenseI64ArrayAttr:$dims);
   let results = (outs Whale_Tensor:$result);
   let assemblyFormat = [{
-    $kind $operand $dims attr-dict `:` type($operand) `->` type($result)
+    `` $kind $operand $dims attr-dict `:` type($operand) `->` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -200,7 +200,7 @@ def LayerNormOp : Whale_DifferentiableOp<"layer_norm", [Expandable,
                        DefaultValuedAttr<F64Attr, "1.0e-5">:$epsilon);
   let results = (outs Whale_FloatTensor:$result);
   let assemblyFormat = [{
-    $operand `,` $scale `,` $shift (`epsilon` $epsilon^)? attr-dict
+    $operand `,` $scale `,` $shift (`epsilon` custom<Real>($epsilon)^)? attr-dict
     `:` type($operand) `,` type($scale)
   }];
   let hasVerifier = 1;
@@ -215,7 +215,7 @@ def LayerNormGradOp : Whale_ComputeOp<"layer_norm_grad", [Expandable]> {
                       Whale_FloatTensor:$scale_gradient,
                       Whale_FloatTensor:$shift_gradient);
   let assemblyFormat = [{
-    $operand `,` $scale `,` $gradient (`epsilon` $epsilon^)? attr-dict
+    $operand `,` $scale `,` $gradient (`epsilon` custom<Real>($epsilon)^)? attr-dict
     `:` functional-type(operands, results)
   }];
 }
@@ -227,7 +227,7 @@ def RmsNormOp : Whale_DifferentiableOp<"rms_norm", [Expandable,
                        DefaultValuedAttr<F64Attr, "1.0e-5">:$epsilon);
   let results = (outs Whale_FloatTensor:$result);
   let assemblyFormat = [{
-    $operand `,` $scale (`epsilon` $epsilon^)? attr-dict
+    $operand `,` $scale (`epsilon` custom<Real>($epsilon)^)? attr-dict
     `:` type($operand) `,` type($scale)
   }];
   let hasVerifier = 1;
@@ -241,7 +241,7 @@ def RmsNormGradOp : Whale_ComputeOp<"rms_norm_grad", [Expandable]> {
   let results = (outs Whale_FloatTensor:$operand_gradient,
                       Whale_FloatTensor:$scale_gradient);
   let assemblyFormat = [{
-    $operand `,` $scale `,` $gradient (`epsilon` $epsilon^)? attr-dict
+    $operand `,` $scale `,` $gradient (`epsilon` custom<Real>($epsilon)^)? attr-dict
     `:` functional-type(operands, results)
   }];
 }
@@ -262,7 +262,7 @@ def BatchNormOp : Whale_DifferentiableOp<"batch_norm", [Expandable,
   let results = (outs Whale_FloatTensor:$result, Whale_FloatTensor:$mean,
                       Whale_FloatTensor:$variance);
   let assemblyFormat = [{
-    $operand `,` $scale `,` $shift (`over` $over^)? (`epsilon` $epsilon^)?
+    $operand `,` $scale `,` $shift (`over` $over^)? (`epsilon` custom<Real>($epsilon)^)?
     attr-dict `:` type($operand) `,` type($scale)
   }];
   let hasVerifier = 1;
@@ -277,7 +277,7 @@ def BatchNormGradOp : Whale_ComputeOp<"batch_norm_grad", [Expandable]> {
                       Whale_FloatTensor:$scale_gradient,
                       Whale_FloatTensor:$shift_gradient);
   let assemblyFormat = [{
-    $operand `,` $scale `,` $gradient (`over` $over^)? (`epsilon` $epsilon^)?
+    $operand `,` $scale `,` $gradient (`over` $over^)? (`epsilon` custom<Real>($epsilon)^)?
     attr-dict `:` functional-type(operands, results)
   }];
 }
@@ -333,7 +333,7 @@ def AttentionOp : Whale_DifferentiableOp<"attention"> {
                        UnitAttr:$causal, OptionalAttr<Whale_Int>:$window);
   let results = (outs Whale_FloatTensor:$result, Whale_FloatTensor:$log_sum_exp);
   let assemblyFormat = [{
-    $query `,` $key `,` $value (`bias` $bias^)? `scale` $scale
+    $query `,` $key `,` $value (`bias` $bias^)? `scale` custom<Real>($scale)
     (`causal` $causal^)? (`window` $window^)? attr-dict
     `:` functional-type(operands, results)
   }];
@@ -354,7 +354,7 @@ def AttentionGradOp : Whale_ComputeOp<"attention_grad"> {
                       Optional<Whale_FloatTensor>:$bias_gradient);
   let assemblyFormat = [{
     $query `,` $key `,` $value `,` $result_value `,` $log_sum_exp `,` $gradient
-    (`bias` $bias^)? `scale` $scale (`causal` $causal^)? (`window` $window^)?
+    (`bias` $bias^)? `scale` custom<Real>($scale) (`causal` $causal^)? (`window` $window^)?
     attr-dict `:` functional-type(operands, results)
   }];
 }
@@ -371,7 +371,7 @@ def RotaryOp : Whale_DifferentiableOp<"rotary", [SameOperandsAndResultType]> {
                        UnitAttr:$inverse);
   let results = (outs Whale_FloatTensor:$result);
   let assemblyFormat = [{
-    $operand `theta` $theta (`inverse` $inverse^)? attr-dict `:` type($result)
+    $operand `theta` custom<Real>($theta) (`inverse` $inverse^)? attr-dict `:` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -438,7 +438,7 @@ def PoolOp : Whale_DifferentiableOp<"pool"> {
                        DenseI64ArrayAttr:$padding);
   let results = (outs Whale_FloatTensor:$result);
   let assemblyFormat = [{
-    $kind $input `window` $window `strides` $strides `padding` $padding
+    `` $kind $input `window` $window `strides` $strides `padding` $padding
     attr-dict `:` type($input) `->` type($result)
   }];
   let hasVerifier = 1;
@@ -452,7 +452,7 @@ def PoolGradOp : Whale_ComputeOp<"pool_grad"> {
                        DenseI64ArrayAttr:$padding);
   let results = (outs Whale_FloatTensor:$result);
   let assemblyFormat = [{
-    $kind $input `,` $gradient `window` $window `strides` $strides
+    `` $kind $input `,` $gradient `window` $window `strides` $strides
     `padding` $padding attr-dict `:` functional-type(operands, results)
   }];
 }

@@ -100,13 +100,13 @@ whale.model @frozen {
 whale.model @dropout {
   whale.module @main() {
     %w = whale.variable "w" normal(0.0, 1.0) : tensor<4xf32>
-    // CHECK: whale.dropout %{{.*}} rate 2.5{{.*}} key "dropout.0" :
+    // CHECK: whale.dropout %{{.*}} rate 0.25 key "dropout.0" :
     %y = whale.dropout %w rate 0.25 : tensor<4xf32>
     %s = whale.reduce sum %y [0] : tensor<4xf32> -> tensor<f32>
     %n = whale.constant 4.0 : tensor<f32>
     whale.loss "loss" %s over %n : tensor<f32>
     // CHECK: whale.backward
-    // CHECK: whale.dropout %{{.*}} rate 2.5{{.*}} key "dropout.0" {name = "dropout.0#d"}
+    // CHECK: whale.dropout %{{.*}} rate 0.25 key "dropout.0" {name = "dropout.0#d"}
     whale.return
   }
 }

@@ -1,0 +1,201 @@
+//===- ModelVerify.cpp - what the ops of one module owe each other --------===//
+//
+// Rules, each an error with both places:
+//  - `@main` has no arguments and no results; inputs are read only by modules
+//    that no instance names (`@main`, and `@step` and `@eval` of a flat step);
+//  - names are unique in a module, because a path is built from them. Only a
+//    variable may be read several times, then at one type, and `shared`
+//    instances of one name stand for one set of variables, so of one module;
+//  - `whale.assign` names a variable of its module, of its type, once.
+// Ops of a flat step have paths, which take the place of names.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/whale/Verify.h"
+
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace whale;
+
+namespace {
+class ModuleVerifier {
+public:
+  explicit ModuleVerifier(ModuleDefOp module) : module(module) {}
+  LogicalResult run();
+
+private:
+  LogicalResult addVariable(VariableOp op);
+  LogicalResult addInstance(InstanceOp op);
+  LogicalResult addSegment(Operation *op, StringRef name);
+  LogicalResult checkChains();
+  LogicalResult checkAssign(AssignOp op);
+
+  /// Reports `message` at `op` with `first` as the other place.
+  static LogicalResult clash(Operation *op, Operation *first,
+                             const Twine &message);
+
+  ModuleDefOp module;
+  llvm::StringMap<Operation *> named;
+  llvm::StringMap<VariableOp> variables;
+  llvm::StringMap<AssignOp> assigns;
+  SmallVector<InstanceOp> chains;
+};
+} // namespace
+
+/// What identifies a variable in its module.
+static StringRef keyOf(VariableOp op) {
+  if (auto path = op->getAttrOfType<StringAttr>("variable_path"))
+    return path.getValue();
+  return op.getName();
+}
+
+LogicalResult ModuleVerifier::clash(Operation *op, Operation *first,
+                                    const Twine &message) {
+  InFlightDiagnostic diagnostic = op->emitOpError(message);
+  diagnostic.attachNote(first->getLoc()) << "the first is here";
+  return diagnostic;
+}
+
+LogicalResult ModuleVerifier::addVariable(VariableOp op) {
+  auto [it, inserted] = variables.try_emplace(keyOf(op), op);
+  if (!inserted) {
+    if (it->second.getType() == op.getType())
+      return success();
+    std::string message;
+    llvm::raw_string_ostream(message)
+        << "name '" << op.getName() << "' is " << op.getType()
+        << ", but the module has it as " << it->second.getType();
+    return clash(op, it->second, message);
+  }
+  return op->hasAttr("variable_path") ? success()
+                                      : addSegment(op, op.getName());
+}
+
+LogicalResult ModuleVerifier::addSegment(Operation *op, StringRef name) {
+  auto [it, inserted] = named.try_emplace(name, op);
+  if (inserted)
+    return success();
+  return clash(op, it->second,
+               "name '" + name + "' is taken in module '@" +
+                   module.getSymName() + "'");
+}
+
+LogicalResult ModuleVerifier::addInstance(InstanceOp op) {
+  if (op.getRepeat())
+    chains.push_back(op);
+  auto it = named.find(op.getName());
+  auto first = it == named.end() ? InstanceOp()
+                                 : dyn_cast<InstanceOp>(it->second);
+  if (!op.getShared() || !first || !first.getShared())
+    return addSegment(op, op.getName());
+  if (op.getCallee() == first.getCallee())
+    return success();
+  return clash(op, first,
+               "shares its variables as '" + op.getName() +
+                   "' with an instance of module '@" + first.getCallee() +
+                   "', but is one of '@" + op.getCallee() + "'");
+}
+
+/// A chain takes the names `name.0` to `name.(n-1)` too.
+LogicalResult ModuleVerifier::checkChains() {
+  llvm::StringMap<InstanceOp> byName;
+  for (InstanceOp chain : chains)
+    byName.try_emplace(chain.getName(), chain);
+  WalkResult result = module.walk([&](InstanceOp op) {
+    auto [base, number] = op.getName().rsplit('.');
+    uint64_t index;
+    auto it = byName.find(base);
+    // "layers.01" is another name than that of any step.
+    bool isStep = it != byName.end() && !number.getAsInteger(10, index) &&
+                  number == std::to_string(index) &&
+                  index < uint64_t(*it->second.getRepeat());
+    if (!isStep)
+      return WalkResult::advance();
+    (void)clash(op, it->second,
+                "name '" + op.getName() + "' is taken by a step of chain '" +
+                    base + "'");
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult ModuleVerifier::checkAssign(AssignOp op) {
+  auto [it, inserted] = assigns.try_emplace(op.getName(), op);
+  if (!inserted)
+    return clash(op, it->second,
+                 "variable '" + op.getName() + "' is assigned twice");
+  auto variable = variables.find(op.getName());
+  if (variable == variables.end())
+    return op.emitOpError("names no variable of module '@")
+           << module.getSymName() << "': '" << op.getName() << "'";
+  if (variable->second.getType() == op.getValue().getType())
+    return success();
+  InFlightDiagnostic diagnostic =
+      op.emitOpError("value is ")
+      << op.getValue().getType() << ", but variable '" << op.getName()
+      << "' is " << variable->second.getType();
+  diagnostic.attachNote(variable->second.getLoc()) << "the variable is here";
+  return diagnostic;
+}
+
+LogicalResult ModuleVerifier::run() {
+  WalkResult names = module.getBody().walk<WalkOrder::PreOrder>(
+      [&](Operation *op) -> WalkResult {
+        if (auto variable = dyn_cast<VariableOp>(op))
+          return addVariable(variable);
+        if (auto instance = dyn_cast<InstanceOp>(op))
+          return addInstance(instance);
+        auto name = op->getAttrOfType<StringAttr>("name");
+        // These name what they refer to; ops with a path need no name.
+        if (!name || isa<AssignOp, InstanceBackwardOp>(op) ||
+            op->hasAttr("path"))
+          return success();
+        return addSegment(op, name.getValue());
+      });
+  if (names.wasInterrupted() || failed(checkChains()))
+    return failure();
+  // Variables may be read after the assign, so assigns come last.
+  WalkResult written = module.walk(
+      [&](AssignOp op) -> WalkResult { return checkAssign(op); });
+  return failure(written.wasInterrupted());
+}
+
+/// Modules that are instantiated have no inputs of their own.
+static LogicalResult verifyInputs(ModelOp model) {
+  llvm::StringMap<Operation *> users;
+  model.walk([&](Operation *op) {
+    if (auto instance = dyn_cast<InstanceOp>(op))
+      users.try_emplace(instance.getCallee(), op);
+    else if (auto scan = dyn_cast<ScanOp>(op))
+      users.try_emplace(scan.getCallee(), op);
+  });
+  WalkResult result = model.walk([&](InputOp op) {
+    StringRef name = op->getParentOfType<ModuleDefOp>().getSymName();
+    auto user = users.find(name);
+    if (user == users.end())
+      return WalkResult::advance();
+    InFlightDiagnostic diagnostic =
+        op.emitOpError("is in module '@")
+        << name << "', which is instantiated; inputs belong to '@main' and are "
+        << "passed as operands";
+    diagnostic.attachNote(user->second->getLoc()) << "the instance is here";
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult whale::verifyModules(ModelOp model) {
+  if (ModuleDefOp main = model.getMain())
+    if (FunctionType type = main.getFunctionType();
+        type.getNumInputs() || type.getNumResults())
+      return main.emitOpError("'@main' has ")
+             << type.getNumInputs() << " arguments and "
+             << type.getNumResults()
+             << " results, expected none: it reads inputs and has losses";
+  for (ModuleDefOp module : model.getBody().front().getOps<ModuleDefOp>())
+    if (failed(ModuleVerifier(module).run()))
+      return failure();
+  return verifyInputs(model);
+}
