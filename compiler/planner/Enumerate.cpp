@@ -3,6 +3,7 @@
 #include "compiler/planner/Search.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace whale::planner {
@@ -54,6 +55,14 @@ double splitMeasure(const Workload &workload,
   return measure;
 }
 
+/// Ops whose loops over a variable are worth cutting. An elementwise use (a
+/// bias, learned positions) would add the activations' dimensions: that is
+/// sequence parallelism, which keeps whole weights on every rank.
+bool readsWeights(const Op &op) {
+  return op.kind != OpKind::Elementwise && op.kind != OpKind::Reduction &&
+         op.kind != OpKind::Movement;
+}
+
 /// Names of loops that cut a variable, in order of first use.
 std::vector<std::string> variableDims(const Workload &workload) {
   std::vector<std::string> names;
@@ -61,7 +70,8 @@ std::vector<std::string> variableDims(const Workload &workload) {
     const ModuleClass &module = workload.classes[run.moduleClass];
     for (const Op &op : module.ops)
       for (const Access &operand : op.operands) {
-        if (module.values[operand.value].kind != ValueKind::Variable)
+        if (!readsWeights(op) ||
+            module.values[operand.value].kind != ValueKind::Variable)
           continue;
         for (const auto &loops : operand.dims)
           for (uint32_t l : loops) {
@@ -78,18 +88,35 @@ std::vector<std::string> variableDims(const Workload &workload) {
   return names;
 }
 
-std::vector<std::string> greedyDims(const Workload &workload,
+/// splitMeasure() of lists that were asked for before.
+class Measures {
+public:
+  explicit Measures(const Workload &workload) : workload(workload) {}
+  double of(const std::vector<std::string> &dims) {
+    auto it = known.find(dims);
+    if (it == known.end())
+      it = known.emplace(dims, splitMeasure(workload, dims)).first;
+    return it->second;
+  }
+
+private:
+  const Workload &workload;
+  std::map<std::vector<std::string>, double> known;
+};
+
+/// Appends the name that helps most, as long as one does.
+std::vector<std::string> greedyDims(Measures &measures,
                                     const std::vector<std::string> &names,
                                     double &measure) {
   std::vector<std::string> chosen;
-  measure = splitMeasure(workload, chosen);
+  measure = measures.of(chosen);
   while (true) {
     std::string best;
     for (const std::string &name : names) {
       if (std::find(chosen.begin(), chosen.end(), name) != chosen.end())
         continue;
       chosen.push_back(name);
-      double with = splitMeasure(workload, chosen);
+      double with = measures.of(chosen);
       chosen.pop_back();
       if (with < measure) {
         measure = with;
@@ -150,13 +177,14 @@ void addGroups(const Problem &problem, int64_t tensor, int64_t pipeline,
 
 std::vector<std::string> splitDims(const Workload &workload) {
   std::vector<std::string> names = variableDims(workload);
+  Measures measures(workload);
   double least = 0;
-  std::vector<std::string> best = greedyDims(workload, names, least);
+  std::vector<std::string> best = greedyDims(measures, names, least);
   for (size_t without = 0; without < names.size(); ++without) {
     std::vector<std::string> fewer = names;
     fewer.erase(fewer.begin() + static_cast<int64_t>(without));
     double measure = 0;
-    std::vector<std::string> dims = greedyDims(workload, fewer, measure);
+    std::vector<std::string> dims = greedyDims(measures, fewer, measure);
     if (measure < least) {
       least = measure;
       best = dims;
