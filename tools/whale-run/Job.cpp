@@ -4,6 +4,7 @@
 
 #include "runtime/core/Checkpoint.h"
 #include "runtime/cpu/CpuDevice.h"
+#include "runtime/cuda/Cuda.h"
 
 #include "nlohmann/json.hpp"
 
@@ -384,15 +385,24 @@ Status prepareJob(Job &job) {
   return options.resume ? openResume(job) : Status();
 }
 
-Status rankMain(const Job &job, uint32_t rank, World &world) {
+Result<std::unique_ptr<Device>> makeDevice(const Job &job, uint32_t rank,
+                                           World &world) {
+  if (job.set.programOf(rank).target == "cuda")
+    return makeCudaDevice(static_cast<int>(rank));
   CpuOptions cpu;
   cpu.useBlas = job.options.useBlas;
   cpu.threads = job.options.threads;
   cpu.arena = world.arena(rank);
-  std::unique_ptr<Device> device = makeCpuDevice(cpu);
+  return makeCpuDevice(cpu);
+}
+
+Status rankMain(const Job &job, uint32_t rank, World &world) {
+  Result<std::unique_ptr<Device>> device = makeDevice(job, rank, world);
+  if (device.failed())
+    return device.status();
   std::unique_ptr<Communicator> network = makeCommunicator(
       world, rank, static_cast<int64_t>(job.options.timeoutSeconds * 1e3));
-  auto executor = Executor::prepare(job.set, rank, *device, *network,
+  auto executor = Executor::prepare(job.set, rank, **device, *network,
                                     job.tokens.get(), job.seed);
   if (executor.failed())
     return executor.status();

@@ -139,6 +139,19 @@ TEST_CASE("a program for another device is refused") {
   CHECK_THAT(out.output, Catch::Contains("is for 'abacus'"));
 }
 
+TEST_CASE("a program for CUDA says what is missing for it") {
+  TemporaryDirectory programs;
+  LinearProgram linear(1, 1, false);
+  linear.program().target = "cuda";
+  writePrograms(programs.path(), linear.manifest(), {&linear.program()});
+  Outcome out = run(programs.path());
+  CHECK(out.code == 6);
+  CHECK_THAT(out.output, Catch::Contains("no usable GPU") ||
+                             Catch::Contains("this build has no CUDA") ||
+                             Catch::Contains("cannot open") ||
+                             Catch::Contains("does not run"));
+}
+
 TEST_CASE("a rank that waits for nobody ends the job with exit code 8") {
   TemporaryDirectory programs;
   LinearProgram linear(2, 1, false);
