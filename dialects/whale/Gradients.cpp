@@ -272,8 +272,8 @@ Gradients TopKOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
   shape.push_back(type.getShape().back());
   RankedTensorType wide = tensorType(getIndices()).clone(shape);
   Value place = IotaOp::create(builder, getLoc(), wide, type.getRank());
-  Value chosen = b.compare(Predicate::eq, place,
-                           b.broadcastRows(getIndices(), wide));
+  Value chosen =
+      b.compare(Predicate::eq, place, b.broadcastRows(getIndices(), wide));
   Value spread = b.mask(chosen, b.broadcastRows(gradients[0], wide));
   return one(b.sum(spread, type.getRank() - 1));
 }
@@ -308,8 +308,7 @@ Gradients DispatchOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
 }
 
 Gradients CollectOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
-  Value buffers =
-      DispatchOp::create(builder, getLoc(), getBuffers().getType(),
-                         gradients[0], getExperts(), getSlots());
+  Value buffers = DispatchOp::create(builder, getLoc(), getBuffers().getType(),
+                                     gradients[0], getExperts(), getSlots());
   return SmallVector<Value>{buffers, Value(), Value()};
 }

@@ -115,8 +115,8 @@ Gradients StopGradientOp::buildGradient(OpBuilder &, ValueRange) {
 Gradients CastOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
   if (!isReal(getOperand()))
     return none(*this);
-  return one(CastOp::create(builder, getLoc(), getOperand().getType(),
-                            gradients[0]));
+  return one(
+      CastOp::create(builder, getLoc(), getOperand().getType(), gradients[0]));
 }
 
 Gradients DropoutOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
@@ -141,10 +141,10 @@ Gradients SiluGradOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
   Value slope = b.mul(s, b.sub(b.scalar(1.0, s), s));
   Value inner = b.mul(x, b.add(b.mul(s, -2.0), 1.0));
   Value second = b.mul(slope, b.add(inner, 2.0));
-  Value first = SiluGradOp::create(builder, getLoc(), x.getType(), x,
-                                   gradients[0]);
-  return SmallVector<Value>{
-      b.mul(gradients[0], b.mul(getGradient(), second)), first};
+  Value first =
+      SiluGradOp::create(builder, getLoc(), x.getType(), x, gradients[0]);
+  return SmallVector<Value>{b.mul(gradients[0], b.mul(getGradient(), second)),
+                            first};
 }
 
 Gradients GeluOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
@@ -180,8 +180,8 @@ Gradients GeluGradOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
   Value second = getTanh() ? geluTanhSecond(b, x) : geluSecond(b, x);
   Value first = GeluGradOp::create(builder, getLoc(), x.getType(), x,
                                    gradients[0], getTanh());
-  return SmallVector<Value>{
-      b.mul(gradients[0], b.mul(getGradient(), second)), first};
+  return SmallVector<Value>{b.mul(gradients[0], b.mul(getGradient(), second)),
+                            first};
 }
 
 //===----------------------------------------------------------------------===//
@@ -191,9 +191,8 @@ Gradients GeluGradOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
 /// Gradients of two operands, summed back over what was broadcast.
 static Gradients both(PrimitiveBuilder &b, Operation *op, Value lhs,
                       Value rhs) {
-  return SmallVector<Value>{
-      b.sumToShape(lhs, tensorType(op->getOperand(0))),
-      b.sumToShape(rhs, tensorType(op->getOperand(1)))};
+  return SmallVector<Value>{b.sumToShape(lhs, tensorType(op->getOperand(0))),
+                            b.sumToShape(rhs, tensorType(op->getOperand(1)))};
 }
 
 Gradients AddOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
@@ -240,11 +239,11 @@ Gradients MinOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
 Gradients PowOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
   // g p x^(p - 1) and g y log(x)
   PrimitiveBuilder b(builder, *this);
-  Value lower = PowOp::create(builder, getLoc(), getLhs(),
-                              b.add(getRhs(), -1.0));
+  Value lower =
+      PowOp::create(builder, getLoc(), getLhs(), b.add(getRhs(), -1.0));
   Value base = b.mul(gradients[0], b.mul(getRhs(), lower));
-  Value power = b.mul(gradients[0],
-                      b.mul(getResult(), b.unary<LogOp>(getLhs())));
+  Value power =
+      b.mul(gradients[0], b.mul(getResult(), b.unary<LogOp>(getLhs())));
   return both(b, *this, base, power);
 }
 

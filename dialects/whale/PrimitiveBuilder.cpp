@@ -58,9 +58,8 @@ Value PrimitiveBuilder::broadcast(Value operand, RankedTensorType type,
 }
 
 Value PrimitiveBuilder::broadcastRows(Value operand, RankedTensorType type) {
-  return broadcast(
-      operand, type,
-      llvm::to_vector(llvm::seq<int64_t>(0, type.getRank() - 1)));
+  return broadcast(operand, type,
+                   llvm::to_vector(llvm::seq<int64_t>(0, type.getRank() - 1)));
 }
 
 Value PrimitiveBuilder::reshape(Value operand, ArrayRef<int64_t> shape) {

@@ -54,9 +54,7 @@ private:
   void accumulate(Value value, Value gradient);
   /// Names the ops that were built since `before` after forward `name`.
   void nameSince(Operation *before, const Twine &name);
-  Operation *last() {
-    return block->empty() ? nullptr : &block->back();
-  }
+  Operation *last() { return block->empty() ? nullptr : &block->back(); }
 
   ModuleDefOp module;
   const Influence &influence;
@@ -126,9 +124,9 @@ void BackwardBuilder::visitLoss(LossOp loss) {
   if (!influence.isVaried(loss.getSum()))
     return;
   Operation *before = last();
-  Value weight =
-      ConstantOp::create(builder, loss.getLoc(), loss.getSum().getType(),
-                         builder.getF64FloatAttr(loss.getWeight().convertToDouble()));
+  Value weight = ConstantOp::create(
+      builder, loss.getLoc(), loss.getSum().getType(),
+      builder.getF64FloatAttr(loss.getWeight().convertToDouble()));
   Value seed = DivOp::create(builder, loss.getLoc(), weight, loss.getCount());
   nameSince(before, loss.getName() + "#d");
   accumulate(loss.getSum(), seed);
@@ -145,8 +143,8 @@ LogicalResult BackwardBuilder::reportFirstOrder(Operation *op) {
   for (Value result : op->getResults())
     if (!loss)
       loss = influence.lossOf(result);
-  InFlightDiagnostic error =
-      op->emitError("'") << op->getName() << "' has no gradient here";
+  InFlightDiagnostic error = op->emitError("'")
+                             << op->getName() << "' has no gradient here";
   if (loss) {
     error << ", but loss '" << loss.getName() << "' depends on it";
     error.attachNote(loss.getLoc()) << "the loss is here";
@@ -183,8 +181,8 @@ LogicalResult BackwardBuilder::visitCompute(Operation *op) {
 // Instances
 //===----------------------------------------------------------------------===//
 
-SmallVector<int64_t>
-BackwardBuilder::gradientOperands(InstanceOp instance, BackwardOp backward) {
+SmallVector<int64_t> BackwardBuilder::gradientOperands(InstanceOp instance,
+                                                       BackwardOp backward) {
   SmallVector<int64_t> indices;
   for (int64_t index : backward.getArgumentIndices())
     if (influence.isVaried(instance.getOperand(index)))
@@ -199,9 +197,9 @@ SmallVector<Value> BackwardBuilder::resultGradients(InstanceOp instance) {
       continue;
     Value gradient = gradients.lookup(result);
     if (!gradient)
-      gradient = ConstantOp::create(builder, instance.getLoc(),
-                                    result.getType(),
-                                    builder.getF64FloatAttr(0.0));
+      gradient =
+          ConstantOp::create(builder, instance.getLoc(), result.getType(),
+                             builder.getF64FloatAttr(0.0));
     results.push_back(gradient);
   }
   return results;
@@ -313,8 +311,8 @@ struct Differentiate : whale::impl::DifferentiateBase<Differentiate> {
       return signalPassFailure();
     Influence influence(model);
     if (!influence.hasLoss()) {
-      model.emitError("model '@") << model.getSymName()
-                                  << "' has no 'whale.loss'";
+      model.emitError("model '@")
+          << model.getSymName() << "' has no 'whale.loss'";
       return signalPassFailure();
     }
     for (ModuleDefOp module : calleesFirst(model))

@@ -132,8 +132,7 @@ void Influence::spreadLosses(ModuleDefOp module) {
   const Facts &own = facts[module];
   for (Operation &op : llvm::reverse(module.getBody().front())) {
     if (isa<ReturnOp>(op)) {
-      for (auto [operand, loss] :
-           llvm::zip(op.getOperands(), own.resultLosses))
+      for (auto [operand, loss] : llvm::zip(op.getOperands(), own.resultLosses))
         if (loss)
           markLoss(operand, loss);
       continue;

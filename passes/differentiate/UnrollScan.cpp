@@ -82,8 +82,7 @@ Value Unroller::stack(ArrayRef<Value> pieces, unsigned output) {
   std::string name = ".stack" + std::to_string(output);
   SmallVector<Value> wide;
   for (auto [step, piece] : llvm::enumerate(pieces))
-    wide.push_back(
-        stackable(piece, ".t" + std::to_string(step) + name));
+    wide.push_back(stackable(piece, ".t" + std::to_string(step) + name));
   Type type = scan.getResult(scan.getStates().size() + output).getType();
   return named(
       ConcatOp::create(builder, scan.getLoc(), type, wide, scan.getDim()),

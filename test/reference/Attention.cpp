@@ -70,7 +70,8 @@ static void attendRow(const Head &head, int64_t i, Tensors &results) {
       continue;
     double p = std::exp(head.score(i, j) - top) / sum;
     for (int64_t d = 0; d < head.width(); ++d)
-      results[0].at(head.query(i, d)) += p * head.operands[2].at(head.key(j, d));
+      results[0].at(head.query(i, d)) +=
+          p * head.operands[2].at(head.key(j, d));
   }
 }
 

@@ -29,11 +29,10 @@ struct Windows {
 
 /// Calls `visit(input, filter, output)` for every multiplication of a
 /// convolution: the three ops sum over the same triples.
-static void
-forEachProduct(const Windows &windows, const Shape &filter,
-               const Shape &output,
-               const std::function<void(const Index &, const Index &,
-                                        const Index &)> &visit) {
+static void forEachProduct(
+    const Windows &windows, const Shape &filter, const Shape &output,
+    const std::function<void(const Index &, const Index &, const Index &)>
+        &visit) {
   forEachIndex(output, [&](const Index &out) {
     forEachIndex({filter[0], filter[1], filter[2]}, [&](const Index &tap) {
       int64_t h, w;
@@ -70,12 +69,11 @@ static Tensors evaluateConv2dFilterGrad(mlir::Operation *op,
                                         const Tensors &operands,
                                         const Context &) {
   Tensor result(op->getResult(0).getType());
-  forEachProduct(
-      Windows(llvm::cast<Conv2dFilterGradOp>(op), operands[0].shape),
-      result.shape, operands[1].shape,
-      [&](const Index &x, const Index &f, const Index &y) {
-        result.at(f) += operands[0].at(x) * operands[1].at(y);
-      });
+  forEachProduct(Windows(llvm::cast<Conv2dFilterGradOp>(op), operands[0].shape),
+                 result.shape, operands[1].shape,
+                 [&](const Index &x, const Index &f, const Index &y) {
+                   result.at(f) += operands[0].at(x) * operands[1].at(y);
+                 });
   return {result};
 }
 

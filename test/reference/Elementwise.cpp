@@ -141,9 +141,8 @@ static Tensors evaluateCast(mlir::Operation *op, const Tensors &operands,
   const Tensor &from = operands[0];
   for (int64_t i = 0; i < result.size(); ++i) {
     if (result.isInteger)
-      result.integers[i] = from.isInteger
-                               ? from.integers[i]
-                               : static_cast<int64_t>(from.reals[i]);
+      result.integers[i] = from.isInteger ? from.integers[i]
+                                          : static_cast<int64_t>(from.reals[i]);
     else
       result.reals[i] = from.isInteger ? static_cast<double>(from.integers[i])
                                        : from.reals[i];
@@ -162,8 +161,8 @@ static Tensors evaluateDropout(mlir::Operation *op, const Tensors &operands,
   forEachIndex(result.shape, [&](const Index &index) {
     uint64_t global = 0;
     for (size_t dim = 0; dim < index.size(); ++dim)
-      global = global * context.extentOf(dim, result.shape[dim]) +
-               index[dim] + context.offsetOf(dim);
+      global = global * context.extentOf(dim, result.shape[dim]) + index[dim] +
+               context.offsetOf(dim);
     bool kept = format::randomBlock(key, path, global)[0] >= threshold;
     result.at(index) = kept ? operands[0].at(index) / (1 - rate) : 0.0;
   });

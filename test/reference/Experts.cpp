@@ -44,8 +44,8 @@ static Tensors evaluateExpertMatmul(mlir::Operation *op,
     for (int64_t in = 0; in < rows.shape[3]; ++in) {
       Index weight = transposed ? Index{expert, index[3], in}
                                 : Index{expert, in, index[3]};
-      result.at(index) += rows.at({index[0], index[1], index[2], in}) *
-                          weights.at(weight);
+      result.at(index) +=
+          rows.at({index[0], index[1], index[2], in}) * weights.at(weight);
     }
   });
   return {result};

@@ -65,8 +65,8 @@ static double truncatedNormal(double uniform) {
   auto distribution = [](double x) {
     return 0.5 * std::erfc(-x * 0.70710678118654752440);
   };
-  double wanted = distribution(-2) +
-                  (distribution(2) - distribution(-2)) * uniform;
+  double wanted =
+      distribution(-2) + (distribution(2) - distribution(-2)) * uniform;
   double low = -2, high = 2;
   for (int i = 0; i < 60; ++i) {
     double middle = 0.5 * (low + high);
@@ -75,8 +75,7 @@ static double truncatedNormal(double uniform) {
   return 0.5 * (low + high);
 }
 
-static double drawInitial(InitAttr init,
-                          const std::array<uint32_t, 4> &block) {
+static double drawInitial(InitAttr init, const std::array<uint32_t, 4> &block) {
   double a = init.getA().convertToDouble(), b = init.getB().convertToDouble();
   switch (init.getKind()) {
   case InitKind::constant:
@@ -158,8 +157,8 @@ LogicalResult Interpreter::executeInstance(Frame &frame, InstanceOp op) {
     if (op.getRepeat())
       segment += "." + std::to_string(i);
     auto sharedAs = op->getAttrOfType<StringAttr>("shared_as");
-    chain.push_back(
-        frame.child(segment, sharedAs ? sharedAs.getValue() : StringRef(segment)));
+    chain.push_back(frame.child(segment, sharedAs ? sharedAs.getValue()
+                                                  : StringRef(segment)));
     if (failed(enter(*chain.back(), callee, arguments)))
       return failure();
     llvm::copy(chain.back()->results, arguments.begin());
@@ -230,9 +229,8 @@ LogicalResult Interpreter::executeCompute(Frame &frame, Operation *op) {
   context.seed = seed;
   context.step = step;
   if (auto dropout = dyn_cast<DropoutOp>(op))
-    context.key = frame.opPath + (dropout.getKey()
-                                      ? dropout.getKey()->str()
-                                      : frame.names->of(op).str());
+    context.key = frame.opPath + (dropout.getKey() ? dropout.getKey()->str()
+                                                   : frame.names->of(op).str());
   frame.define(op->getResults(),
                evaluate(op, frame.operandsOf(op->getOperands()), context));
   return success();

@@ -61,8 +61,8 @@ public:
   whale::ModuleDefOp main() { return model.getMain(); }
 
   /// The initial value of a variable.
-  static Tensor initialValue(whale::VariableOp variable,
-                             llvm::StringRef path, uint64_t seed);
+  static Tensor initialValue(whale::VariableOp variable, llvm::StringRef path,
+                             uint64_t seed);
 
 private:
   struct Frame;

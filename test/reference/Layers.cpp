@@ -71,9 +71,8 @@ static Moments momentsOf(const Tensor &x, const Set &set) {
   for (int64_t at : set)
     moments.mean += x.reals[at] / set.size();
   for (int64_t at : set)
-    moments.variance +=
-        (x.reals[at] - moments.mean) * (x.reals[at] - moments.mean) /
-        set.size();
+    moments.variance += (x.reals[at] - moments.mean) *
+                        (x.reals[at] - moments.mean) / set.size();
   return moments;
 }
 

@@ -92,8 +92,8 @@ static Tensors evaluateReduce(mlir::Operation *op, const Tensors &operands,
       result.integers[at] = combine(reduce.getKind(), result.integers[at],
                                     operands[0].integers[from]);
     else
-      result.reals[at] = combine(reduce.getKind(), result.reals[at],
-                                 operands[0].reals[from]);
+      result.reals[at] =
+          combine(reduce.getKind(), result.reals[at], operands[0].reals[from]);
     seen[at] = true;
   });
   return {result};

@@ -39,7 +39,8 @@ int64_t Tensor::broadcastPosition(const Index &index) const {
   size_t skip = index.size() - shape.size();
   int64_t position = 0;
   for (size_t dim = 0; dim < shape.size(); ++dim)
-    position = position * shape[dim] + (shape[dim] == 1 ? 0 : index[skip + dim]);
+    position =
+        position * shape[dim] + (shape[dim] == 1 ? 0 : index[skip + dim]);
   return position;
 }
 

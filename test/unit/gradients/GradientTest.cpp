@@ -41,10 +41,10 @@ static std::string modelText(const OpCase &opCase) {
     text += "%w" + n + " = whale.variable \"w" + n +
             "\" constant(0.0) frozen : " + type + "\n%p" + n +
             " = whale.mul %r" + n + ", %w" + n + " : " + type + ", " + type +
-            "\n%q" + n + " = whale.reduce sum %p" + n + " [" + dims + "] : " +
-            type + " -> " + scalar + "\n%c" + n + " = whale.cast %q" + n +
-            " : " + scalar + " -> tensor<f64>\n%s" + n + " = whale.add " + sum +
-            ", %c" + n + " : tensor<f64>, tensor<f64>\n";
+            "\n%q" + n + " = whale.reduce sum %p" + n + " [" + dims +
+            "] : " + type + " -> " + scalar + "\n%c" + n + " = whale.cast %q" +
+            n + " : " + scalar + " -> tensor<f64>\n%s" + n + " = whale.add " +
+            sum + ", %c" + n + " : tensor<f64>, tensor<f64>\n";
     sum = "%s" + n;
   }
   return text + "%one = whale.constant 2.0 : tensor<f64>\nwhale.loss \"l\" " +
@@ -54,7 +54,8 @@ static std::string modelText(const OpCase &opCase) {
 /// Random operands and weights.
 static void setVariables(Interpreter &interpreter, const OpCase &opCase,
                          std::mt19937_64 &random) {
-  for (auto variable : interpreter.main().getBody().getOps<whale::VariableOp>()) {
+  for (auto variable :
+       interpreter.main().getBody().getOps<whale::VariableOp>()) {
     std::string name = variable.getName().str();
     bool weight = name[0] == 'w';
     Tensor value(variable.getType());
@@ -164,7 +165,8 @@ static std::vector<double> rounded(const Tensor &tensor) {
 TEST_CASE("ties of max and min go to lhs") {
   for (const char *name : {"max", "min"}) {
     OpCase opCase{std::string(name) + " $0, $1 : $t0, $t1",
-                  {"2xf64", "2xf64"}, {"2xf64"}};
+                  {"2xf64", "2xf64"},
+                  {"2xf64"}};
     TensorMap gradients = gradientsAt(opCase, {{1, 5}, {1, 5}});
     CHECK(rounded(gradients["a0"]) == std::vector<double>{1, 1});
     CHECK(rounded(gradients["a1"]) == std::vector<double>{0, 0});
@@ -188,7 +190,8 @@ TEST_CASE("abs and relu have gradient 0 at 0") {
 TEST_CASE("a tie of a max pool goes to the first") {
   OpCase opCase{"pool max $0 window [1, 2] strides [1, 2] padding [0, 0, 0, 0]"
                 " : $t0 -> $r0",
-                {"1x1x4x1xf64"}, {"1x1x2x1xf64"}};
+                {"1x1x4x1xf64"},
+                {"1x1x2x1xf64"}};
   TensorMap gradients = gradientsAt(opCase, {{7, 7, 1, 3}});
   CHECK(rounded(gradients["a0"]) == std::vector<double>{1, 0, 0, 1});
 }

@@ -13,6 +13,7 @@ using namespace reference;
 
 Model::Model(const std::string &text) {
   context.disableMultithreading();
+  context.printOpOnDiagnostic(false);
   context.loadDialect<whale::WhaleDialect>();
   context.getDiagEngine().registerHandler([this](mlir::Diagnostic &d) {
     messages += d.str() + "\n";
@@ -56,9 +57,8 @@ reference::checkGradients(Interpreter &interpreter, const StepResult &result,
     size_t count = variable.reals.size();
     for (size_t i = 0; i < std::min(count, perVariable); ++i) {
       size_t at = count <= perVariable ? i : random() % count;
-      double found = gradient == result.gradients.end()
-                         ? 0.0
-                         : gradient->second.reals[at];
+      double found =
+          gradient == result.gradients.end() ? 0.0 : gradient->second.reals[at];
       double expected = difference(interpreter, variable.reals[at]);
       double error =
           std::fabs(found - expected) / std::max(1.0, std::fabs(expected));

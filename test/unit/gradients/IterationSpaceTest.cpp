@@ -24,9 +24,10 @@ struct Piece {
 } // namespace
 
 /// Per tensor dimension the indices that belong to the piece.
-static std::vector<std::vector<int64_t>>
-indicesOf(const IterationSpace &space, const Access &access, const Shape &shape,
-          const Piece &piece) {
+static std::vector<std::vector<int64_t>> indicesOf(const IterationSpace &space,
+                                                   const Access &access,
+                                                   const Shape &shape,
+                                                   const Piece &piece) {
   std::vector<std::vector<int64_t>> kept(shape.size());
   for (size_t dim = 0; dim < shape.size(); ++dim)
     for (int64_t index = 0; index < shape[dim]; ++index) {
@@ -94,16 +95,15 @@ static void put(Tensor &whole, const Tensor &part, const IterationSpace &space,
                 if (whole.isInteger)
                   whole.intAt(to) = part.intAt(from);
                 else
-                  whole.at(to) = partial
-                                     ? combine(kind, whole.at(to), part.at(from))
-                                     : part.at(from);
+                  whole.at(to) =
+                      partial ? combine(kind, whole.at(to), part.at(from))
+                              : part.at(from);
               });
 }
 
 /// The op with local result types.
-static mlir::Operation *localOp(mlir::Operation *op,
-                                const IterationSpace &space,
-                                const Piece &piece) {
+static mlir::Operation *
+localOp(mlir::Operation *op, const IterationSpace &space, const Piece &piece) {
   mlir::Operation *local = op->clone();
   for (auto [result, access] : llvm::zip(local->getResults(), space.results)) {
     auto type = llvm::cast<mlir::RankedTensorType>(result.getType());
@@ -150,7 +150,7 @@ static std::string moduleText(const OpCase &opCase) {
   for (size_t i = 0; i < opCase.operands.size(); ++i)
     arguments += (i ? ", %a" : "%a") + std::to_string(i) + ": " +
                  typeText(opCase.operands[i]);
-  return "whale.model @m {\nwhale.module @main(" + arguments + ") {\n" +
+  return "whale.model @m {\nwhale.module @op(" + arguments + ") {\n" +
          operationText(opCase) + "whale.return\n}\n}\n";
 }
 
@@ -165,7 +165,8 @@ TEST_CASE("pieces of every op make the whole") {
     Model model(moduleText(opCase));
     INFO(moduleText(opCase) << model.diagnostics());
     REQUIRE(model.ok());
-    mlir::Operation *op = &model.op().getMain().getBody().front().front();
+    auto module = model.op().lookupSymbol<whale::ModuleDefOp>("op");
+    mlir::Operation *op = &module.getBody().front().front();
     auto space =
         llvm::cast<whale::IterationSpaceOpInterface>(op).getIterationSpace();
     REQUIRE(space.operands.size() == op->getNumOperands());

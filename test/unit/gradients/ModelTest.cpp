@@ -78,8 +78,8 @@ TEST_CASE("llama") { checkModel("llama", {}); }
 TEST_CASE("experts with capacity") { checkModel("moe-capacity", {}); }
 TEST_CASE("grouped experts") { checkModel("moe-grouped", {}); }
 TEST_CASE("convolutions with batch norm") {
-  checkModel("convnet", {"blocks.0/norm/running.mean",
-                         "blocks.1/norm/running.mean"});
+  checkModel("convnet",
+             {"blocks.0/norm/running.mean", "blocks.1/norm/running.mean"});
 }
 TEST_CASE("lstm by scan") { checkModel("lstm", {}); }
 TEST_CASE("bias shared by a chain") { checkModel("t5", {"embedding"}); }
