@@ -69,7 +69,7 @@ private:
   bool accumulatesInPlace(const Op &op, uint32_t v) const {
     const Value &value = module.values[v];
     return value.kind == ValueKind::VariableGradient &&
-           op.kind == OpKind::Contraction &&
+           (op.kind == OpKind::Contraction || op.kind == OpKind::Elementwise) &&
            value.elementBytes ==
                workload.groups[module.variables[value.index].group]
                    .gradientBytes;
@@ -111,15 +111,17 @@ private:
 
   void walk(const Walk &walk, bool backward, Bytes &transient, Bytes &total) {
     std::vector<Interval> live = intervals(walk, backward);
+    // Changes at each position, then summed up.
     size_t positions = walk.order.size() + 1;
-    std::vector<Bytes> transients(positions), totals(positions);
+    std::vector<Bytes> transients(positions + 1), totals(positions + 1);
     auto add = [&](const Interval &interval, Bytes bytes, bool saved) {
-      int64_t last = std::min<int64_t>(interval.last, positions - 1);
-      for (int64_t p = interval.first; p <= last; ++p) {
-        totals[p] += bytes;
-        if (!saved)
-          transients[p] += bytes;
-      }
+      size_t after = std::min<size_t>(interval.last, positions - 1) + 1;
+      totals[interval.first] += bytes;
+      totals[after] -= bytes;
+      if (saved)
+        return;
+      transients[interval.first] += bytes;
+      transients[after] -= bytes;
     };
     for (uint32_t v = 0; v < live.size(); ++v)
       if (!live[v].isEmpty() && materialised[v])
@@ -128,8 +130,16 @@ private:
     for (size_t p = 0; p < walk.order.size(); ++p)
       add({static_cast<int64_t>(p), static_cast<int64_t>(p)},
           workspaceOf(walk.order[p]), false);
-    transient = *std::max_element(transients.begin(), transients.end());
-    total = *std::max_element(totals.begin(), totals.end());
+    transient = highest(transients);
+    total = highest(totals);
+  }
+
+  /// The largest sum of the first changes.
+  static Bytes highest(const std::vector<Bytes> &changes) {
+    Bytes sum, most;
+    for (Bytes change : changes)
+      most = std::max(most, sum += change);
+    return most;
   }
 
   template <class Add>

@@ -14,7 +14,8 @@
 //  - a copy made by an all-gather or all-to-all as its value, in one direction;
 //  - an op's workspace while it runs;
 //  - a variable's gradient is added to its accumulator by the op that makes it,
-//    without a buffer, where the op is a contraction of the accumulator's type.
+//    without a buffer, where the op is a contraction or elementwise (a cast of
+//    a contraction's result) and of the accumulator's type.
 //
 //===----------------------------------------------------------------------===//
 
