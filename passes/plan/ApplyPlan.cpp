@@ -3,6 +3,7 @@
 #include "passes/plan/ApplyPlan.h"
 
 #include "dialects/whale/TrainingSpec.h"
+#include "passes/plan/Evaluation.h"
 #include "passes/plan/Inline.h"
 #include "passes/plan/Precision.h"
 #include "passes/plan/Recompute.h"
@@ -10,6 +11,7 @@
 #include "passes/plan/Stages.h"
 #include "passes/plan/Training.h"
 #include "passes/strategy/NameOps.h"
+#include "passes/strategy/Strategy.h"
 
 using namespace mlir;
 using namespace whale;
@@ -23,13 +25,7 @@ planner::NormalForm plan::trivialPlan() {
 
 std::optional<planner::NormalForm>
 plan::readPlan(const std::string &path, Diagnostics &diagnostics) {
-  std::optional<json::Value> file = json::parseFile(path, diagnostics);
-  if (!file)
-    return std::nullopt;
-  const json::Value *tree =
-      file->isObject() ? file->find("strategy") : nullptr;
-  std::optional<planner::Node> node =
-      planner::readStrategy(tree ? *tree : *file, diagnostics);
+  std::optional<planner::Node> node = readStrategyFile(path, diagnostics);
   if (!node)
     return std::nullopt;
   return planner::normalize(*node, diagnostics);
@@ -137,6 +133,7 @@ LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
     return failure();
   ModuleDefOp step = modules->first, eval = modules->second;
   moveStatistics(step);
+  toEvaluation(eval);
   for (ModuleDefOp module : {step, eval}) {
     if (failed(hoistCounts(module)))
       return failure();

@@ -37,7 +37,7 @@ llvm::LogicalResult applyPlan(ModelOp model, const planner::NormalForm &form,
 /// The plan of one device: one stage, no axes, one micro-batch.
 planner::NormalForm trivialPlan();
 
-/// Reads plan.json (its `strategy`), or a file that is a strategy tree alone.
+/// The normal form of plan.json (its `strategy`) or of a strategy file.
 std::optional<planner::NormalForm> readPlan(const std::string &path,
                                             Diagnostics &diagnostics);
 

@@ -91,6 +91,8 @@ Operation *Inliner::clone(Frame &frame, Operation &op, Phase phase) {
     assign.setName(joinPath(frame.variables, assign.getName()));
     path += "#assign";
   }
+  if (auto loss = dyn_cast<LossOp>(copy))
+    loss.setName(joinPath(frame.path, loss.getName()));
   if (auto dropout = dyn_cast<DropoutOp>(copy))
     dropout.setKey(joinPath(frame.path, dropout.getKey().value_or(name)));
   // Differentiation names the ops of `q` as `q#d`, `q#d.1`, `q#sum`.

@@ -3,8 +3,12 @@
 #include "passes/plan/Passes.h"
 
 #include "passes/plan/ApplyPlan.h"
+#include "passes/plan/DimensionNames.h"
+#include "passes/plan/GlobalBatch.h"
 #include "passes/plan/ReadWorkload.h"
+#include "passes/strategy/NameOps.h"
 #include "passes/strategy/Places.h"
+#include "passes/strategy/Strategy.h"
 
 #include "mlir/Pass/Pass.h"
 
@@ -13,7 +17,9 @@ using namespace mlir;
 namespace whale {
 #define GEN_PASS_DECL
 #define GEN_PASS_DEF_APPLYPLAN
+#define GEN_PASS_DEF_PRINTDIMENSIONNAMES
 #define GEN_PASS_DEF_READWORKLOAD
+#define GEN_PASS_DEF_SETGLOBALBATCH
 #define GEN_PASS_REGISTRATION
 #include "passes/plan/Passes.h.inc"
 
@@ -27,8 +33,13 @@ struct ApplyPlan : impl::ApplyPlanBase<ApplyPlan> {
     options.precision = precision;
     Diagnostics diagnostics;
     std::optional<planner::NormalForm> form = plans::trivialPlan();
+    FailureOr<std::optional<planner::Node>> tree = strategyOf(getOperation());
+    if (failed(tree))
+      return signalPassFailure();
     if (!plan.empty())
       form = plans::readPlan(plan, diagnostics);
+    else if (*tree)
+      form = planner::normalize(**tree, diagnostics);
     if (failed(report(diagnostics, getOperation().getLoc())) || !form ||
         failed(plans::applyPlan(getOperation(), *form, options)))
       signalPassFailure();
@@ -49,6 +60,34 @@ struct ReadWorkload : impl::ReadWorkloadBase<ReadWorkload> {
     json::Writer writer;
     workload::writeWorkload(writer, *workload);
     llvm::outs() << writer.take();
+  }
+};
+
+struct SetGlobalBatch : impl::SetGlobalBatchBase<SetGlobalBatch> {
+  using SetGlobalBatchBase::SetGlobalBatchBase;
+  void runOnOperation() override {
+    if (failed(plan::setGlobalBatch(getOperation(), batch)))
+      signalPassFailure();
+  }
+};
+
+struct PrintDimensionNames
+    : impl::PrintDimensionNamesBase<PrintDimensionNames> {
+  void runOnOperation() override {
+    nameOps(getOperation());
+    plan::DimensionNames names(getOperation());
+    getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
+      if (auto module = dyn_cast<ModuleDefOp>(op))
+        llvm::outs() << "@" << module.getSymName() << "\n";
+      if (!isa<IterationSpaceOpInterface>(op))
+        return;
+      llvm::outs() << "  " << cast<StringAttr>(op->getAttr("name")).getValue();
+      for (unsigned loop = 0; loop < names.spaceOf(op).loops.size(); ++loop)
+        llvm::outs() << " (" << llvm::join(names.loopNames(op, loop), " ")
+                     << ")";
+      llvm::outs() << "\n";
+    });
+    markAllAnalysesPreserved();
   }
 };
 

@@ -29,4 +29,13 @@ def ReadWorkload : Pass<"whale-read-workload", "::whale::ModelOp"> {
   ];
 }
 
+def SetGlobalBatch : Pass<"whale-set-global-batch", "::whale::ModelOp"> {
+  let summary = "gives the model another global batch";
+  let options = [Option<"batch", "batch", "int64_t", "0", "samples of a step">];
+}
+
+def PrintDimensionNames : Pass<"whale-dimension-names", "::whale::ModelOp"> {
+  let summary = "prints the names that split(dim) may call each loop";
+}
+
 #endif // WHALE_PASSES_PLAN

@@ -207,13 +207,18 @@ uint32_t ClassReader::variableOf(VariableOp op) {
 /// Which result of the item a gradient from elsewhere is about.
 uint32_t ClassReader::gradientIndex(Value value) const {
   if (item.instance) {
-    unsigned real = 0;
-    for (auto [index, flat] : llvm::enumerate(item.results)) {
-      if (!isa<FloatType>(tensorType(flat).getElementType()))
-        continue;
-      if (real < item.instance->resultGradients.size() &&
-          item.instance->resultGradients[real++] == value)
-        return index;
+    InstanceOp source = item.instance->source;
+    auto gradients = ArrayRef(item.instance->resultGradients);
+    unsigned position = 0;
+    for (auto [flat, result] :
+         llvm::zip_equal(item.instance->results, source.getResults())) {
+      bool real = isa<FloatType>(tensorType(result).getElementType());
+      if (real && !gradients.empty()) {
+        if (flat && gradients.front() == value)
+          return position;
+        gradients = gradients.drop_front();
+      }
+      position += flat != Value();
     }
     return 0;
   }

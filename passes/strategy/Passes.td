@@ -14,4 +14,20 @@ def NameOps : Pass<"whale-name-ops", "::whale::ModelOp"> {
   }];
 }
 
+def Strategy : Pass<"whale-strategy", "::whale::ModelOp"> {
+  let summary = "takes scopes out of the model and keeps their strategy tree";
+  let description = [{
+    The tree becomes attribute `strategy` of the model. With a file, the file's
+    tree takes the place of the scopes (passes/strategy/Strategy.h).
+  }];
+  let options = [
+    Option<"file", "file", "std::string", "\"\"",
+           "strategy file: a tree, or pattern -> scopes">,
+  ];
+}
+
+def PrintModelHash : Pass<"whale-model-hash", "::whale::ModelOp"> {
+  let summary = "prints the hash of the model without annotations";
+}
+
 #endif // WHALE_PASSES_STRATEGY
