@@ -5,6 +5,7 @@
 #include "compiler/support/Files.h"
 #include "compiler/support/Text.h"
 
+#include <algorithm>
 #include <cstdio>
 
 using namespace whale;
@@ -53,7 +54,11 @@ bool cli::writeProduct(const std::string &path, std::string_view text,
   return false;
 }
 
-void cli::say(std::string_view line) {
-  std::string text = escapeForTerminal(line) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stderr);
+void cli::say(std::string_view text) {
+  while (!text.empty()) {
+    size_t end = std::min(text.find('\n'), text.size());
+    std::string line = escapeForTerminal(text.substr(0, end)) + "\n";
+    std::fwrite(line.data(), 1, line.size(), stderr);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
 }

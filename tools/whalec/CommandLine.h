@@ -55,6 +55,9 @@ void addImport(CLI::App &app, Session &session);
 void addPlan(CLI::App &app, Session &session);
 void addCompile(CLI::App &app, Session &session);
 void addRun(CLI::App &app, Session &session);
+void addVerify(CLI::App &app, Session &session);
+void addExplain(CLI::App &app, Session &session);
+void addDump(CLI::App &app, Session &session);
 void addCluster(CLI::App &app, Session &session);
 
 //===----------------------------------------------------------------------===//
@@ -86,8 +89,8 @@ std::string inputPath(const std::string &path);
 bool writeProduct(const std::string &path, std::string_view text,
                   Diagnostics &diagnostics);
 
-/// A line for people, on stderr.
-void say(std::string_view line);
+/// Lines for people, on stderr.
+void say(std::string_view text);
 
 } // namespace whale::cli
 

@@ -25,6 +25,9 @@ static void declare(CLI::App &app, Session &session) {
   addPlan(app, session);
   addCompile(app, session);
   addRun(app, session);
+  addVerify(app, session);
+  addExplain(app, session);
+  addDump(app, session);
   addCluster(app, session);
 }
 

@@ -2,8 +2,8 @@
 
 #include "compiler/cluster/Cluster.h"
 #include "compiler/planner/Search.h"
+#include "compiler/report/PlanReport.h"
 #include "compiler/support/Text.h"
-#include "compiler/workload/Rebatch.h"
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/Planning.h"
 
@@ -105,14 +105,14 @@ static ExitCode runPlan(const Options &options, Session &session) {
   bool toStdout = options.output.empty() || options.output == "-";
   if (!toStdout && !writeProduct(options.output, text, diagnostics))
     return diagnostics.exitCode();
+  if (options.explain)
+    writeProduct("", report::explain(plan), diagnostics);
   if (options.json || (toStdout && !options.explain))
     writeProduct("", text, diagnostics);
   if (!options.old.empty())
     checkOld(options.old, plan, diagnostics);
-  say(fmt::format("{} a step on {} ranks: {}",
-                  formatTime(plan.prediction.step),
-                  planner::rankCount(plan.chosen.form),
-                  planner::printStrategy(plan.strategy)));
+  if (!options.explain)
+    say(report::summary(plan));
   if (diagnostics.hasErrors())
     return diagnostics.exitCode();
   return answer.outcome == planner::Outcome::LimitReached ? ExitCode::Limit

@@ -1,0 +1,280 @@
+//===- Numeric.cpp - N ranks against one rank -----------------------------===//
+
+#include "tools/whalec/Numeric.h"
+
+#include "compiler/support/Json.h"
+#include "compiler/support/Text.h"
+#include "dialects/whale/TrainingSpec.h"
+#include "tools/whalec/Compiling.h"
+#include "tools/whalec/Folders.h"
+#include "tools/whalec/ProgramsFolder.h"
+#include "tools/whalec/WhaleRun.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+using namespace whale;
+using namespace whale::cli;
+
+/// Slots of the optimizer that stores gradients.
+constexpr std::string_view gradientSlot = "#m";
+/// What counts as 0 beside a tensor's largest element.
+constexpr double smallestScale = 1e-3;
+
+namespace {
+class NumericCheck {
+public:
+  NumericCheck(const std::string &folder, const TemporaryFolder &scratch,
+               NumericResult &result, Diagnostics &diagnostics)
+      : folder(folder), scratch(scratch), result(result),
+        diagnostics(diagnostics) {}
+
+  bool run();
+
+private:
+  bool readInputs();
+  bool readPrecision(ModelOp model);
+  /// The model's text with the optimizer that stores gradients.
+  void storeGradients(ModelOp model);
+  bool compile(const std::string &name, const std::string &modelText,
+               const planner::NormalForm &form);
+  std::optional<std::vector<double>> losses(const std::string &programs,
+                                            int steps,
+                                            const std::string &dump);
+  bool compareLosses();
+  bool compareGradients();
+  bool compareLine(const std::string &line);
+  void compare(const std::string &name, double difference, double magnitude,
+               double slack = 1);
+
+  const std::string &folder;
+  const TemporaryFolder &scratch;
+  NumericResult &result;
+  Diagnostics &diagnostics;
+  std::string modelText, gradientText;
+  planner::NormalForm form;
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Inputs
+//===----------------------------------------------------------------------===//
+
+/// Tolerances: f64 and f32 as docs/cli.md says; bf16 rounds each result to 8
+/// bits, so that sums in another order differ in the last ones.
+static double toleranceOf(const std::string &precision) {
+  return precision == "f64" ? 1e-12 : precision == "f32" ? 1e-5 : 3e-2;
+}
+
+bool NumericCheck::readPrecision(ModelOp model) {
+  auto manifest = readManifestOf(folder, diagnostics);
+  if (!manifest)
+    return false;
+  auto text =
+      readListedFile(folder, *manifest, optionsFileName, diagnostics);
+  if (!text)
+    return false;
+  auto json = json::parse(*text, optionsFileName, diagnostics);
+  if (!json)
+    return false;
+  json::ObjectReader reader(*json, "options", diagnostics);
+  result.precision = reader.requiredString("precision").value_or("");
+  TrainingOp training = model.getTraining();
+  if (result.precision.empty() && training)
+    if (auto spec = readTrainingSpec(training); succeeded(spec))
+      result.precision = spec->precision;
+  result.tolerance = toleranceOf(result.precision);
+  return !diagnostics.hasErrors();
+}
+
+void NumericCheck::storeGradients(ModelOp model) {
+  if (TrainingOp training = model.getTraining()) {
+    mlir::Builder builder(training.getContext());
+    auto entry = [&](llvm::StringRef name, mlir::Attribute value) {
+      return builder.getNamedAttr(name, value);
+    };
+    mlir::NamedAttrList spec(training.getSpec());
+    spec.erase("groups");
+    spec.erase("clip_norm");
+    spec.set("optimizer",
+             builder.getDictionaryAttr(
+                 {entry("name", builder.getStringAttr("momentum")),
+                  entry("momentum", builder.getF64FloatAttr(0)),
+                  entry("learning_rate", builder.getF64FloatAttr(0))}));
+    training.setSpecAttr(spec.getDictionary(training.getContext()));
+  }
+  gradientText = printOp(model);
+}
+
+bool NumericCheck::readInputs() {
+  auto manifest = readManifestOf(folder, diagnostics);
+  if (!manifest)
+    return false;
+  auto text = readListedFile(folder, *manifest, modelFileName, diagnostics);
+  if (!text || !readListedFile(folder, *manifest, planFileName, diagnostics))
+    return false;
+  auto plan = readPlanFile(folder + "/" + planFileName, diagnostics);
+  auto context = makeContext();
+  auto model = parseModel(*text, folder + "/" + modelFileName, *context,
+                          diagnostics);
+  if (!plan || !model || !readPrecision(model->model()))
+    return false;
+  modelText = *text;
+  form = plan->form;
+  storeGradients(model->model());
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// Running
+//===----------------------------------------------------------------------===//
+
+bool NumericCheck::compile(const std::string &name, const std::string &text,
+                           const planner::NormalForm &as) {
+  CompileRequest request;
+  request.modelText = text;
+  request.modelName = folder + "/" + modelFileName;
+  request.form = as;
+  request.options.precision = result.precision;
+  return compileToFolder(request, scratch / name, diagnostics);
+}
+
+/// The loss of each step, from whale-run's JSON lines.
+std::optional<std::vector<double>>
+NumericCheck::losses(const std::string &programs, int steps,
+                     const std::string &dump) {
+  std::vector<std::string> arguments = {programs, "--steps",
+                                        std::to_string(steps), "--no-eval",
+                                        "--json"};
+  if (!dump.empty())
+    arguments.insert(arguments.end(), {"--dump", dump});
+  auto ended = callWhaleRun(arguments, diagnostics);
+  if (!ended)
+    return std::nullopt;
+  if (ended->code != 0) {
+    diagnostics.error(Place(programs),
+                      fmt::format("whale-run ended with {}", ended->code),
+                      ExitCode::Finding);
+    return std::nullopt;
+  }
+  std::vector<double> values;
+  for (size_t begin = 0; begin < ended->output.size();) {
+    size_t end = std::min(ended->output.find('\n', begin),
+                          ended->output.size());
+    auto line = json::parse(
+        std::string_view(ended->output).substr(begin, end - begin),
+        "whale-run", diagnostics);
+    if (!line)
+      return std::nullopt;
+    const json::Value *loss = line->find("loss");
+    if (loss && loss->isNumber())
+      values.push_back(loss->asNumber());
+    begin = end + 1;
+  }
+  if (int(values.size()) == steps)
+    return values;
+  diagnostics.error(Place(programs),
+                    fmt::format("{} steps gave {} losses", steps,
+                                values.size()),
+                    ExitCode::Finding);
+  return std::nullopt;
+}
+
+//===----------------------------------------------------------------------===//
+// Comparing
+//===----------------------------------------------------------------------===//
+
+void NumericCheck::compare(const std::string &name, double difference,
+                           double magnitude, double slack) {
+  double bound =
+      result.tolerance * slack * std::max(smallestScale, magnitude);
+  // Not a number is as far away as can be.
+  double share = difference <= HUGE_VAL ? difference / bound : HUGE_VAL;
+  if (share > result.worst || result.worstName.empty()) {
+    result.worst = share;
+    result.worstName = name;
+  }
+  if (share <= 1)
+    return;
+  diagnostics.error(Place(folder),
+                    fmt::format("{} differs from one rank by {:.3g}, allowed "
+                                "are {:.3g}",
+                                whale::quoted(name), difference, bound),
+                    ExitCode::Finding);
+}
+
+bool NumericCheck::compareLosses() {
+  if (!compile("one", modelText, plan::trivialPlan()))
+    return false;
+  auto many = losses(folder, 2, "");
+  auto one = losses(scratch / "one", 2, "");
+  if (!many || !one)
+    return false;
+  for (size_t step = 0; step < one->size(); ++step)
+    compare(fmt::format("loss of step {}", step),
+            std::abs((*many)[step] - (*one)[step]), std::abs((*one)[step]),
+            step == 0 ? 1 : updateSlack);
+  return true;
+}
+
+/// One tensor of `whale-run --compare`.
+bool NumericCheck::compareLine(const std::string &line) {
+  auto json = json::parse(line, "whale-run", diagnostics);
+  if (!json)
+    return false;
+  const json::Value *path = json->find("path");
+  const json::Value *difference = json->find("max_difference");
+  const json::Value *magnitude = json->find("max_magnitude");
+  if (!path || !path->isString() || !magnitude)
+    return false;
+  std::string name = path->asString();
+  if (!name.ends_with(gradientSlot))
+    return true;
+  name.resize(name.size() - gradientSlot.size());
+  ++result.gradients;
+  auto number = [](const json::Value *value) {
+    return value && value->isNumber() ? value->asNumber() : HUGE_VAL;
+  };
+  compare("gradient of " + name, number(difference), number(magnitude));
+  return true;
+}
+
+bool NumericCheck::compareGradients() {
+  if (!compile("many-gradients", gradientText, form) ||
+      !compile("one-gradients", gradientText, plan::trivialPlan()))
+    return false;
+  if (!losses(scratch / "many-gradients", 1, scratch / "many-dump") ||
+      !losses(scratch / "one-gradients", 1, scratch / "one-dump"))
+    return false;
+  // What whale-run thinks of the differences does not matter here.
+  auto ended = callWhaleRun({"--compare", scratch / "one-dump/step-1",
+                             scratch / "many-dump/step-1", "--json"},
+                            diagnostics);
+  if (!ended)
+    return false;
+  for (size_t begin = 0; begin < ended->output.size();) {
+    size_t end = std::min(ended->output.find('\n', begin),
+                          ended->output.size());
+    if (!compareLine(ended->output.substr(begin, end - begin)))
+      return false;
+    begin = end + 1;
+  }
+  if (result.gradients != 0)
+    return true;
+  diagnostics.error(Place(folder), "no gradient could be compared",
+                    ExitCode::Finding);
+  return false;
+}
+
+bool NumericCheck::run() {
+  return readInputs() && compareLosses() && compareGradients() &&
+         !diagnostics.hasErrors();
+}
+
+bool cli::verifyNumerically(const std::string &folder, NumericResult &result,
+                            Diagnostics &diagnostics) {
+  TemporaryFolder scratch(diagnostics);
+  return scratch.good() &&
+         NumericCheck(folder, scratch, result, diagnostics).run();
+}
