@@ -25,12 +25,9 @@ std::vector<int64_t> divisors(int64_t n) {
 }
 
 /// Work and communication of the model cut two ways along `dims`: what
-/// splitDims() makes small.
+/// splitDims() makes small. One byte over a link counts as `flopsPerByte`.
 double splitMeasure(const Workload &workload,
-                    const std::vector<std::string> &dims) {
-  // One byte over a link counts as this many FLOPs: the balance of an A100
-  // (312 TFLOP/s in bf16) and its NVLink (300 GB/s one way).
-  constexpr double flopsPerByte = 1000;
+                    const std::vector<std::string> &dims, double flopsPerByte) {
   cost::LocalMesh mesh;
   mesh.samples = workload.globalBatch;
   if (!dims.empty())
@@ -91,16 +88,19 @@ std::vector<std::string> variableDims(const Workload &workload) {
 /// splitMeasure() of lists that were asked for before.
 class Measures {
 public:
-  explicit Measures(const Workload &workload) : workload(workload) {}
+  Measures(const Workload &workload, double flopsPerByte)
+      : workload(workload), flopsPerByte(flopsPerByte) {}
   double of(const std::vector<std::string> &dims) {
     auto it = known.find(dims);
     if (it == known.end())
-      it = known.emplace(dims, splitMeasure(workload, dims)).first;
+      it =
+          known.emplace(dims, splitMeasure(workload, dims, flopsPerByte)).first;
     return it->second;
   }
 
 private:
   const Workload &workload;
+  double flopsPerByte;
   std::map<std::vector<std::string>, double> known;
 };
 
@@ -175,9 +175,11 @@ void addGroups(const Problem &problem, int64_t tensor, int64_t pipeline,
 
 } // namespace
 
-std::vector<std::string> splitDims(const Workload &workload) {
+/// splitDims() at one weight of communication.
+static std::vector<std::string> dimsAt(const Workload &workload,
+                                       double flopsPerByte) {
   std::vector<std::string> names = variableDims(workload);
-  Measures measures(workload);
+  Measures measures(workload, flopsPerByte);
   double least = 0;
   std::vector<std::string> best = greedyDims(measures, names, least);
   for (size_t without = 0; without < names.size(); ++without) {
@@ -191,6 +193,16 @@ std::vector<std::string> splitDims(const Workload &workload) {
     }
   }
   return best;
+}
+
+std::vector<std::string> splitDims(const Workload &workload) {
+  // Far below what links cost, so that only dims that save next to no work are
+  // dropped (norms along the model width); whether to split at all is the
+  // search's matter. Convolutions save less per byte.
+  for (double flopsPerByte : {16.0, 1.0, 0.0})
+    if (auto dims = dimsAt(workload, flopsPerByte); !dims.empty())
+      return dims;
+  return {};
 }
 
 NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
