@@ -24,7 +24,7 @@ constexpr int64_t linearSeed = 11;
 class LinearProgram {
 public:
   LinearProgram(int64_t ranks, int64_t microBatches, bool sharded)
-      : Ranks(ranks), MicroBatches(microBatches), Sharded(sharded),
+      : Ranks(ranks), Sharded(sharded),
         Rows(linearSamples / ranks / microBatches),
         Held(sharded ? n / ranks : n) {
     addTables();
@@ -191,7 +191,7 @@ private:
     append(section, std::move(keep), 0);
   }
 
-  int64_t Ranks, MicroBatches;
+  int64_t Ranks;
   bool Sharded;
   int64_t Rows, Held;
   OperandT Gradient = matrix(n, n, 512), W = matrix(n, n, 640);
