@@ -145,10 +145,12 @@ void RotaryExpansion::expand(RotaryOp op) {
   replace(op, y);
 }
 
-/// Erases ops without effect whose results nobody reads, last first.
+/// Erases ops without effect whose results nobody reads, last first. Variables
+/// stay: they may be written only.
 static void eraseDead(Block &body) {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
-    if (op.use_empty() && isMemoryEffectFree(&op) && op.getNumResults() > 0)
+    if (op.use_empty() && isMemoryEffectFree(&op) && op.getNumResults() > 0 &&
+        !isa<rank::VariableOp>(op))
       op.erase();
 }
 

@@ -97,6 +97,8 @@ partition::RankTable singleRank(int64_t samples);
 /// Text of a lowered set without code bytes: sections, instructions, operands,
 /// memory. For tests and people.
 std::string printProgramSet(const LoweredProgramSet &set);
+/// The same of one program, which format::checkProgram has accepted.
+std::string printProgram(const format::ProgramT &program);
 
 } // namespace whale::lower
 

@@ -220,8 +220,8 @@ void ProgramLowering::bindAssigns() {
     Value value = rootOf(assign.getValue());
     Operation *source = value.getDefiningOp();
     if (found == variables.end() || !source || isa<rank::VariableOp>(source) ||
-        phaseOf(source) != Phase::Update || boundVariable.count(value) ||
-        value != assign.getValue())
+        (phaseOf(source) != Phase::Update && microBatches > 1) ||
+        boundVariable.count(value) || value != assign.getValue())
       continue;
     Cluster *cluster = clusters->of(source);
     int64_t where = cluster ? cluster->position : indexOf.lookup(source);

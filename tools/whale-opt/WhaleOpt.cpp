@@ -3,6 +3,8 @@
 #include "dialects/rank/Rank.h"
 #include "dialects/whale/Whale.h"
 #include "passes/differentiate/Passes.h"
+#include "passes/lower/Passes.h"
+#include "passes/fold/Passes.h"
 #include "passes/partition/Passes.h"
 #include "passes/plan/Passes.h"
 #include "passes/strategy/Passes.h"
@@ -11,6 +13,8 @@
 
 int main(int argc, char **argv) {
   whale::registerWhaleDifferentiatePasses();
+  whale::registerWhaleLowerPasses();
+  whale::registerWhaleFoldPasses();
   whale::registerWhalePartitionPasses();
   whale::registerWhalePlanPasses();
   whale::registerWhaleStrategyPasses();
