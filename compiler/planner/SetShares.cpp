@@ -27,14 +27,12 @@ public:
 
   /// A replica as a worker; equal ones are computed once.
   Worker worker(int64_t replica) {
-    std::vector<unsigned> types;
-    int64_t equal = std::max<int64_t>(1, units / replicas);
-    FormCosts costs = at(replica, equal);
-    for (unsigned s = 0; s < form.stages.size(); ++s)
-      types.push_back(costs.deviceType(s));
+    std::vector<unsigned> types = typesOf(replica);
     auto it = known.find(types);
     if (it != known.end())
       return it->second;
+    int64_t equal = std::max<int64_t>(1, units / replicas);
+    FormCosts costs = at(replica, equal);
     Worker result;
     result.perUnit = Picoseconds(timeOf(costs).value() / equal);
     result.capacity = form.stages.size() == 1 ? capacity(replica) : units;
@@ -47,6 +45,21 @@ public:
 private:
   FormCosts at(int64_t replica, int64_t share) {
     return FormCosts(table, form, devices, {replica}, share * unit);
+  }
+  std::vector<unsigned> typesOf(int64_t replica) const {
+    // Equal devices need no look at the map.
+    if (table.hardware.pools().size() == 1)
+      return {table.hardware.pools().front().type};
+    std::vector<unsigned> types;
+    for (unsigned s = 0; s < form.stages.size(); ++s) {
+      Coordinates place;
+      place.stage = s;
+      for (const Axis &axis : form.stages[s].axes)
+        place.axes.push_back(axis.kind == AxisKind::Replica ? replica : 0);
+      types.push_back(
+          table.hardware.poolOf(devices.deviceOf(form, place)).type);
+    }
+    return types;
   }
   int64_t allInstances() const {
     return workload::instanceCount(table.workload);
