@@ -13,6 +13,7 @@
 
 #include "passes/partition/Assignment.h"
 
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -89,6 +90,7 @@ private:
   LogicalResult cutLoop(Operation *op, OpPlacement &placement, int64_t axis,
                         int64_t loop);
   void findBatch(Operation *op, OpPlacement &placement);
+  bool canDelay(Operation *op, const llvm::DenseSet<Operation *> &delayed);
   void moveGradientSums();
   void sink(Operation *op);
   void follow(Operation *op, OpPlacement &placement);
@@ -213,22 +215,47 @@ LogicalResult AssignmentBuilder::readExplicit(Operation *op) {
   return success();
 }
 
-/// A sum of gradients from several meshes is taken once per step, after the
-/// micro-batches, not in each of them.
+/// Whether an op of the backward part gives the same after the micro-batches
+/// are summed: linear, without a batch dimension, read by the update only (or
+/// by ops that are delayed too). Casts stay: sums want the wide type.
+bool AssignmentBuilder::canDelay(Operation *op,
+                                 const llvm::DenseSet<Operation *> &delayed) {
+  const OpPlacement &placement = result.ops[op];
+  if (placement.phase != Phase::Backward || isa<CastOp>(op) ||
+      placement.space.linearity == Linearity::None)
+    return false;
+  bool batch = llvm::any_of(placement.loops,
+                            [](const DimCut &cut) { return cut.batch; }) ||
+               llvm::any_of(op->getOperands(), [&](Value operand) {
+                 return batchDims.contains(operand);
+               });
+  return !batch && llvm::all_of(op->getUsers(), [&](Operation *user) {
+    return delayed.contains(user) ||
+           result.ops[user].phase == Phase::Update;
+  });
+}
+
+/// Gradients that several meshes contribute to are added once per step, after
+/// the micro-batches, not in each of them; and so is what follows from the sum.
 void AssignmentBuilder::moveGradientSums() {
-  for (Operation &op :
-       llvm::reverse(step.getBody().front().without_terminator())) {
-    OpPlacement &placement = result.ops[&op];
-    if (!isa<AddOp>(op) || placement.phase != Phase::Backward)
+  llvm::DenseSet<Operation *> candidates, delayed;
+  auto ops = step.getBody().front().without_terminator();
+  for (Operation &op : llvm::reverse(ops))
+    if (canDelay(&op, candidates))
+      candidates.insert(&op);
+  for (Operation &op : ops) {
+    if (!candidates.contains(&op))
       continue;
-    bool crosses = llvm::any_of(op.getOperands(), [&](Value operand) {
-      return result.ops[operand.getDefiningOp()].graph != placement.graph;
+    unsigned graph = result.ops[&op].graph;
+    bool follows = llvm::any_of(op.getOperands(), [&](Value operand) {
+      Operation *producer = operand.getDefiningOp();
+      return delayed.contains(producer) ||
+             (isa<AddOp>(op) && result.ops[producer].graph != graph);
     });
-    bool once = llvm::all_of(op.getUsers(), [&](Operation *user) {
-      return result.ops[user].phase == Phase::Update;
-    });
-    if (crosses && once)
-      placement.phase = Phase::Update;
+    if (!follows)
+      continue;
+    delayed.insert(&op);
+    result.ops[&op].phase = Phase::Update;
   }
 }
 

@@ -89,6 +89,11 @@ std::optional<unsigned> Chooser::wanted(Operation *op, unsigned index) {
       return loop;
   for (const std::string &dim : axis.dims)
     if (auto loop = names.findLoop(op, dim)) {
+      // With several dims an op whose own is too short for the axis is
+      // repeated, as the cost model has it; a single one is an error later.
+      if (axis.dims.size() > 1 &&
+          names.spaceOf(op).loops[*loop].extent < axis.size)
+        return std::nullopt;
       if (phaseOf(op) == Phase::Forward)
         chosen.try_emplace(key, names.loopNames(op, *loop).front().str());
       return loop;
