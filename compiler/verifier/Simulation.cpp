@@ -85,7 +85,8 @@ Simulation::Rank::Rank(uint32_t rank, const ProgramSet &set, SampleSets &sets,
   }
 }
 
-/// Variables are there before every entry but the one that makes them.
+/// Variables are there before every entry but the one that makes them;
+/// gradients never are.
 void Simulation::start(Rank &rank) {
   Ready.push_back(rank.rank);
   const ProgramT &program = *rank.role.program;
@@ -93,6 +94,8 @@ void Simulation::start(Rank &rank) {
     return;
   for (size_t i = 0; i < program.variables.size(); ++i) {
     const VariableT &variable = *program.variables[i];
+    if (variable.kind == VariableKind::Gradient)
+      continue;
     Value value;
     value.hash = rank.role.variableHashes[i];
     for (const auto &offset : variable.offsets)

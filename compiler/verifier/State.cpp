@@ -148,24 +148,21 @@ bool mergeRows(const ProgramSet &set, const SampleSets &sets,
   return true;
 }
 
+/// Micro-batches may be cut before replicas, so rows need not be consecutive;
+/// there are as many as the manifest says.
 bool checkShare(const ProgramSet &set, const SampleSets &sets,
                 const std::string &entry, const Rows &rows,
                 Diagnostics &diags) {
-  const RankInfo &info = set.manifest->ranks[rows.use->spot.rank];
-  if (info.samples == 0)
+  const int64_t expected = set.manifest->ranks[rows.use->spot.rank].samples;
+  int64_t found = 0;
+  for (const auto &[first, last] : rows.ranges)
+    found += last - first;
+  if (expected == 0 || found == expected)
     return true;
-  const int64_t first = info.firstSample, last = first + info.samples;
-  if (rows.ranges.size() == 1 && rows.ranges[0].first == first &&
-      rows.ranges[0].second == last)
-    return true;
-  std::string found;
-  for (const auto &[begin, end] : rows.ranges)
-    found += (found.empty() ? "" : ", ") + std::to_string(begin) + " to " +
-             std::to_string(end - 1);
   reportAt(diags, set, entry, rows.use->spot,
-           "reads samples " + found + " of input " +
-               quoted(sets.inputOf(rows.use->key)) + ", the rank's share is " +
-               std::to_string(first) + " to " + std::to_string(last - 1));
+           "reads " + std::to_string(found) + " samples of input " +
+               quoted(sets.inputOf(rows.use->key)) +
+               ", the rank's share is " + std::to_string(expected));
   return false;
 }
 
@@ -357,6 +354,8 @@ bool checkResult(const ProgramSet &set, const SampleSets &sets,
                  const VariableT &variable, const VariableState &state,
                  Diagnostics &diags) {
   const std::string name = "variable " + quoted(variable.path);
+  if (variable.kind == VariableKind::Gradient && !state.isWritten)
+    return true;
   if (state.content.problem != ReadProblem::None) {
     bool isUndefined = state.content.problem == ReadProblem::Undefined;
     reportVariable(diags, set, entry, rank, state,
@@ -416,7 +415,11 @@ bool checkResults(const ProgramSet &set, const SampleSets &sets,
         [&](const auto &candidate) { return candidate->name == entry; });
     for (size_t i = 0; hasEntry && i < program.variables.size(); ++i) {
       const VariableT &variable = *program.variables[i];
-      if (*bytesOf(*variable.operand) == 0)
+      // Gradients are kept by the entries that make them, in memory that others
+      // use.
+      bool isKept = variable.kind != VariableKind::Gradient ||
+                    entry == entryStep || entry == entryGradients;
+      if (*bytesOf(*variable.operand) == 0 || !isKept)
         continue;
       Holder holder{rank, set.roleOf[rank], simulation.variable(rank, i)};
       if (!checkResult(set, sets, entry, rank, variable, holder.state, diags))

@@ -196,7 +196,7 @@ const Fault faults[] = {
      [](TestSet &s) {
        find<ContractT>(first(s), "backward")->accumulate = false;
      }},
-    {"input rows shifted", "the rank's share is",
+    {"input rows shifted", "are read by",
      [](TestSet &s) { s.manifest.ranks[0].scalars[0] = 1; }},
     {"input rows repeated", "twice",
      [](TestSet &s) {

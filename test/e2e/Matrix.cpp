@@ -1,0 +1,228 @@
+//===- Matrix.cpp - the rows of the end-to-end matrix ---------------------===//
+
+#include "Matrix.h"
+
+#include <algorithm>
+
+using namespace whale::planner;
+
+namespace e2e {
+
+Node replica(int64_t degree, std::vector<Node> body) {
+  Node node;
+  node.primitive = Primitive::Replica;
+  node.degree = degree;
+  node.body = std::move(body);
+  return node;
+}
+
+Node shares(std::vector<int64_t> samples, std::vector<Node> body) {
+  Node node = replica(static_cast<int64_t>(samples.size()), std::move(body));
+  node.shares = std::move(samples);
+  return node;
+}
+
+Node zero(int64_t degree, std::vector<Node> body) {
+  Node node = replica(degree, std::move(body));
+  node.shard = Shard::Optimizer;
+  return node;
+}
+
+Node split(int64_t degree, std::vector<std::string> dims,
+           std::vector<Node> body) {
+  Node node;
+  node.primitive = Primitive::Split;
+  node.degree = degree;
+  node.dims = std::move(dims);
+  node.body = std::move(body);
+  return node;
+}
+
+Node pipeline(int64_t microBatches, std::vector<Node> stages,
+              Schedule schedule) {
+  Node node;
+  node.primitive = Primitive::Pipeline;
+  node.microBatches = microBatches;
+  node.schedule = schedule;
+  node.body = std::move(stages);
+  return node;
+}
+
+Node stage(std::vector<std::string> paths, std::vector<Node> body) {
+  Node node;
+  node.primitive = Primitive::Stage;
+  node.paths = std::move(paths);
+  node.body = std::move(body);
+  return node;
+}
+
+Node recompute(Node node, Recompute how) {
+  node.recompute = how;
+  return node;
+}
+
+namespace {
+
+const std::vector<std::string> tensorDims = {"heads", "ffn", "vocabulary"};
+constexpr Schedule gpipe = Schedule::GPipe;
+
+/// Two stages of a stack of layers: paths of the first and of the last.
+struct Cut {
+  std::vector<std::string> first, last;
+};
+
+class Table {
+public:
+  std::vector<Row> rows;
+
+  void add(const ModelCase &model, Node plan, size_t ranks) {
+    rows.push_back({model, std::move(plan), ranks, rows.size() + 1});
+  }
+  /// Data parallelism in its forms.
+  void addReplicas(const ModelCase &model) {
+    add(model, replica(2), 2);
+    add(model, pipeline(2, {stage({}, {replica(2)})}), 2);
+    add(model, zero(2), 2);
+    add(model, zero(4), 4);
+    add(model, recompute(replica(2)), 2);
+  }
+  void addUneven(const ModelCase &model) {
+    add(model, shares({3, 5}), 2);
+    add(model, shares({1, 2, 5}), 3);
+  }
+  void addSplits(const ModelCase &model, std::vector<std::string> dims) {
+    add(model, split(2, dims), 2);
+    add(model, split(4, dims), 4);
+    add(model, replica(2, {split(2, dims)}), 4);
+    add(model, split(2, dims, {replica(2)}), 4);
+    add(model, zero(2, {split(2, dims)}), 4);
+  }
+  void addPipelines(const ModelCase &model, const Cut &cut,
+                    const std::vector<std::string> &dims) {
+    auto two = [&](int64_t microBatches, std::vector<Node> inner,
+                   Schedule schedule = Schedule::OneFOneB) {
+      return pipeline(microBatches,
+                      {stage(cut.first, inner), stage(cut.last, inner)},
+                      schedule);
+    };
+    add(model, two(1, {}), 2);
+    add(model, two(4, {}), 2);
+    add(model, two(4, {}, gpipe), 2);
+    add(model, two(2, {replica(2)}), 4);
+    add(model, two(2, {split(2, dims)}), 4);
+    add(model, replica(2, {two(2, {split(2, dims)})}), 8);
+    add(model, recompute(two(4, {})), 2);
+  }
+};
+
+void addGpt(Table &table) {
+  const ModelCase gpt{"gpt-tiny", {}};
+  const Cut layers{{"embeddings", "layers.0"}, {"layers.1", "head"}};
+  table.addReplicas(gpt);
+  table.addUneven(gpt);
+  table.addSplits(gpt, tensorDims);
+  table.addPipelines(gpt, layers, tensorDims);
+  table.add(gpt, split(3, tensorDims), 3);
+  table.add(gpt, recompute(split(2, tensorDims), Recompute::Selective), 2);
+  table.add(gpt, split(2, {"heads"}, {split(2, {"ffn", "vocabulary"})}), 4);
+  table.add(gpt, replica(2, {replica(2)}), 4);
+  table.add(gpt, shares({3, 5}, {split(2, tensorDims)}), 4);
+  table.add(gpt,
+            pipeline(2, {stage({"embeddings"}), stage({"layers.*"}),
+                         stage({"head"})}),
+            3);
+  // Stages of unequal width: batch and tensors change hands in between.
+  table.add(gpt,
+            pipeline(2, {stage(layers.first, {replica(2)}),
+                         stage(layers.last, {split(2, tensorDims)})}),
+            4);
+  table.add(gpt,
+            pipeline(2, {stage(layers.first, {split(3, tensorDims)}),
+                         stage(layers.last)}),
+            4);
+  table.add(gpt, zero(2, {pipeline(2, {stage(layers.first),
+                                       stage(layers.last)})}),
+            4);
+  table.add(gpt, split(2, {"sequence"}), 2);
+  const ModelCase dropout{"gpt-tiny", {{"dropout", "0.1"}}};
+  table.add(dropout, replica(2), 2);
+  table.add(dropout, split(2, tensorDims), 2);
+  table.add(dropout, recompute(pipeline(4, {stage(layers.first),
+                                            stage(layers.last)})),
+            2);
+  const ModelCase adamw{"gpt-tiny", {}, "adamw"};
+  table.add(adamw, zero(2), 2);
+  table.add(adamw, zero(2, {split(2, tensorDims)}), 4);
+  table.add(adamw, pipeline(2, {stage(layers.first), stage(layers.last)}), 2);
+}
+
+void addLlama(Table &table) {
+  const ModelCase llama{"llama-tiny", {}};
+  const Cut layers{{"embeddings", "layers.0"}, {"layers.1", "head"}};
+  table.addReplicas(llama);
+  table.addUneven(llama);
+  table.addSplits(llama, {"ffn", "vocabulary"});
+  table.add(llama, split(2, tensorDims), 2);
+  table.add(llama, split(3, {"ffn", "vocabulary"}), 3);
+  table.addPipelines(llama, layers, tensorDims);
+}
+
+Table makeTable() {
+  Table table;
+  const ModelCase bert{"bert-tiny", {}}, t5{"t5-tiny", {}},
+      mixtral{"mixtral-tiny", {}}, resnet{"resnet-tiny", {}},
+      m6{"m6-tiny", {}}, m6Adafactor{"m6-tiny", {}, "adafactor"};
+  const std::vector<std::string> experts = {"experts", "vocabulary"};
+  addGpt(table);
+  addLlama(table);
+  table.addReplicas(bert);
+  table.addUneven(bert);
+  table.addSplits(bert, {"heads", "ffn"});
+  table.add(bert,
+            pipeline(2, {stage({"embeddings", "layers.0"}),
+                         stage({"layers.1", "masked_head", "pooler",
+                                "sentence_head"})}),
+            2);
+  table.addReplicas(t5);
+  table.addSplits(t5, tensorDims);
+  table.add(t5,
+            pipeline(2, {stage({"encoder_embeddings", "encoder_positions",
+                                "encoder", "encoder.*", "encoder_norm"}),
+                         stage({"decoder_embeddings", "decoder_positions",
+                                "decoder", "decoder.*", "decoder_norm",
+                                "head"})}),
+            2);
+  table.addReplicas(mixtral);
+  table.addSplits(mixtral, experts);
+  table.add(resnet, replica(2), 2);
+  table.add(resnet, shares({2, 6}), 2);
+  table.add(resnet, zero(4), 4);
+  table.add(resnet, pipeline(2, {stage({}, {replica(2)})}), 2);
+  table.add(resnet,
+            pipeline(2, {stage({"stem", "stage1_first", "stage1"}),
+                         stage({"stage2_first", "stage2", "head"})}),
+            2);
+  table.add(m6, replica(2), 2);
+  table.add(m6, zero(2), 2);
+  table.addSplits(m6, experts);
+  table.add(m6Adafactor, replica(2), 2);
+  table.add(m6Adafactor, split(2, experts), 2);
+  return table;
+}
+
+} // namespace
+
+const std::vector<Row> &rows() {
+  static const std::vector<Row> all = makeTable().rows;
+  return all;
+}
+
+std::vector<ModelCase> models() {
+  std::vector<ModelCase> out;
+  for (const Row &row : rows())
+    if (std::find(out.begin(), out.end(), row.model) == out.end())
+      out.push_back(row.model);
+  return out;
+}
+
+} // namespace e2e
