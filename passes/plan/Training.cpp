@@ -25,10 +25,9 @@ static LogicalResult countSlice(LossOp loss, Value value,
   SmallVector<Operation *> work = {value.getDefiningOp()};
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
-    if (slice.contains(op) || phaseOf(op) == Phase::Prologue) {
-      if (!isa<VariableOp>(op))
-        continue;
-    }
+    if (slice.contains(op) ||
+        (phaseOf(op) == Phase::Prologue && !isa<VariableOp>(op)))
+      continue;
     if (isa<VariableOp, DropoutOp, StepNumberOp>(op)) {
       InFlightDiagnostic diagnostic =
           loss.emitOpError("count depends on more than inputs and constants");
@@ -51,8 +50,9 @@ LogicalResult plan::hoistCounts(ModuleDefOp step) {
   builder.setInsertionPoint(&block, position);
   IRMapping mapping;
   for (LossOp loss : llvm::to_vector(block.getOps<LossOp>())) {
-    if (mapping.contains(loss.getCount()) ||
-        phaseOf(loss.getCount().getDefiningOp()) == Phase::Prologue)
+    Operation *count = loss.getCount().getDefiningOp();
+    // A count that an earlier loss has too is there already.
+    if (phaseOf(count) == Phase::Prologue && !isa<VariableOp>(count))
       continue;
     SetVector<Operation *> slice;
     if (failed(countSlice(loss, loss.getCount(), slice)))
@@ -68,10 +68,7 @@ LogicalResult plan::hoistCounts(ModuleDefOp step) {
       setPath(copy, pathOf(op) + "#count");
       setPhase(copy, Phase::Prologue);
     }
-    Value count = mapping.lookup(loss.getCount());
-    Value old = loss.getCount();
-    old.replaceAllUsesExcept(
-        count, SmallPtrSet<Operation *, 1>{count.getDefiningOp()});
+    loss.getCount().replaceAllUsesWith(mapping.lookup(loss.getCount()));
   }
   return success();
 }

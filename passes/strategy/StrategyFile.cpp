@@ -32,8 +32,8 @@ public:
 private:
   void fail(std::string message) {
     if (!failed)
-      diagnostics.error(place, std::move(message) + " in '" +
-                                   std::string(text) + "'");
+      added = &diagnostics.error(place, std::move(message) + " in '" +
+                                            std::string(text) + "'");
     failed = true;
   }
   void skip() {
@@ -73,6 +73,8 @@ private:
   Diagnostics &diagnostics;
   size_t at = 0;
   bool failed = false;
+  /// The message of this parser.
+  Diag *added = nullptr;
   std::vector<Node> nodes;
   /// `recompute(mode)` belongs to the scope before it, or to a new one.
   std::optional<planner::Recompute> recompute;
@@ -94,6 +96,8 @@ void ScopeParser::argument(Node &node, const std::string &key,
     node.shares.push_back(*count);
   } else if (!key.empty()) {
     fail("unknown key '" + key + "'");
+  } else if (count == 0) {
+    fail("a count of 0, expected 1 or more,");
   } else if (count && node.primitive == Primitive::Pipeline) {
     node.microBatches = *count;
   } else if (count) {
@@ -152,9 +156,10 @@ void ScopeParser::scope() {
   auto primitive = planner::primitiveOf(name == "replicate" ? "replica" : name);
   if (!primitive) {
     fail("unknown primitive '" + name + "'");
-    if (auto near = suggest(name, {"replica", "split", "stage", "pipeline",
-                                   "recompute"}))
-      diagnostics.error(place, "did you mean '" + *near + "'?");
+    std::vector<std::string> known = {"replica", "split", "stage", "pipeline",
+                                      "recompute"};
+    if (auto near = suggest(name, known); near && added)
+      added->hint("did you mean '" + *near + "'?");
     return;
   }
   Node node;
