@@ -23,8 +23,8 @@ planner::NormalForm plan::trivialPlan() {
   return form;
 }
 
-std::optional<planner::NormalForm>
-plan::readPlan(const std::string &path, Diagnostics &diagnostics) {
+std::optional<planner::NormalForm> plan::readPlan(const std::string &path,
+                                                  Diagnostics &diagnostics) {
   std::optional<planner::Node> node = readStrategyFile(path, diagnostics);
   if (!node)
     return std::nullopt;
@@ -51,9 +51,9 @@ static FailureOr<TrainingSpec> specOf(ModelOp model,
 }
 
 /// Inlined modules instead of the model's own.
-static FailureOr<std::pair<ModuleDefOp, ModuleDefOp>> inlineBoth(ModelOp model) {
-  auto old =
-      llvm::to_vector(model.getBody().front().getOps<ModuleDefOp>());
+static FailureOr<std::pair<ModuleDefOp, ModuleDefOp>>
+inlineBoth(ModelOp model) {
+  auto old = llvm::to_vector(model.getBody().front().getOps<ModuleDefOp>());
   FailureOr<Flat> step = inlineModel(model, "step", {.backward = true});
   if (failed(step))
     return failure();
@@ -113,13 +113,14 @@ static void describe(ModuleDefOp module, const planner::NormalForm &form) {
   for (unsigned stage = 0; stage < form.stages.size(); ++stage)
     meshes.push_back(meshAttr(builder, form, stage));
   module->setAttr("meshes", builder.getArrayAttr(meshes));
-  module->setAttr("micro_batches", builder.getI64IntegerAttr(form.microBatches));
+  module->setAttr("micro_batches",
+                  builder.getI64IntegerAttr(form.microBatches));
   StringRef schedule(planner::nameOf(form.schedule));
   module->setAttr("schedule", builder.getStringAttr(schedule));
   for (InputOp input : blockOf(module).getOps<InputOp>())
-    module->setAttr("global_batch",
-                    builder.getI64IntegerAttr(
-                        tensorType(input.getResult()).getDimSize(0)));
+    module->setAttr(
+        "global_batch",
+        builder.getI64IntegerAttr(tensorType(input.getResult()).getDimSize(0)));
 }
 
 LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
@@ -137,6 +138,8 @@ LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
   for (ModuleDefOp module : {step, eval}) {
     if (failed(hoistCounts(module)))
       return failure();
+    // What only the counts used has no stage.
+    eraseDeadOps(module);
     if (spec->precision == "bf16")
       toBfloat16(module);
     if (failed(assignGraphs(module, form)))

@@ -228,7 +228,8 @@ void DimensionNames::solve(ArrayRef<ModuleDefOp> modules) {
   for (int round = 0; round < 32; ++round) {
     changed = false;
     for (ModuleDefOp module : modules)
-      module.walk<WalkOrder::PreOrder>([&](Operation *op) { visitForward(op); });
+      module.walk<WalkOrder::PreOrder>(
+          [&](Operation *op) { visitForward(op); });
     for (ModuleDefOp module : modules) {
       module.walk<WalkOrder::PostOrder, ReverseIterator>(
           [&](Operation *op) { visitBackward(op); });

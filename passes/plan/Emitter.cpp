@@ -26,8 +26,8 @@ Value Emitter::sum(Value a, ArrayRef<int64_t> dims) {
 Value Emitter::sum(Value a) {
   if (tensorType(a).getRank() == 0)
     return a;
-  return sum(a, llvm::to_vector(
-                    llvm::seq<int64_t>(0, tensorType(a).getRank())));
+  return sum(a,
+             llvm::to_vector(llvm::seq<int64_t>(0, tensorType(a).getRank())));
 }
 
 Value Emitter::broadcast(Value a, ArrayRef<int64_t> shape,
@@ -54,8 +54,8 @@ Value Emitter::constant(Type type, double number) {
 }
 
 Value Emitter::like(Value value, double number) {
-  return constant(
-      RankedTensorType::get({}, tensorType(value).getElementType()), number);
+  return constant(RankedTensorType::get({}, tensorType(value).getElementType()),
+                  number);
 }
 
 Value Emitter::slot(const Twine &path, RankedTensorType type) {
@@ -65,8 +65,8 @@ Value Emitter::slot(const Twine &path, RankedTensorType type) {
     name = text;
   InitAttr zero = InitAttr::get(builder.getContext(), InitKind::constant,
                                 APFloat(0.0), APFloat(0.0));
-  auto op = make<VariableOp>(type, name, VariableKind::slot, zero,
-                             StringAttr(), StringAttr(), false);
+  auto op = make<VariableOp>(type, name, VariableKind::slot, zero, StringAttr(),
+                             StringAttr(), false);
   setPath(op, text);
   setPhase(op, Phase::Prologue);
   op->setAttr(variablePathAttr, builder.getStringAttr(text));

@@ -65,8 +65,7 @@ public:
     tag(op);
     return op;
   }
-  template <typename Op, typename... Args>
-  mlir::Value create(Args &&...args) {
+  template <typename Op, typename... Args> mlir::Value create(Args &&...args) {
     return make<Op>(std::forward<Args>(args)...)->getResult(0);
   }
 

@@ -34,8 +34,8 @@ static void useRunningStatistics(BatchNormOp op,
   Emitter emit(builder, op.getLoc(), pathOf(op).str(), Phase::Forward,
                graphOf(op));
   double epsilon = op.getEpsilon().convertToDouble();
-  Value factor = emit.mul(emit.unary<RsqrtOp>(emit.add(variance, epsilon)),
-                          op.getScale());
+  Value factor =
+      emit.mul(emit.unary<RsqrtOp>(emit.add(variance, epsilon)), op.getScale());
   Value centred = emit.sub(op.getOperand(), mean);
   Value result = emit.add(emit.mul(centred, factor), op.getShift());
   for (Operation *fresh = factor.getDefiningOp(); fresh != op;

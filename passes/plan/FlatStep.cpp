@@ -56,7 +56,8 @@ StringRef plan::variablePath(VariableOp op) {
 }
 
 void plan::eraseDeadOps(ModuleDefOp module) {
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(blockOf(module))))
+  for (Operation &op :
+       llvm::make_early_inc_range(llvm::reverse(blockOf(module))))
     if (isMemoryEffectFree(&op) && op.use_empty() && !isa<VariableOp>(op) &&
         !op.hasTrait<OpTrait::IsTerminator>())
       op.erase();

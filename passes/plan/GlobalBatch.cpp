@@ -13,9 +13,8 @@ using namespace whale::plan;
 
 int64_t plan::globalBatchOf(ModelOp model) {
   int64_t batch = 0;
-  model.walk([&](InputOp op) {
-    batch = tensorType(op.getResult()).getDimSize(0);
-  });
+  model.walk(
+      [&](InputOp op) { batch = tensorType(op.getResult()).getDimSize(0); });
   return batch;
 }
 

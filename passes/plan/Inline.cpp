@@ -214,9 +214,9 @@ LogicalResult Inliner::backward(Frame &frame, ValueRange resultGradients,
                                     "is applied");
   Block &body = op.getBody().front();
   if (body.getNumArguments() != resultGradients.size())
-    return op.emitOpError("takes ") << body.getNumArguments()
-                                    << " gradients, but is given "
-                                    << resultGradients.size();
+    return op.emitOpError("takes ")
+           << body.getNumArguments() << " gradients, but is given "
+           << resultGradients.size();
   frame.values.map(body.getArguments(), resultGradients);
   for (Operation &inner : body.without_terminator()) {
     if (auto instanceOp = dyn_cast<InstanceBackwardOp>(inner)) {
@@ -320,9 +320,9 @@ LogicalResult Inliner::tie() {
              << *op.getTied() << "', which is no variable of the model";
     Value target = it->second;
     if (target.getType() != op.getType())
-      return op.emitOpError("is ") << op.getType() << ", but is tied to '"
-                                   << *op.getTied() << "', which is "
-                                   << target.getType();
+      return op.emitOpError("is ")
+             << op.getType() << ", but is tied to '" << *op.getTied()
+             << "', which is " << target.getType();
     if (target == op.getResult())
       return op.emitOpError("is tied to itself");
     for (TopLevel &item : flat.items)

@@ -37,8 +37,9 @@ struct Flat {
 /// inlined: variables first (phase prologue, one op for each variable path,
 /// tied ones as uses of theirs), then forward, then backward ops; gradients of
 /// variables as `whale.gradient`. Sets path, phase, item and variable_path,
-/// the keys of dropouts and the names of losses (their paths). Errors with place: no @main, arguments of @main, a
-/// module without backward part, scans and scopes that earlier passes remove.
+/// the keys of dropouts and the names of losses (their paths). Errors with
+/// place: no @main, arguments of @main, a module without backward part, scans
+/// and scopes that earlier passes remove.
 llvm::FailureOr<Flat> inlineModel(ModelOp model, llvm::StringRef name,
                                   const InlineOptions &options);
 

@@ -57,8 +57,8 @@ UpdateScalars plan::buildUpdateScalars(Emitter &emit,
   Value number = emit.create<StepNumberOp>(
       RankedTensorType::get({}, builder.getI64Type()));
   Value step = emit.add(emit.cast(number, builder.getF64Type()), 1.0);
-  Value rate = emit.mul(scheduleFactor(emit, schedule, step),
-                        optimizer.learningRate);
+  Value rate =
+      emit.mul(scheduleFactor(emit, schedule, step), optimizer.learningRate);
   UpdateScalars scalars;
   scalars.rate = emit.cast(rate, element);
   if (optimizer.weightDecay != 0)
@@ -136,8 +136,8 @@ private:
 void UpdateBuilder::sgd(bool withMomentum) {
   Value direction = update.gradient;
   if (optimizer.weightDecay != 0)
-    direction = emit.add(direction,
-                         emit.mul(update.parameter, optimizer.weightDecay));
+    direction =
+        emit.add(direction, emit.mul(update.parameter, optimizer.weightDecay));
   if (withMomentum) {
     Value old = slots.slot(update.path + "#m", type);
     direction = emit.add(emit.mul(old, optimizer.momentum), direction);
@@ -151,8 +151,8 @@ void UpdateBuilder::adamW() {
   Value m = average("#m", optimizer.beta1, update.gradient);
   Value v = average("#v", optimizer.beta2, emit.square(update.gradient));
   Value root = emit.mul(emit.unary<SqrtOp>(v), scalars.second);
-  Value step = emit.div(emit.mul(m, scalars.first),
-                        emit.add(root, optimizer.epsilon));
+  Value step =
+      emit.div(emit.mul(m, scalars.first), emit.add(root, optimizer.epsilon));
   emit.assign(update.path, emit.sub(decayed(), step));
 }
 
@@ -180,7 +180,8 @@ Value UpdateBuilder::secondMoment(Value squared) {
   auto leading = llvm::to_vector(llvm::seq<int64_t>(0, cut));
   auto trailing = llvm::to_vector(llvm::seq<int64_t>(cut, rank));
   Value rows = average("#row", scalars.weight, emit.sum(squared, trailing));
-  Value columns = average("#column", scalars.weight, emit.sum(squared, leading));
+  Value columns =
+      average("#column", scalars.weight, emit.sum(squared, leading));
   Value scaled = emit.div(rows, emit.sum(rows));
   return emit.mul(emit.broadcast(scaled, type.getShape(), leading),
                   emit.broadcast(columns, type.getShape(), trailing));
@@ -189,14 +190,12 @@ Value UpdateBuilder::secondMoment(Value squared) {
 void UpdateBuilder::adafactor() {
   Value squared = emit.add(emit.square(update.gradient), adafactorEps1);
   Value moment = secondMoment(squared);
-  Value direction =
-      emit.mul(update.gradient, emit.unary<RsqrtOp>(moment));
-  Value clip = emit.max(emit.mul(rootMeanSquare(direction),
-                                 1.0 / adafactorClip), 1.0);
+  Value direction = emit.mul(update.gradient, emit.unary<RsqrtOp>(moment));
+  Value clip =
+      emit.max(emit.mul(rootMeanSquare(direction), 1.0 / adafactorClip), 1.0);
   Value size = emit.max(rootMeanSquare(update.parameter), adafactorEps2);
   Value factor = emit.div(emit.mul(size, scalars.relative), clip);
-  emit.assign(update.path, emit.sub(decayed(),
-                                    emit.mul(direction, factor)));
+  emit.assign(update.path, emit.sub(decayed(), emit.mul(direction, factor)));
 }
 
 void plan::buildUpdate(Emitter &emit, Emitter &slots,

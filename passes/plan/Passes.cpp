@@ -49,8 +49,8 @@ struct ApplyPlan : impl::ApplyPlanBase<ApplyPlan> {
 struct ReadWorkload : impl::ReadWorkloadBase<ReadWorkload> {
   using ReadWorkloadBase::ReadWorkloadBase;
   void runOnOperation() override {
-    FailureOr<workload::Workload> workload =
-        plan::readWorkload(getOperation(), {.precision = precision, .modelHash = ""});
+    FailureOr<workload::Workload> workload = plan::readWorkload(
+        getOperation(), {.precision = precision, .modelHash = ""});
     if (failed(workload))
       return signalPassFailure();
     Diagnostics diagnostics;

@@ -83,8 +83,7 @@ void Narrower::setOperand(OpOperand &operand, Type element) {
   Operation *user = operand.getOwner();
   bool once = isa<VariableOp>(value.getDefiningOp());
   Phase phase = once ? Phase::Prologue : phaseOf(user);
-  Value &cast =
-      casts[{value.getAsOpaquePointer(), element == bf16, phase}];
+  Value &cast = casts[{value.getAsOpaquePointer(), element == bf16, phase}];
   if (!cast) {
     OpBuilder builder(user);
     if (once)
@@ -125,15 +124,14 @@ void Narrower::keep(Operation *op) {
 /// bfloat16 but for statistics.
 void Narrower::mixed(Operation *op) {
   for (OpOperand &operand : op->getOpOperands())
-    setOperand(operand, isStatisticOperand(op, operand.getOperandNumber())
-                            ? f32
-                            : bf16);
+    setOperand(operand,
+               isStatisticOperand(op, operand.getOperandNumber()) ? f32 : bf16);
   for (auto [index, result] : llvm::enumerate(op->getResults())) {
     if (!isReal(result))
       continue;
     bool statistic = isStatisticResult(op, index);
     result.setType(tensorType(result).clone(statistic ? f32 : bf16));
-    ranks[result] = !statistic               ? Rank::Narrow
+    ranks[result] = !statistic                ? Rank::Narrow
                     : isa<CrossEntropyOp>(op) ? Rank::Strong
                                               : Rank::Weak;
   }

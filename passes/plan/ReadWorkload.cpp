@@ -277,7 +277,8 @@ void ClassReader::addOp(Operation *op) {
   if (phaseOf(op) == Phase::Backward)
     entry.phase = workload::Phase::BackwardInput;
   const IterationSpace &space = reader.names.spaceOf(op);
-  for (auto [value, access] : llvm::zip_equal(op->getOperands(), space.operands))
+  for (auto [value, access] :
+       llvm::zip_equal(op->getOperands(), space.operands))
     entry.operands.push_back(readAccess(access, valueOf(value)));
   for (auto [value, access] : llvm::zip_equal(op->getResults(), space.results))
     entry.results.push_back(readAccess(access, valueOf(value)));
@@ -310,8 +311,8 @@ void ClassReader::markWeightGradients() {
 Value ClassReader::argumentGradient(size_t index) const {
   Value argument = item.arguments[index];
   if (item.instance) {
-    for (auto [own, gradient] : llvm::zip(item.instance->arguments,
-                                          item.instance->argumentGradients))
+    for (auto [own, gradient] :
+         llvm::zip(item.instance->arguments, item.instance->argumentGradients))
       if (own == argument)
         return gradient;
     return Value();
@@ -468,9 +469,9 @@ static void eraseUnneeded(Flat &flat) {
   for (Operation &op : blockOf(flat.module))
     alive.insert(op.result_begin(), op.result_end());
   for (TopLevel &item : flat.items)
-    for (SmallVector<Value> *list : {&item.arguments, &item.results,
-                                     &item.resultGradients,
-                                     &item.argumentGradients})
+    for (SmallVector<Value> *list :
+         {&item.arguments, &item.results, &item.resultGradients,
+          &item.argumentGradients})
       for (Value &value : *list)
         if (!alive.contains(value))
           value = Value();

@@ -67,9 +67,8 @@ void Recomputer::decide(Operation *op) {
   if (modeOf(op) == Recompute::Full)
     repeat = true;
   if (modeOf(op) == Recompute::Selective && isCheap(op))
-    repeat |= llvm::all_of(op->getOperands(), [&](Value operand) {
-      return keptAnyway(operand);
-    });
+    repeat |= llvm::all_of(op->getOperands(),
+                           [&](Value operand) { return keptAnyway(operand); });
   if (repeat)
     repeated.insert(op);
 }

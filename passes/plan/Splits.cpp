@@ -82,8 +82,7 @@ std::optional<unsigned> Chooser::wanted(Operation *op, unsigned index) {
     return std::nullopt;
   if (axis.kind == AxisKind::Replica)
     return names.findLoop(op, "batch");
-  std::string key =
-      (basePath(pathOf(op)) + "#" + Twine(index)).str();
+  std::string key = (basePath(pathOf(op)) + "#" + Twine(index)).str();
   if (auto it = chosen.find(key); it != chosen.end())
     if (auto loop = names.findLoop(op, it->second))
       return loop;
@@ -152,7 +151,8 @@ static LogicalResult checkBatchCoupling(Operation *op, Chooser &chooser,
     return success();
   }
   return op->emitOpError("couples all samples of the batch, which ")
-         << form.microBatches << " micro-batches cut; 'over' names smaller sets";
+         << form.microBatches
+         << " micro-batches cut; 'over' names smaller sets";
 }
 
 LogicalResult plan::expandForSplits(ModuleDefOp module,
@@ -167,8 +167,8 @@ LogicalResult plan::expandForSplits(ModuleDefOp module,
       return failure();
     for (unsigned axis = 0; axis < chooser.axesOf(&op).size(); ++axis)
       if (auto loop = chooser.wanted(&op, axis))
-        expand |= chooser.names.spaceOf(&op).loops[*loop].kind ==
-                  LoopKind::Whole;
+        expand |=
+            chooser.names.spaceOf(&op).loops[*loop].kind == LoopKind::Whole;
     if (expand && isa<ExpandableOpInterface>(op))
       expanded.push_back(&op);
   }
@@ -215,9 +215,8 @@ private:
 
 void Splitter::set(Operation *op, ArrayRef<Cut> list) {
   SmallVector<Cut> sorted(list);
-  llvm::sort(sorted, [](const Cut &a, const Cut &b) {
-    return a.axis < b.axis;
-  });
+  llvm::sort(sorted,
+             [](const Cut &a, const Cut &b) { return a.axis < b.axis; });
   Builder builder(op->getContext());
   SmallVector<Attribute> pairs;
   for (const Cut &cut : sorted)
@@ -278,7 +277,8 @@ void Splitter::shard(VariableOp op) {
     std::optional<unsigned> best;
     for (unsigned dim = 0; dim < shape.size(); ++dim) {
       bool used = llvm::any_of(list, [&](Cut cut) { return cut.loop == dim; });
-      if (!used && shape[dim] >= axis.size && (!best || shape[dim] > shape[*best]))
+      if (!used && shape[dim] >= axis.size &&
+          (!best || shape[dim] > shape[*best]))
         best = dim;
     }
     if (best)
@@ -331,7 +331,8 @@ void Splitter::update(Operation *op) {
         include({cut.axis, access.dims[cut.loop].front()});
   }
   set(op, list);
-  for (auto [result, access] : llvm::zip_equal(op->getResults(), space.results)) {
+  for (auto [result, access] :
+       llvm::zip_equal(op->getResults(), space.results)) {
     auto &dims = placed[result];
     for (const Cut &cut : list)
       if (auto dim = access.dimOf(cut.loop))

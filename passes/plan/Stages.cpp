@@ -77,7 +77,8 @@ int64_t StageAssigner::byProducers(Operation *op) const {
   int64_t stage = unknown;
   for (Value operand : op->getOperands()) {
     Operation *producer = operand.getDefiningOp();
-    if (isa<VariableOp>(producer) || (backward && phaseOf(producer) != Phase::Backward))
+    if (isa<VariableOp>(producer) ||
+        (backward && phaseOf(producer) != Phase::Backward))
       continue;
     int64_t other = stageOf(producer);
     if (other == unknown)
@@ -105,7 +106,7 @@ void StageAssigner::assignForward() {
       continue;
     int64_t stage = byPattern(&op);
     // A count is the loss's business: nothing of it is needed elsewhere.
-    if (stage == unknown && phaseOf(&op) == Phase::Forward)
+    if (stage == unknown && phaseOf(&op) != Phase::Prologue)
       stage = byProducers(&op);
     stages[&op] = stage;
     if (stage == unknown)
@@ -156,8 +157,8 @@ LogicalResult StageAssigner::checkOrder() {
           stageOf(producer) <= stageOf(&op))
         continue;
       InFlightDiagnostic error = op.emitOpError("'")
-                                 << pathOf(&op) << "' of stage "
-                                 << stageOf(&op) << " uses a value of stage "
+                                 << pathOf(&op) << "' of stage " << stageOf(&op)
+                                 << " uses a value of stage "
                                  << stageOf(producer) << ", which comes later";
       error.attachNote(producer->getLoc())
           << "'" << pathOf(producer) << "' is here";

@@ -45,8 +45,8 @@ LogicalResult plan::hoistCounts(ModuleDefOp step) {
   Block &block = blockOf(step);
   OpBuilder builder(step.getContext());
   // After the variables, which stand first.
-  auto position = llvm::find_if(
-      block, [](Operation &op) { return !isa<VariableOp>(op); });
+  auto position =
+      llvm::find_if(block, [](Operation &op) { return !isa<VariableOp>(op); });
   builder.setInsertionPoint(&block, position);
   IRMapping mapping;
   for (LossOp loss : llvm::to_vector(block.getOps<LossOp>())) {
@@ -58,9 +58,8 @@ LogicalResult plan::hoistCounts(ModuleDefOp step) {
     if (failed(countSlice(loss, loss.getCount(), slice)))
       return failure();
     auto ops = slice.takeVector();
-    llvm::sort(ops, [](Operation *a, Operation *b) {
-      return a->isBeforeInBlock(b);
-    });
+    llvm::sort(
+        ops, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
     for (Operation *op : ops) {
       if (mapping.contains(op->getResult(0)))
         continue;
@@ -128,10 +127,11 @@ Value TrainingBuilder::sumInGraph(VariableOp variable,
     GradientOp op = use;
     OpBuilder builder(op);
     std::string base = (variablePath(variable) + "#gradient." +
-                        Twine(graphOf(op)) + "." + Twine(index)).str();
+                        Twine(graphOf(op)) + "." + Twine(index))
+                           .str();
     Emitter emit(builder, op.getLoc(), base, Phase::Backward, graphOf(op));
-    Value value = emit.cast(
-        op.getValue(), tensorType(variable.getResult()).getElementType());
+    Value value = emit.cast(op.getValue(),
+                            tensorType(variable.getResult()).getElementType());
     sum = sum ? emit.add(sum, value) : value;
   }
   return sum;
@@ -168,7 +168,8 @@ Value TrainingBuilder::clipFactor() {
     StringRef path = variablePath(one.variable);
     int64_t graph = graphOf(one.variable);
     Emitter emit = emitter(path + "#norm", graph, one.variable.getLoc());
-    emit.setParameter(one.variable->getAttrOfType<StringAttr>(variablePathAttr));
+    emit.setParameter(
+        one.variable->getAttrOfType<StringAttr>(variablePathAttr));
     Value squares = emit.sum(emit.square(one.gradient));
     auto [it, inserted] = byGraph.try_emplace(graph, squares);
     if (!inserted)
@@ -192,8 +193,9 @@ const UpdateScalars &TrainingBuilder::scalarsOf(const Optimizer &optimizer,
       group = index;
   auto [it, inserted] = scalars.try_emplace({graph, group});
   if (inserted) {
-    Emitter emit = emitter("learning_rate." + Twine(graph) + "." +
-                               Twine(group + 1), graph, step.getLoc());
+    Emitter emit =
+        emitter("learning_rate." + Twine(graph) + "." + Twine(group + 1), graph,
+                step.getLoc());
     it->second = buildUpdateScalars(emit, spec.schedule, optimizer, element);
   }
   return it->second;
@@ -206,9 +208,9 @@ void TrainingBuilder::run() {
     StringRef path = variablePath(one.variable);
     int64_t graph = graphOf(one.variable);
     const Optimizer &optimizer = spec.optimizerOf(path);
-    const UpdateScalars &shared = scalarsOf(
-        optimizer, graph,
-        tensorType(one.variable.getResult()).getElementType());
+    const UpdateScalars &shared =
+        scalarsOf(optimizer, graph,
+                  tensorType(one.variable.getResult()).getElementType());
     Emitter emit = emitter(path + "#update", graph, one.variable.getLoc());
     Emitter slotEmitter(slots, one.variable.getLoc(), "", Phase::Prologue,
                         graph);
@@ -250,9 +252,8 @@ void plan::moveStatistics(ModuleDefOp step) {
   for (size_t i = 0; i < moved.size(); ++i)
     for (Value operand : moved[i]->getOperands())
       consider(operand.getDefiningOp());
-  llvm::sort(moved, [](Operation *a, Operation *b) {
-    return a->isBeforeInBlock(b);
-  });
+  llvm::sort(moved,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   for (Operation *op : moved) {
     op->moveBefore(block.getTerminator());
     setPhase(op, Phase::Update);

@@ -32,8 +32,8 @@ Place whale::placeOf(Location location) {
     auto spot = dyn_cast<FileLineColLoc>(inner);
     if (!spot)
       return WalkResult::advance();
-    place = Place(spot.getFilename().getValue(), spot.getLine(),
-                  spot.getColumn());
+    place =
+        Place(spot.getFilename().getValue(), spot.getLine(), spot.getColumn());
     return WalkResult::interrupt();
   });
   return place;

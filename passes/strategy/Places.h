@@ -1,4 +1,4 @@
-//===- Places.h - places and messages of both worlds --------------*- C++ -*-===//
+//===- Places.h - places and messages of both worlds ------------*- C++ -*-===//
 
 #ifndef WHALE_PASSES_STRATEGY_PLACES_H
 #define WHALE_PASSES_STRATEGY_PLACES_H

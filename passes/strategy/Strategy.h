@@ -45,8 +45,8 @@ std::optional<planner::Node> readStrategyText(std::string_view text,
                                               std::string_view file,
                                               Diagnostics &diagnostics);
 
-/// Scopes as in `replica(2) split(4, [heads, ffn])`, each inside the one before.
-/// Empty after a report. `replicate` is `replica`.
+/// Scopes as in `replica(2) split(4, [heads, ffn])`, each inside the one
+/// before. Empty after a report. `replicate` is `replica`.
 std::vector<planner::Node> parseScopes(std::string_view text, Place place,
                                        Diagnostics &diagnostics);
 

@@ -50,9 +50,9 @@ private:
   std::string word() {
     skip();
     size_t begin = at;
-    while (at < text.size() && (std::isalnum(static_cast<unsigned char>(
-                                    text[at])) ||
-                                text[at] == '_'))
+    while (
+        at < text.size() &&
+        (std::isalnum(static_cast<unsigned char>(text[at])) || text[at] == '_'))
       ++at;
     return std::string(text.substr(begin, at - begin));
   }
@@ -238,8 +238,9 @@ static std::optional<Node> readShortForm(const json::Value &file,
       bool all = member.key == "**";
       if (node.primitive == Primitive::Cluster) {
         if (!all)
-          diagnostics.error(node.place, "recompute of a part of the model that "
-                                        "is no stage is not compilable yet",
+          diagnostics.error(node.place,
+                            "recompute of a part of the model that "
+                            "is no stage is not compilable yet",
                             ExitCode::Unsupported);
         root.recompute = node.recompute;
         continue;
@@ -259,7 +260,8 @@ static std::optional<Node> readShortForm(const json::Value &file,
     return n.primitive == Primitive::Pipeline;
   });
   if (pipeline != whole.end())
-    parts.insert(parts.end(), pipeline, whole.end()), whole.erase(pipeline, whole.end());
+    parts.insert(parts.end(), pipeline, whole.end()),
+        whole.erase(pipeline, whole.end());
   root.body = nest(std::move(whole), nest(std::move(parts), std::move(stages)));
   if (diagnostics.errorCount() != before || !planner::check(root, diagnostics))
     return std::nullopt;

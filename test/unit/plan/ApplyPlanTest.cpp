@@ -76,9 +76,11 @@ TEST_CASE("a flat step on one device is the model's step") {
 
 TEST_CASE("cuts and clones do not change the flat step's numbers") {
   std::vector<std::string> plans = {
-      "replica(2)", "replica(2, shard = optimizer)",
+      "replica(2)",
+      "replica(2, shard = optimizer)",
       "split(2, heads, ffn, vocabulary, experts, classes)",
-      "replica(2) split(2, hidden, in, out)", "split(2, rows)",
+      "replica(2) split(2, hidden, in, out)",
+      "split(2, rows)",
       "split(2, columns)"};
   for (const std::string &name : modelNames())
     for (const std::string &text : plans) {
@@ -214,8 +216,8 @@ TEST_CASE("recompute leaves only an item's arguments to be kept") {
             !mlir::isa<InputOp>(operand.getDefiningOp()))
           residuals.insert(plan::pathOf(operand.getDefiningOp()).str());
   // Arguments of layers.0, layers.1 and the head.
-  CHECK(residuals == std::set<std::string>{"add.0", "layers.0/add.2",
-                                           "layers.1/add.2"});
+  CHECK(residuals ==
+        std::set<std::string>{"add.0", "layers.0/add.2", "layers.1/add.2"});
 }
 
 TEST_CASE("evaluation has no dropout and uses running statistics") {
@@ -232,8 +234,7 @@ TEST_CASE("evaluation has no dropout and uses running statistics") {
     interpreter.seed = 5;
     auto expected = interpreter.run();
     REQUIRE(succeeded(expected));
-    StepResult found =
-        flatStep("gpt", plan::trivialPlan(), inputs, {}, "eval");
+    StepResult found = flatStep("gpt", plan::trivialPlan(), inputs, {}, "eval");
     CHECK(found.losses == expected->losses);
     CHECK(found.assigned.empty());
   }
@@ -257,8 +258,7 @@ TEST_CASE("another batch of equal samples gives the same step") {
       auto withoutDropout = [&](int64_t factor) {
         reference::Model model(modelText(name, sgd));
         int64_t batch = plan::globalBatchOf(model.op());
-        bool set =
-            succeeded(plan::setGlobalBatch(model.op(), batch * factor));
+        bool set = succeeded(plan::setGlobalBatch(model.op(), batch * factor));
         INFO(model.diagnostics());
         REQUIRE(set);
         CHECK(plan::globalBatchOf(model.op()) == batch * factor);

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "passes/plan/ApplyPlan.h"
 #include "passes/plan/Optimizers.h"
+#include "passes/plan/ApplyPlan.h"
 #include "test/unit/plan/Testing.h"
 
 #include <catch2/catch.hpp>
@@ -186,11 +186,12 @@ TEST_CASE("the learning rate warms up and decays") {
     return 0.5 * warm * decay;
   };
   for (const char *kind : {"linear", "cosine"}) {
-    std::string spec = std::string("{optimizer = {name = \"sgd\", "
-                                   "learning_rate = 0.5}, schedule = {kind = \"") +
-                       kind +
-                       "\", warmup_steps = 2, total_steps = 6, final_fraction "
-                       "= 0.1}}";
+    std::string spec =
+        std::string("{optimizer = {name = \"sgd\", "
+                    "learning_rate = 0.5}, schedule = {kind = \"") +
+        kind +
+        "\", warmup_steps = 2, total_steps = 6, final_fraction "
+        "= 0.1}}";
     CHECK(compare(spec, 0, [&](Oracle &o, auto &p, auto &g, int t, auto &) {
             o.sgd(p, g, rate(kind, t), 0, 0);
           }) < 1e-12);

@@ -17,8 +17,7 @@ using reference::TensorMap;
 
 const std::vector<std::string> &test::modelNames() {
   static const std::vector<std::string> names = {
-      "convnet", "gpt",          "llama",       "lstm",
-      "t5",      "moe-capacity", "moe-grouped"};
+      "convnet", "gpt", "llama", "lstm", "t5", "moe-capacity", "moe-grouped"};
   return names;
 }
 
@@ -34,8 +33,8 @@ std::string test::modelText(const std::string &name, const std::string &spec) {
 
 static void narrow(mlir::Value value) {
   if (tensorType(value).getElementType().isF64())
-    value.setType(tensorType(value).clone(
-        mlir::Float32Type::get(value.getContext())));
+    value.setType(
+        tensorType(value).clone(mlir::Float32Type::get(value.getContext())));
 }
 
 void test::toFloat32(ModelOp model) {
@@ -49,9 +48,9 @@ void test::toFloat32(ModelOp model) {
   });
   model.walk([](ModuleDefOp module) {
     mlir::Block &block = module.getBody().front();
-    module.setFunctionTypeAttr(mlir::TypeAttr::get(mlir::FunctionType::get(
-        module.getContext(), block.getArgumentTypes(),
-        block.getTerminator()->getOperandTypes())));
+    module.setFunctionTypeAttr(mlir::TypeAttr::get(
+        mlir::FunctionType::get(module.getContext(), block.getArgumentTypes(),
+                                block.getTerminator()->getOperandTypes())));
   });
 }
 

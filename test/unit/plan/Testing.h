@@ -1,4 +1,5 @@
-//===- Testing.h - models and plans for the tests of passes/plan -*- C++ -*-===//
+//===- Testing.h - models and plans for tests of passes/plan ------*- C++
+//-*-===//
 
 #ifndef WHALE_TEST_UNIT_PLAN_TESTING_H
 #define WHALE_TEST_UNIT_PLAN_TESTING_H
@@ -27,8 +28,7 @@ reference::TensorMap randomInputs(whale::ModelOp model, llvm::StringRef name,
 
 /// Largest |a - b| / max(1, |b|) over all tensors; infinite where names or
 /// shapes differ. Names in `a` alone do not count if they end in a slot's '#'.
-double difference(const reference::TensorMap &a,
-                  const reference::TensorMap &b);
+double difference(const reference::TensorMap &a, const reference::TensorMap &b);
 
 /// A plan from the words of planner::parseScopes, outermost first.
 planner::NormalForm planOf(const std::string &scopes);
