@@ -63,9 +63,9 @@ public:
     for (auto [index, extent] : llvm::enumerate(type.getShape()))
       if (!llvm::is_contained(dims, static_cast<int64_t>(index)))
         shape.push_back(extent);
-    return ReduceOp::create(
-        builder, loc, RankedTensorType::get(shape, type.getElementType()), kind,
-        x, dims);
+    return ReduceOp::create(builder, loc,
+                            RankedTensorType::get(shape, type.getElementType()),
+                            kind, x, dims);
   }
   Value sum(Value x, ArrayRef<int64_t> dims) {
     return reduce(ReductionKind::sum, x, dims);
@@ -151,9 +151,8 @@ SmallVector<Value> SoftmaxGradOp::expand(OpBuilder &builder) {
 //===----------------------------------------------------------------------===//
 
 /// (x - mean) * inverse deviation over `dims`, and the inverse deviation.
-static std::pair<Value, Value> standardise(Primitives &p, Value x,
-                                           ArrayRef<int64_t> dims,
-                                           double epsilon) {
+static std::pair<Value, Value>
+standardise(Primitives &p, Value x, ArrayRef<int64_t> dims, double epsilon) {
   Value centred = p.sub(x, p.restore(p.mean(x, dims), x, dims));
   Value variance = p.mean(p.mul(centred, centred), dims);
   Value inverse = p.rsqrt(p.add(variance, p.number(epsilon, variance)));
@@ -217,8 +216,7 @@ SmallVector<Value> RmsNormGradOp::expand(OpBuilder &builder) {
   Value slope = p.restore(p.mean(p.mul(g, xhat), dim), x, dim);
   Value dx = p.mul(p.sub(g, p.mul(xhat, slope)), inverses);
   Value dscale = p.sum(p.mul(dy, xhat), leadingDims(x));
-  return {p.cast(dx, getOperandGradient()),
-          p.cast(dscale, getScaleGradient())};
+  return {p.cast(dx, getOperandGradient()), p.cast(dscale, getScaleGradient())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -226,7 +224,8 @@ SmallVector<Value> RmsNormGradOp::expand(OpBuilder &builder) {
 //===----------------------------------------------------------------------===//
 
 /// Shape with the batch cut into groups: [groups, over * inner, features].
-static SmallVector<int64_t> groupedShape(Value x, std::optional<uint64_t> over) {
+static SmallVector<int64_t> groupedShape(Value x,
+                                         std::optional<uint64_t> over) {
   ArrayRef<int64_t> shape = tensorType(x).getShape();
   int64_t size = over ? static_cast<int64_t>(*over) : shape[0];
   int64_t groups = size ? shape[0] / size : 1, inner = size;
@@ -237,7 +236,8 @@ static SmallVector<int64_t> groupedShape(Value x, std::optional<uint64_t> over) 
 
 SmallVector<Value> BatchNormOp::expand(OpBuilder &builder) {
   Primitives p(builder, *this);
-  Value x = p.widen(p.reshape(getOperand(), groupedShape(getOperand(), getOver())));
+  Value x =
+      p.widen(p.reshape(getOperand(), groupedShape(getOperand(), getOver())));
   Value mean = p.mean(x, 1);
   Value centred = p.sub(x, p.restore(mean, x, 1));
   Value variance = p.mean(p.mul(centred, centred), 1);

@@ -70,8 +70,7 @@ public:
   }
   /// 0.5 (1 + tanh(geluInner)).
   Value tanhCdf(Value x) {
-    return mul(number(0.5),
-               add(number(1), unary<math::TanhOp>(geluInner(x))));
+    return mul(number(0.5), add(number(1), unary<math::TanhOp>(geluInner(x))));
   }
   Value geluSlope(Value x) {
     double density = 0.5 * std::numbers::inv_sqrtpi * std::numbers::sqrt2;
@@ -83,8 +82,7 @@ public:
     Value inner = mul(number(kGeluScale),
                       add(number(1), mul(number(3 * kGeluCubic), mul(x, x))));
     Value rise = mul(sub(number(1), mul(t, t)), inner);
-    return mul(number(0.5),
-               add(add(number(1), t), mul(x, rise)));
+    return mul(number(0.5), add(add(number(1), t), mul(x, rise)));
   }
 
   /// Hendrycks and Gimpel 2016, equation of the tanh approximation.
@@ -167,8 +165,7 @@ Value SiluOp::emitScalar(OpBuilder &builder, ValueRange x) {
 Value SiluGradOp::emitScalar(OpBuilder &builder, ValueRange x) {
   Body body = bodyOf(builder, *this, x);
   Value one = body.number(1), s = body.sigmoid(x[0]);
-  Value slope = body.mul(
-      s, body.add(one, body.mul(x[0], body.sub(one, s))));
+  Value slope = body.mul(s, body.add(one, body.mul(x[0], body.sub(one, s))));
   return body.mul(x[1], slope);
 }
 
@@ -211,9 +208,9 @@ Value CompareOp::emitScalar(OpBuilder &builder, ValueRange x) {
   // In the order of Predicate: eq, ne, lt, le, gt, ge.
   static constexpr F floats[] = {F::OEQ, F::UNE, F::OLT,
                                  F::OLE, F::OGT, F::OGE};
-  static constexpr I integers[] = {I::eq, I::ne, I::slt,
+  static constexpr I integers[] = {I::eq,  I::ne,  I::slt,
                                    I::sle, I::sgt, I::sge};
-  static constexpr I booleans[] = {I::eq, I::ne, I::ult,
+  static constexpr I booleans[] = {I::eq,  I::ne,  I::ult,
                                    I::ule, I::ugt, I::uge};
   auto index = static_cast<unsigned>(getPredicate());
   Type type = x[0].getType();

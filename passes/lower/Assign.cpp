@@ -39,7 +39,8 @@ public:
         bestGap = offsets[other] - cursor;
         best = cursor;
       }
-      cursor = std::max(cursor, offsets[other] + padded(lifetimes[other].bytes));
+      cursor =
+          std::max(cursor, offsets[other] + padded(lifetimes[other].bytes));
     }
     if (bestGap == std::numeric_limits<uint64_t>::max())
       best = cursor;
@@ -123,13 +124,16 @@ Placement whale::lower::assignOffsets(const std::vector<Lifetime> &lifetimes,
   };
   auto length = [](const Lifetime &l) { return l.last - l.first; };
   // By size; by length; by time of birth; by bytes times length.
-  attempt([](const Lifetime &a, const Lifetime &b) { return a.bytes > b.bytes; });
+  attempt(
+      [](const Lifetime &a, const Lifetime &b) { return a.bytes > b.bytes; });
   attempt([&](const Lifetime &a, const Lifetime &b) {
     return length(a) != length(b) ? length(a) > length(b) : a.bytes > b.bytes;
   });
-  attempt([](const Lifetime &a, const Lifetime &b) { return a.first < b.first; });
+  attempt(
+      [](const Lifetime &a, const Lifetime &b) { return a.first < b.first; });
   attempt([&](const Lifetime &a, const Lifetime &b) {
-    return double(a.bytes) * (length(a) + 1) > double(b.bytes) * (length(b) + 1);
+    return double(a.bytes) * (length(a) + 1) >
+           double(b.bytes) * (length(b) + 1);
   });
   return best;
 }

@@ -62,12 +62,13 @@ bool lower::reducesTrailing(ReduceOp op) {
   if (op.getDims().empty())
     return false;
   // A single row is worth it only where it stays in cache.
-  return first > 0 || tensorType(op.getOperand()).getNumElements() <= kMaxSingleRow;
+  return first > 0 ||
+         tensorType(op.getOperand()).getNumElements() <= kMaxSingleRow;
 }
 
 ReduceForm lower::reduceForm(ReduceOp op, unsigned rowDims) {
-  bool row = reducesTrailing(op) &&
-             (rowDims == 0 || op.getDims().size() == rowDims);
+  bool row =
+      reducesTrailing(op) && (rowDims == 0 || op.getDims().size() == rowDims);
   return row ? ReduceForm::Row : ReduceForm::Accumulate;
 }
 
@@ -111,9 +112,8 @@ IndexMap lower::operandMap(Operation *op, unsigned index, const IndexMap &map) {
                   map);
 }
 
-void lower::forEachLeaf(
-    Operation *op, const IndexMap &map,
-    function_ref<void(Value, const IndexMap &)> visit) {
+void lower::forEachLeaf(Operation *op, const IndexMap &map,
+                        function_ref<void(Value, const IndexMap &)> visit) {
   for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i) {
     IndexMap inner = operandMap(op, i, map);
     Value operand = op->getOperand(i);
@@ -125,16 +125,14 @@ void lower::forEachLeaf(
   }
 }
 
-
 //===----------------------------------------------------------------------===//
 // Formation
 //===----------------------------------------------------------------------===//
 
 /// Whether something else than kernels reads a virtual op's value.
 static bool needsBuffer(Operation *op) {
-  return llvm::any_of(op->getUsers(), [](Operation *user) {
-    return !isFusible(user);
-  });
+  return llvm::any_of(op->getUsers(),
+                      [](Operation *user) { return !isFusible(user); });
 }
 
 Clusters::Clusters(ArrayRef<Operation *> ops,
@@ -148,9 +146,8 @@ Clusters::Clusters(ArrayRef<Operation *> ops,
   for (auto &cluster : owned)
     if (!cluster->ops.empty())
       result.push_back(cluster.get());
-  llvm::sort(result, [](Cluster *a, Cluster *b) {
-    return a->position < b->position;
-  });
+  llvm::sort(result,
+             [](Cluster *a, Cluster *b) { return a->position < b->position; });
 }
 
 unsigned Clusters::positionOf(Operation *op) const {
@@ -164,8 +161,7 @@ void Clusters::candidates(Operation *op, Set &found) const {
   Phase phase = phaseOf(op);
   auto add = [&](Cluster *cluster) {
     if (cluster && !cluster->ops.empty() && cluster->phase == phase &&
-        !isVirtual(cluster->ops.front()) &&
-        !llvm::is_contained(found, cluster))
+        !isVirtual(cluster->ops.front()) && !llvm::is_contained(found, cluster))
       found.push_back(cluster);
   };
   ArrayRef<int64_t> domain = domainOf(op);
@@ -174,9 +170,8 @@ void Clusters::candidates(Operation *op, Set &found) const {
     if (Operation *source = leaf.getDefiningOp())
       add(of(source));
   });
-  llvm::sort(found, [](Cluster *a, Cluster *b) {
-    return a->position > b->position;
-  });
+  llvm::sort(found,
+             [](Cluster *a, Cluster *b) { return a->position > b->position; });
   forEachLeaf(op, map, [&](Value leaf, const IndexMap &inner) {
     if (inner == map && leaf.getDefiningOp())
       add(lastReader.lookup(leaf));
@@ -314,7 +309,8 @@ bool Clusters::joinAll(Operation *op, const Set &set, Merged &merged) const {
   // other dimensions of the domain, or over the values of all rows.
   for (Cluster *cluster : set)
     if (merged.rowDims && cluster->rowDims &&
-        ((cluster->rowDims != merged.rowDims && own == ArrayRef(cluster->domain)) ||
+        ((cluster->rowDims != merged.rowDims &&
+          own == ArrayRef(cluster->domain)) ||
          cluster->outer() == own))
       merged.rowDims = 0;
   return llvm::all_of(set, [&](Cluster *cluster) {
@@ -369,8 +365,9 @@ void Clusters::merge(Operation *op, const Set &set, const Merged &merged) {
   target->rowDims = merged.rowDims;
   target->position = merged.position;
   for (Operation *member : target->ops)
-    forEachLeaf(member, identityMap(domainOf(member).size()),
-                [&](Value leaf, const IndexMap &) { lastReader[leaf] = target; });
+    forEachLeaf(
+        member, identityMap(domainOf(member).size()),
+        [&](Value leaf, const IndexMap &) { lastReader[leaf] = target; });
 }
 
 void Clusters::place(Operation *op) {

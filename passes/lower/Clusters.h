@@ -80,8 +80,8 @@ bool reducesTrailing(whale::ReduceOp op);
 
 /// Right-aligned map of a value of `shape` that is read where an op of
 /// `domain` runs with map `map` (NumPy broadcasting).
-IndexMap alignMap(llvm::ArrayRef<int64_t> shape,
-                  llvm::ArrayRef<int64_t> domain, const IndexMap &map);
+IndexMap alignMap(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> domain,
+                  const IndexMap &map);
 /// 0, 1, ..., rank - 1.
 IndexMap identityMap(unsigned rank);
 /// Map with which an op of map `map` reads its operand `index`.
@@ -104,8 +104,8 @@ private:
   using Set = llvm::SmallVector<Cluster *, 4>;
   void place(mlir::Operation *op);
   void candidates(mlir::Operation *op, Set &found) const;
-  bool fits(mlir::Operation *op, const Set &merged, llvm::ArrayRef<int64_t> domain,
-            unsigned rowDims) const;
+  bool fits(mlir::Operation *op, const Set &merged,
+            llvm::ArrayRef<int64_t> domain, unsigned rowDims) const;
   bool checkOperand(mlir::Value value, const IndexMap &map, const Set &merged,
                     llvm::ArrayRef<int64_t> domain, unsigned rowDims) const;
   bool isRowLevel(mlir::Value value, llvm::ArrayRef<int64_t> domain,

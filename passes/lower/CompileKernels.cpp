@@ -50,8 +50,7 @@ struct IsaLevel {
 constexpr IsaLevel kLevels[] = {{"x86-64-v3", "256"}, {"x86-64-v4", "512"}};
 
 /// Polynomials for the f32 functions of math.
-struct ApproximateMath
-    : PassWrapper<ApproximateMath, OperationPass<ModuleOp>> {
+struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ApproximateMath)
   void getDependentDialects(DialectRegistry &registry) const override {
     registry.insert<vector::VectorDialect, arith::ArithDialect>();
@@ -88,8 +87,8 @@ static LogicalResult toLlvmDialect(ModuleOp module, bool exactMath) {
 // LLVM
 //===----------------------------------------------------------------------===//
 
-static std::unique_ptr<llvm::TargetMachine>
-createMachine(const IsaLevel &level, std::string &error) {
+static std::unique_ptr<llvm::TargetMachine> createMachine(const IsaLevel &level,
+                                                          std::string &error) {
   LLVMInitializeX86TargetInfo();
   LLVMInitializeX86Target();
   LLVMInitializeX86TargetMC();
@@ -131,9 +130,8 @@ static void optimise(llvm::Module &module, llvm::TargetMachine &machine,
       .run(module, modules);
 }
 
-static FailureOr<std::string> makeObject(ModuleOp module,
-                                         const llvm::Module &source,
-                                         const IsaLevel &level) {
+static FailureOr<std::string>
+makeObject(ModuleOp module, const llvm::Module &source, const IsaLevel &level) {
   std::string error;
   std::unique_ptr<llvm::TargetMachine> machine = createMachine(level, error);
   if (!machine)
@@ -207,8 +205,8 @@ static FailureOr<std::string> link(ModuleOp module, StringRef linker,
              << code.message();
     stream << object;
   }
-  StringRef arguments[] = {linker,           "-shared", "--build-id=none",
-                           "--hash-style=gnu", "-o",    out, in};
+  StringRef arguments[] = {
+      linker, "-shared", "--build-id=none", "--hash-style=gnu", "-o", out, in};
   std::string message;
   std::optional<StringRef> redirects[] = {std::nullopt, StringRef(log),
                                           StringRef(log)};

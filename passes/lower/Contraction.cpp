@@ -131,6 +131,21 @@ static int64_t sizeOf(ArrayRef<const Dim *> run) {
   return size;
 }
 
+/// Row strides of the three matrices from the strides of their runs.
+static void setLeading(format::ContractT &c, const Run &m, const Run &n,
+                       const Run &k, int a, int b, int64_t strideA,
+                       int64_t strideB) {
+  auto stride = [](const Run &run, int tensor, int64_t fallback) {
+    return run.empty() ? fallback : run.back()->stride[tensor];
+  };
+  c.m = sizeOf(m);
+  c.n = sizeOf(n);
+  c.k = sizeOf(k);
+  c.lda = c.transA ? strideA : stride(m, a, c.k);
+  c.ldb = c.transB ? stride(n, b, c.k) : k.empty() ? c.n : strideB;
+  c.ldc = stride(m, kResult, c.n);
+}
+
 /// Tries the product with A = lhs (or rhs, swapped) as the tensors are stored.
 bool Analysis::tryProduct(format::ContractT &c, bool swapped) {
   int a = swapped ? kRhs : kLhs, b = swapped ? kLhs : kRhs;
@@ -149,42 +164,19 @@ bool Analysis::tryProduct(format::ContractT &c, bool swapped) {
   c.transA = *strideA != 1;
   c.transB = *strideB == 1 && !k.empty();
   Run n = chooseRun(onlyB, b, !c.transB, true);
-  if (!c.transB && n.empty() && !onlyB.empty() && *strideB == 1) {
-    c.transB = true;
-    n = chooseRun(onlyB, b, false, true);
-  }
   Run m = chooseRun(onlyA, a, c.transA, false);
-  bool neededM = c.transA && m.empty(), neededN = n.empty();
-  if (neededM && !onlyA.empty())
+  // Rows of the result need a unit stride, unless it is a single element.
+  if ((c.transA && m.empty() && !onlyA.empty()) ||
+      (n.empty() && !(onlyA.empty() && onlyB.empty())))
     return false;
-  // Without n of unit stride the result must have no inner dimension but m = 1.
-  if (neededN && (!onlyB.empty() || !onlyA.empty()))
-    return false;
-  c.m = sizeOf(m);
-  c.n = sizeOf(n);
-  c.k = sizeOf(k);
-  auto stride = [](const Run &run, int tensor, int64_t fallback) {
-    return run.empty() ? fallback : run.back()->stride[tensor];
-  };
-  c.lda = c.transA ? *strideA : stride(m, a, c.k);
-  // One column of B: its stride is the row stride.
-  if (n.empty() && !c.transB) {
-    c.ldb = k.empty() ? 1 : *strideB;
-  } else {
-    c.ldb = c.transB ? stride(n, b, c.k) : k.empty() ? c.n : *strideB;
-  }
-  if (c.transA && m.empty())
-    c.lda = *strideA;
-  c.ldc = stride(m, kResult, c.n);
+  setLeading(c, m, n, k, a, b, *strideA, *strideB);
   c.batch.clear();
-  for (const auto &[name, dim] : dims) {
-    if (dim.extent == 1 || is_contained(m, &dim) || is_contained(n, &dim) ||
-        is_contained(k, &dim))
-      continue;
-    c.batch.emplace_back(dim.extent, std::max<int64_t>(dim.stride[a], 0),
-                         std::max<int64_t>(dim.stride[b], 0),
-                         dim.stride[kResult]);
-  }
+  for (const auto &[name, dim] : dims)
+    if (dim.extent != 1 && !is_contained(m, &dim) && !is_contained(n, &dim) &&
+        !is_contained(k, &dim))
+      c.batch.emplace_back(dim.extent, std::max<int64_t>(dim.stride[a], 0),
+                           std::max<int64_t>(dim.stride[b], 0),
+                           dim.stride[kResult]);
   llvm::sort(c.batch, [](const format::BatchDim &x, const format::BatchDim &y) {
     return x.strideC() > y.strideC();
   });
@@ -202,15 +194,15 @@ void Analysis::canonicalise(int tensor) {
                 : tensor == kResult          ? (dim.in(kLhs) ? 1 : 2)
                                              : 1;
     int reference = dim.in(kResult) ? kResult : kRhs;
-    size_t place = llvm::find(names[reference], name) - names[reference].begin();
+    size_t place =
+        llvm::find(names[reference], name) - names[reference].begin();
     return std::make_pair(group, place);
   };
   StorageOrder order;
   for (unsigned i = 0; i < names[tensor].size(); ++i)
     order.push_back(i);
-  std::sort(order.begin(), order.end(), [&](unsigned x, unsigned y) {
-    return rankOf(x) < rankOf(y);
-  });
+  std::sort(order.begin(), order.end(),
+            [&](unsigned x, unsigned y) { return rankOf(x) < rankOf(y); });
   orders[tensor] = order;
 }
 
@@ -226,8 +218,8 @@ Contraction Analysis::run() {
   };
   int small = size(kLhs) < size(kRhs) ? kLhs : kRhs, large = 1 - small;
   SmallVector<SmallVector<int, 3>> attempts = {
-      {}, {small}, {large}, {kResult}, {kLhs, kRhs}, {small, kResult},
-      {large, kResult}, {kLhs, kRhs, kResult}};
+      {},           {small},          {large},          {kResult},
+      {kLhs, kRhs}, {small, kResult}, {large, kResult}, {kLhs, kRhs, kResult}};
   for (ArrayRef<int> copies : attempts) {
     for (StorageOrder &order : orders)
       order.clear();

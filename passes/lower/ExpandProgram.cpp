@@ -63,9 +63,9 @@ RotaryExpansion::Tables RotaryExpansion::tablesFor(RotaryOp op, Type element) {
   int64_t half = shape.back() / 2;
   auto offsets = op->getAttrOfType<ArrayAttr>("offsets");
   Attribute offset = offsets ? offsets[1] : builder.getUnitAttr();
-  Attribute key = builder.getArrayAttr(
-      {op.getThetaAttr(), offset, builder.getI64IntegerAttr(shape[1]),
-       builder.getI64IntegerAttr(half)});
+  Attribute key = builder.getArrayAttr({op.getThetaAttr(), offset,
+                                        builder.getI64IntegerAttr(shape[1]),
+                                        builder.getI64IntegerAttr(half)});
   auto [it, inserted] = made.insert({{key, element}, {}});
   if (!inserted)
     return it->second;
@@ -78,8 +78,8 @@ RotaryExpansion::Tables RotaryExpansion::tablesFor(RotaryOp op, Type element) {
     position->setAttr("offsets", builder.getArrayAttr({offset, offset}));
   Value index = IotaOp::create(builder, loc, wide, 1);
   double rate = -std::log(op.getTheta().convertToDouble()) / double(half);
-  Value power = MulOp::create(builder, loc, index,
-                              constant(rate, builder.getF64Type()));
+  Value power =
+      MulOp::create(builder, loc, index, constant(rate, builder.getF64Type()));
   Value frequency = ExpOp::create(builder, loc, wide, power);
   Value angle = MulOp::create(builder, loc, position, frequency);
   Value cosine = CosOp::create(builder, loc, wide, angle);
@@ -88,7 +88,8 @@ RotaryExpansion::Tables RotaryExpansion::tablesFor(RotaryOp op, Type element) {
     cosine = CastOp::create(builder, loc, wide.clone(element), cosine);
     sine = CastOp::create(builder, loc, wide.clone(element), sine);
   }
-  for (Operation &made : llvm::make_range(body.begin(), Block::iterator(before)))
+  for (Operation &made :
+       llvm::make_range(body.begin(), Block::iterator(before)))
     made.setAttr("phase", builder.getStringAttr("prologue"));
   return it->second = {cosine, sine};
 }
@@ -134,8 +135,8 @@ void RotaryExpansion::expand(RotaryOp op) {
                                ArrayRef<int64_t>{1, rank - 1});
   };
   Value straight = MulOp::create(builder, loc, widen(x), table(tables.first));
-  Value crossed = MulOp::create(builder, loc, widen(partner),
-                                table(tables.second));
+  Value crossed =
+      MulOp::create(builder, loc, widen(partner), table(tables.second));
   Value turned = MulOp::create(builder, loc, crossed, turn);
   Value y = AddOp::create(builder, loc, straight, turned);
   if (element != wide)

@@ -106,8 +106,8 @@ unsigned Expression::build(Value value, const IndexMap &map) {
   if (found != memo.end())
     return found->second;
   Operation *op = value.getDefiningOp();
-  bool inside = op && isFusible(op) &&
-                (isVirtual(op) || clusters.of(op) == &cluster);
+  bool inside =
+      op && isFusible(op) && (isVirtual(op) || clusters.of(op) == &cluster);
   unsigned node = inside ? buildOp(op, value, map) : buildLoad(value, map);
   memo[key] = node;
   return node;
@@ -117,8 +117,7 @@ unsigned Expression::buildLoad(Value value, const IndexMap &map) {
   Node node;
   node.kind = Node::Load;
   node.value = value;
-  node.strides =
-      stridesOf(tensorType(value).getShape(), map, &node.base);
+  node.strides = stridesOf(tensorType(value).getShape(), map, &node.base);
   nodes.push_back(node);
   return nodes.size() - 1;
 }
@@ -142,10 +141,11 @@ void Expression::setGroups() {
       continue;
     bool inner = dim >= cluster.outerRank();
     bool joins = !groups.empty() && groups.back().inner == inner &&
-                 !indexed.contains(dim) && !indexed.contains(groups.back().last);
+                 !indexed.contains(dim) &&
+                 !indexed.contains(groups.back().last);
     for (const auto *strides : accesses)
-      joins = joins &&
-              (*strides)[groups.back().last] == (*strides)[dim] * extent;
+      joins =
+          joins && (*strides)[groups.back().last] == (*strides)[dim] * extent;
     if (!joins)
       groups.push_back(Group{1, dim, inner, {}});
     groups.back().extent *= extent;

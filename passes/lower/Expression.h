@@ -78,7 +78,7 @@ public:
   /// Merged domain dimensions, outermost first; extents above 1.
   struct Group {
     int64_t extent = 1;
-    unsigned last = 0; ///< innermost domain dimension of the group
+    unsigned last = 0;  ///< innermost domain dimension of the group
     bool inner = false; ///< part of the row, or the innermost loop
     llvm::SmallVector<unsigned> dims;
   };
@@ -98,7 +98,8 @@ private:
   void setLevels();
   void setLevel(Node &node);
   void keepForLaterPasses();
-  void visitPass(unsigned node, unsigned pass, llvm::SmallVectorImpl<char> &seen);
+  void visitPass(unsigned node, unsigned pass,
+                 llvm::SmallVectorImpl<char> &seen);
   int scalarIndex(format::ScalarT scalar);
   void setDropout(Node &node, mlir::Operation *op, const IndexMap &map);
   Level levelOf(llvm::ArrayRef<int64_t> strides) const;

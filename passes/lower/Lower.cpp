@@ -41,9 +41,8 @@ static std::string_view initPath(const format::VariableT &variable) {
 
 static format::CallT initCall(const format::VariableT &variable,
                               InitAttr init) {
-  const InitRow &row = *llvm::find_if(kInits, [&](const InitRow &r) {
-    return r.kind == init.getKind();
-  });
+  const InitRow &row = *llvm::find_if(
+      kInits, [&](const InitRow &r) { return r.kind == init.getKind(); });
   format::CallT call;
   call.function = row.function;
   call.operands.push_back(
@@ -72,8 +71,7 @@ static void addInit(RoleState &role,
   section->name = "init";
   for (const auto &variable : role.program.variables) {
     auto init = inits.find(variable->path);
-    if (variable->kind == format::VariableKind::Gradient ||
-        init == inits.end())
+    if (variable->kind == format::VariableKind::Gradient || init == inits.end())
       continue;
     auto instruction = std::make_unique<format::InstructionT>();
     instruction->operation.Set(initCall(*variable, init->second));

@@ -58,7 +58,7 @@ struct LoweredProgramSet {
   std::vector<LoweredRole> roles; ///< by role index
   std::string libraryId;          ///< of the kernels; SHA-256 of their text
   std::vector<KernelBinary> libraries;
-  unsigned kernels = 0;           ///< distinct ones
+  unsigned kernels = 0; ///< distinct ones
 };
 
 /// Lowers all rank.programs of a module (left as it is). Errors are emitted at

@@ -157,8 +157,8 @@ LogicalResult ProgramLowering::lower(EinsumOp op) {
     box.dstStrides.push_back(strides[dim]);
   }
   box.srcStrides = rowMajor(box.dims);
-  addCopy(operand(buffer, type), operand(op.getResult()),
-          type.getElementType(), box, op);
+  addCopy(operand(buffer, type), operand(op.getResult()), type.getElementType(),
+          box, op);
   return success();
 }
 
@@ -242,13 +242,19 @@ static void transposedAttribute(Operation *op, format::CallT &call) {
 
 static ArrayRef<CallRow> callTable() {
   static const CallRow rows[] = {
-      {"whale.attention", "attention_forward", attentionAttributes<AttentionOp>,
+      {"whale.attention",
+       "attention_forward",
+       attentionAttributes<AttentionOp>,
        {}},
-      {"whale.attention_grad", "attention_backward",
-       attentionAttributes<AttentionGradOp>, {}},
+      {"whale.attention_grad",
+       "attention_backward",
+       attentionAttributes<AttentionGradOp>,
+       {}},
       {"whale.conv2d", "conv2d_forward", convAttributes, {}},
       {"whale.conv2d_input_grad", "conv2d_backward_input", convAttributes, {}},
-      {"whale.conv2d_filter_grad", "conv2d_backward_filter", convAttributes,
+      {"whale.conv2d_filter_grad",
+       "conv2d_backward_filter",
+       convAttributes,
        {}},
       {"whale.embedding", "embedding", noAttributes, {}},
       {"whale.scatter_add", "scatter_add", noAttributes, {}},
@@ -489,9 +495,8 @@ void ProgramLowering::lower(rank::MetricOp op) {
 //===----------------------------------------------------------------------===//
 
 static format::Reduction reductionOf(ReductionKind kind) {
-  static constexpr format::Reduction kinds[] = {format::Reduction::Sum,
-                                                format::Reduction::Max,
-                                                format::Reduction::Min};
+  static constexpr format::Reduction kinds[] = {
+      format::Reduction::Sum, format::Reduction::Max, format::Reduction::Min};
   return kinds[static_cast<unsigned>(kind)];
 }
 
@@ -645,8 +650,8 @@ void ProgramLowering::lower(rank::AllToAllOp op) {
     box.dstStrides = rowMajor(out.getShape());
     box.srcOffset = constant(part.packedOffset);
     box.dstOffset = constant(part.boxOffset);
-    addCopy(operand(target, out), operand(op.getResult()),
-            out.getElementType(), box, op);
+    addCopy(operand(target, out), operand(op.getResult()), out.getElementType(),
+            box, op);
   }
 }
 

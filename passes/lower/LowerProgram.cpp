@@ -142,17 +142,16 @@ Value ProgramLowering::rootOf(Value value) const {
 void ProgramLowering::findContractedSums() {
   for (Operation *op : order) {
     auto sum = dyn_cast<rank::AccumulateOp>(op);
-    if (!sum || microBatches == 1 ||
-        sum.getReduction() != ReductionKind::sum)
+    if (!sum || microBatches == 1 || sum.getReduction() != ReductionKind::sum)
       continue;
     auto einsum = sum.getOperand().getDefiningOp<EinsumOp>();
     if (!einsum || !einsum.getResult().hasOneUse())
       continue;
-    Contraction contraction = analyseContraction(
-        *parseEquation(einsum.getEquation()),
-        tensorType(einsum.getLhs()).getShape(),
-        tensorType(einsum.getRhs()).getShape(),
-        tensorType(einsum.getResult()).getShape());
+    Contraction contraction =
+        analyseContraction(*parseEquation(einsum.getEquation()),
+                           tensorType(einsum.getLhs()).getShape(),
+                           tensorType(einsum.getRhs()).getShape(),
+                           tensorType(einsum.getResult()).getShape());
     if (contraction.result.empty())
       contractedSums.insert(op);
   }
@@ -200,11 +199,10 @@ bool ProgramLowering::canWriteVariable(rank::AssignOp assign, Value value,
   Cluster *cluster = clusters->of(value.getDefiningOp());
   if (read->second > where || !cluster)
     return false;
-  return llvm::any_of(inPlaceChoices(*cluster, *clusters),
-                      [&](const InPlaceChoice &choice) {
-                        return choice.output == value &&
-                               choice.input == variable.getResult();
-                      });
+  return llvm::any_of(
+      inPlaceChoices(*cluster, *clusters), [&](const InPlaceChoice &choice) {
+        return choice.output == value && choice.input == variable.getResult();
+      });
 }
 
 void ProgramLowering::bindAssigns() {
@@ -260,8 +258,8 @@ unsigned ProgramLowering::bufferOf(Value value) {
     variable = bound->second;
   unsigned index;
   if (variable) {
-    variableBuffer.resize(std::max<size_t>(variableBuffer.size(), *variable + 1),
-                          ~0u);
+    variableBuffer.resize(
+        std::max<size_t>(variableBuffer.size(), *variable + 1), ~0u);
     if (variableBuffer[*variable] == ~0u) {
       variableBuffer[*variable] = temporary(tensorType(root));
       Buffer &made = buffers[variableBuffer[*variable]];
@@ -311,8 +309,9 @@ std::unique_ptr<format::OperandT> ProgramLowering::operand(Value value) {
 
 std::unique_ptr<format::OperandT>
 ProgramLowering::bytesOperand(unsigned buffer, uint64_t bytes) {
-  auto type = RankedTensorType::get({static_cast<int64_t>(bytes)},
-                                    IntegerType::get(programOp.getContext(), 8));
+  auto type =
+      RankedTensorType::get({static_cast<int64_t>(bytes)},
+                            IntegerType::get(programOp.getContext(), 8));
   return operand(buffer, type);
 }
 
@@ -441,9 +440,8 @@ LogicalResult ProgramLowering::run() {
 /// Micro-batches between forward and backward: all of them for GPipe, as many
 /// as stages remain for 1F1B (Narayanan et al., SC'21).
 void ProgramLowering::setInFlight() {
-  bool backward = llvm::any_of(order, [](Operation *op) {
-    return phaseOf(op) == Phase::Backward;
-  });
+  bool backward = llvm::any_of(
+      order, [](Operation *op) { return phaseOf(op) == Phase::Backward; });
   inFlight = 1;
   if (!backward || stages <= 1)
     return;
@@ -484,7 +482,8 @@ void ProgramLowering::extendLifetimes() {
     }
     if (entry != "step")
       continue;
-    if (buffer.isSum)
+    if (buffer.isSum ||
+        (backward && touches(buffer, Phase::Update) && !forward))
       role.memory.gradients += buffer.bytes;
     else if (crosses)
       role.memory.residuals += total;
@@ -528,8 +527,7 @@ void ProgramLowering::emitSections() {
   for (Item &item : items) {
     forEachOperand(item.operation, [&](format::OperandT &operand) {
       const Buffer &buffer = buffers[operand.offset];
-      operand.offset =
-          buffer.offset + (buffer.isVariable ? 0 : kTemporaryBase);
+      operand.offset = buffer.offset + (buffer.isVariable ? 0 : kTemporaryBase);
       operand.slots = buffer.slots;
       operand.stride = buffer.stride;
     });
@@ -539,29 +537,33 @@ void ProgramLowering::emitSections() {
     role.program.sections[first + static_cast<unsigned>(item.phase)]
         ->instructions.push_back(std::move(instruction));
   }
-  for (auto &[path, value] : keptGradients) {
-    const Buffer &buffer = buffers[bufferOf(value)];
-    RankedTensorType type = tensorType(value);
-    auto variable = std::make_unique<format::VariableT>();
-    variable->path = path;
-    variable->kind = format::VariableKind::Gradient;
-    variable->operand = operand(bufferOf(value), type);
-    variable->operand->offset =
-        buffer.offset + (buffer.isVariable ? 0 : kTemporaryBase);
-    variable->globalDims = variable->operand->dims;
-    auto parameter = role.variables.find(path);
-    if (parameter != role.variables.end()) {
-      const format::VariableT &of = *role.program.variables[parameter->second];
-      if (of.operand->dims == variable->operand->dims) {
-        variable->globalDims = of.globalDims;
-        for (const auto &offset : of.offsets)
-          variable->offsets.push_back(std::make_unique<format::ScalarT>(*offset));
-      }
-    }
-    variable->source = role.sourceOf(value.getDefiningOp());
-    role.program.variables.push_back(std::move(variable));
-  }
+  for (auto &[path, value] : keptGradients)
+    declareGradient(path, value);
   emitSchedule(sections);
+}
+
+/// A variable of kind Gradient over the buffer that holds `value` at the end.
+void ProgramLowering::declareGradient(const std::string &path, Value value) {
+  const Buffer &buffer = buffers[bufferOf(value)];
+  RankedTensorType type = tensorType(value);
+  auto variable = std::make_unique<format::VariableT>();
+  variable->path = path;
+  variable->kind = format::VariableKind::Gradient;
+  variable->operand = operand(bufferOf(value), type);
+  variable->operand->offset =
+      buffer.offset + (buffer.isVariable ? 0 : kTemporaryBase);
+  variable->globalDims = variable->operand->dims;
+  auto parameter = role.variables.find(path);
+  if (parameter != role.variables.end()) {
+    const format::VariableT &of = *role.program.variables[parameter->second];
+    if (of.operand->dims == variable->operand->dims) {
+      variable->globalDims = of.globalDims;
+      for (const auto &offset : of.offsets)
+        variable->offsets.push_back(std::make_unique<format::ScalarT>(*offset));
+    }
+  }
+  variable->source = role.sourceOf(value.getDefiningOp());
+  role.program.variables.push_back(std::move(variable));
 }
 
 /// prologue, then forward and backward of the micro-batches, then update.

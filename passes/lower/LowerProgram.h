@@ -100,6 +100,7 @@ private:
   void extendLifetimes();
   void place();
   void emitSections();
+  void declareGradient(const std::string &path, mlir::Value value);
   void emitSchedule(llvm::ArrayRef<unsigned> sections);
 
   // Ops (LowerOps.cpp).
@@ -158,7 +159,7 @@ private:
   std::vector<Buffer> buffers;
   std::vector<Item> items;
   std::vector<std::pair<std::string, mlir::Value>> keptGradients;
-  int64_t position = 0;  ///< of the op being lowered
+  int64_t position = 0; ///< of the op being lowered
   Phase phase = Phase::Forward;
 };
 

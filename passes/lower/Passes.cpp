@@ -87,7 +87,8 @@ struct LowerPass : whale::impl::WhaleLowerBase<LowerPass> {
     options.skipCompilation = !compile;
     options.keepGradients = keepGradients;
     partition::RankTable table;
-    if (auto attribute = getOperation()->getAttrOfType<ArrayAttr>("rank.table")) {
+    if (auto attribute =
+            getOperation()->getAttrOfType<ArrayAttr>("rank.table")) {
       FailureOr<partition::RankTable> read = partition::rankTableOf(attribute);
       if (failed(read))
         return signalPassFailure();

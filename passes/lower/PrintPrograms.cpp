@@ -41,9 +41,9 @@ static void list(raw_ostream &out, const char *name,
   out << ")";
 }
 
-static void printScalars(
-    raw_ostream &out,
-    const std::vector<std::unique_ptr<format::ScalarT>> &scalars) {
+static void
+printScalars(raw_ostream &out,
+             const std::vector<std::unique_ptr<format::ScalarT>> &scalars) {
   for (const auto &scalar : scalars)
     out << " {" << *scalar << "}";
 }
@@ -113,9 +113,8 @@ static void printSections(raw_ostream &out, const format::ProgramT &program) {
     for (auto &instruction : section->instructions) {
       out << "    ";
       printHead(out, program, instruction->operation);
-      forEachOperand(instruction->operation, [&](format::OperandT &operand) {
-        out << " " << operand;
-      });
+      forEachOperand(instruction->operation,
+                     [&](format::OperandT &operand) { out << " " << operand; });
       if (instruction->source >= 0)
         out << "  // " << program.sources[instruction->source]->path;
       out << "\n";

@@ -56,7 +56,8 @@ static std::vector<OutputFile> filesOf(const LoweredProgramSet &set,
 }
 
 static std::string writeError(const std::string &path) {
-  return "cannot write '" + path + "': " + std::generic_category().message(errno);
+  return "cannot write '" + path +
+         "': " + std::generic_category().message(errno);
 }
 
 /// Writes beside and renames, with the bytes on disk before the rename.
@@ -65,8 +66,8 @@ static format::Status writeWhole(const fs::path &path,
   std::error_code code;
   fs::create_directories(path.parent_path(), code);
   std::string temporary = path.string() + ".part";
-  int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                    0644);
+  int file =
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file < 0)
     return format::badInput(writeError(path.string()));
   size_t done = 0;
@@ -155,8 +156,8 @@ format::Status lower::writePrograms(const std::string &folder,
                                     const partition::RankTable &ranks,
                                     const ManifestData &data) {
   for (const OutputFile &file : filesOf(set, data))
-    if (format::Status status = writeWhole(fs::path(folder) / file.path,
-                                           file.bytes);
+    if (format::Status status =
+            writeWhole(fs::path(folder) / file.path, file.bytes);
         status.failed())
       return status;
   return writeWhole(fs::path(folder) / format::manifestName,

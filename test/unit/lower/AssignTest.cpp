@@ -27,8 +27,8 @@ TEST_CASE("buffers that live together do not overlap", "[assign]") {
     std::vector<Lifetime> lives;
     for (int i = 0; i < 60; ++i) {
       int64_t first = random() % 100;
-      lives.push_back({first, first + int64_t(random() % 20),
-                       1 + random() % 5000});
+      lives.push_back(
+          {first, first + int64_t(random() % 20), 1 + random() % 5000});
     }
     Placement placement = assignOffsets(lives, 64);
     requireLegal(lives, placement);

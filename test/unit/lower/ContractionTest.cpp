@@ -133,8 +133,7 @@ int check(const std::string &text, const Extents &extents) {
                       pb = permute(b, rhs, found.rhs, false);
   if (found.swapped)
     std::swap(pa, pb);
-  std::vector<double> stored =
-      product(found.contract, pa, pb, expected.size());
+  std::vector<double> stored = product(found.contract, pa, pb, expected.size());
   REQUIRE(permute(stored, result, found.result, true) == expected);
   REQUIRE(found.contract.ldc >= found.contract.n);
   REQUIRE(found.contract.lda >=
@@ -144,9 +143,9 @@ int check(const std::string &text, const Extents &extents) {
   return !found.lhs.empty() + !found.rhs.empty() + !found.result.empty();
 }
 
-const Extents kExtents = {{"batch", 2},  {"sequence", 3}, {"hidden", 4},
-                          {"heads", 2},  {"group", 3},    {"head", 5},
-                          {"ffn", 6},    {"vocabulary", 7}, {"keys", 4},
+const Extents kExtents = {{"batch", 2},   {"sequence", 3},   {"hidden", 4},
+                          {"heads", 2},   {"group", 3},      {"head", 5},
+                          {"ffn", 6},     {"vocabulary", 7}, {"keys", 4},
                           {"experts", 3}, {"slot", 2}};
 
 } // namespace
@@ -176,8 +175,10 @@ TEST_CASE("usual contractions need no copy", "[contraction]") {
       "sequence keys",
       "batch heads sequence keys, batch keys heads head -> batch sequence "
       "heads head",
-      "batch hidden, hidden -> batch", "hidden, hidden -> ",
-      "batch, hidden -> batch hidden", "hidden, hidden ffn -> ffn",
+      "batch hidden, hidden -> batch",
+      "hidden, hidden -> ",
+      "batch, hidden -> batch hidden",
+      "hidden, hidden ffn -> ffn",
       "batch hidden, batch hidden -> batch hidden"};
   for (const char *equation : equations)
     CHECK(check(equation, kExtents) == 0);

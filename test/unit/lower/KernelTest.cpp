@@ -74,13 +74,15 @@ TEST_CASE("elementwise bodies", "[kernel]") {
     for (const char *op :
          {"neg", "abs", "sign", "exp", "tanh", "sigmoid", "erf", "sin", "cos",
           "relu", "silu", "floor", "gelu"}) {
-      p.body += std::string("  %r") + op + " = whale." + op + " %x : " + t + "\n";
+      p.body +=
+          std::string("  %r") + op + " = whale." + op + " %x : " + t + "\n";
       p.result(std::string("o") + op, std::string("r") + op, "5x37");
     }
     p.body += "  %one = whale.constant 1.0e-2 : " + p.type("") + "\n";
     p.body += "  %pos = whale.add %z, %one : " + t + ", " + p.type("") + "\n";
     for (const char *op : {"log", "sqrt", "rsqrt", "reciprocal"}) {
-      p.body += std::string("  %r") + op + " = whale." + op + " %pos : " + t + "\n";
+      p.body +=
+          std::string("  %r") + op + " = whale." + op + " %pos : " + t + "\n";
       p.result(std::string("o") + op, std::string("r") + op, "5x37");
     }
     for (const char *op : {"add", "sub", "mul", "div", "max", "min"}) {
@@ -88,7 +90,8 @@ TEST_CASE("elementwise bodies", "[kernel]") {
                 ", " + p.type("37") + "\n";
       p.result(std::string("o") + op, std::string("r") + op, "5x37");
     }
-    p.body += "  %rpow = whale.pow %pos, %y : " + t + ", " + p.type("37") + "\n";
+    p.body +=
+        "  %rpow = whale.pow %pos, %y : " + t + ", " + p.type("37") + "\n";
     p.result("opow", "rpow", "5x37");
     p.body += "  %rgt = whale.gelu %x tanh : " + t + "\n";
     p.result("ogt", "rgt", "5x37");
@@ -98,12 +101,13 @@ TEST_CASE("elementwise bodies", "[kernel]") {
     p.result("oggt", "rggt", "5x37");
     p.body += "  %rsg = whale.silu_grad %x, %z : " + t + "\n";
     p.result("osg", "rsg", "5x37");
-    p.body += "  %c = whale.compare gt %x, %y : " + t + ", " + p.type("37") + "\n";
+    p.body +=
+        "  %c = whale.compare gt %x, %y : " + t + ", " + p.type("37") + "\n";
     p.body += "  %rsel = whale.select %c, %x, %z : " + p.type("5x37", "i1") +
               ", " + t + ", " + t + "\n";
     p.result("osel", "rsel", "5x37");
-    p.body += "  %ri = whale.cast %pos : " + t + " -> " + p.type("5x37", "i32") +
-              "\n";
+    p.body += "  %ri = whale.cast %pos : " + t + " -> " +
+              p.type("5x37", "i32") + "\n";
     p.result("oi", "ri", "5x37", "i32");
     Comparison comparison{p.text(), toleranceOf(element)};
     comparison.target = target;
@@ -163,13 +167,14 @@ TEST_CASE("row clusters are one kernel each", "[kernel]") {
     p.body = "  %l, %lse = whale.cross_entropy %x, %labels : " + t + ", " +
              p.type(rows, "i32") + " -> " + p.type(rows) + "\n" +
              "  %sum = whale.reduce sum %l [" +
-             (rows.find('x') == std::string::npos ? "0" : "0, 1") + "] : " +
-             p.type(rows) + " -> " + p.type("") + "\n";
+             (rows.find('x') == std::string::npos ? "0" : "0, 1") +
+             "] : " + p.type(rows) + " -> " + p.type("") + "\n";
     p.result("o", "l", rows);
     p.result("ol", "lse", rows);
     p.result("osum", "sum", "");
   }
-  Comparison comparison{p.text(), toleranceOf(element) * (shape == "4x1" ? 100 : 1)};
+  Comparison comparison{p.text(),
+                        toleranceOf(element) * (shape == "4x1" ? 100 : 1)};
   auto machine = requireEqual(comparison);
   CHECK(machine->count(format::Operation::Launch) == 1);
   CHECK(machine->count(format::Operation::Copy) == 0);
@@ -236,8 +241,8 @@ TEST_CASE("reductions of every form", "[kernel]") {
     reduce("1, 2", "e", "7");
     reduce("0, 2", "f", "5");
     reduce("0, 1, 2", "g", "");
-    p.body += "  %" + kind + "h = whale.reduce " + kind + " %long [0] : " +
-              p.type("100003") + " -> " + p.type("") + "\n";
+    p.body += "  %" + kind + "h = whale.reduce " + kind +
+              " %long [0] : " + p.type("100003") + " -> " + p.type("") + "\n";
     p.result("o" + kind + "h", kind + "h", "");
   }
   requireEqual(Comparison(p.text(), toleranceOf(element)));
@@ -247,22 +252,21 @@ TEST_CASE("broadcasts, indices, slices, transposes, concat, pad", "[kernel]") {
   ProgramText p("f32");
   p.operand("x", "3x4");
   p.operand("y", "2x3x4");
-  p.body =
-      "  %b = whale.broadcast %x [0, 2] : tensor<3x4xf32> -> "
-      "tensor<3x5x4xf32>\n"
-      "  %i = whale.iota dim 1 : tensor<3x5x4xf32>\n"
-      "  %r = whale.mul %b, %i : tensor<3x5x4xf32>, tensor<3x5x4xf32>\n"
-      "  %t = whale.transpose %y [2, 0, 1] : tensor<2x3x4xf32> -> "
-      "tensor<4x2x3xf32>\n"
-      "  %s = whale.slice %y dim 1 from 1 : tensor<2x3x4xf32> -> "
-      "tensor<2x2x4xf32>\n"
-      "  %e = whale.exp %s : tensor<2x2x4xf32>\n"
-      "  %c = whale.concat %y, %e dim 1 : tensor<2x3x4xf32>, "
-      "tensor<2x2x4xf32> -> tensor<2x5x4xf32>\n"
-      "  %p = whale.pad %y dim 1 low 1 : tensor<2x3x4xf32> -> "
-      "tensor<2x6x4xf32>\n"
-      "  %n = whale.step_number : tensor<f32>\n"
-      "  %q = whale.add %s, %n : tensor<2x2x4xf32>, tensor<f32>\n";
+  p.body = "  %b = whale.broadcast %x [0, 2] : tensor<3x4xf32> -> "
+           "tensor<3x5x4xf32>\n"
+           "  %i = whale.iota dim 1 : tensor<3x5x4xf32>\n"
+           "  %r = whale.mul %b, %i : tensor<3x5x4xf32>, tensor<3x5x4xf32>\n"
+           "  %t = whale.transpose %y [2, 0, 1] : tensor<2x3x4xf32> -> "
+           "tensor<4x2x3xf32>\n"
+           "  %s = whale.slice %y dim 1 from 1 : tensor<2x3x4xf32> -> "
+           "tensor<2x2x4xf32>\n"
+           "  %e = whale.exp %s : tensor<2x2x4xf32>\n"
+           "  %c = whale.concat %y, %e dim 1 : tensor<2x3x4xf32>, "
+           "tensor<2x2x4xf32> -> tensor<2x5x4xf32>\n"
+           "  %p = whale.pad %y dim 1 low 1 : tensor<2x3x4xf32> -> "
+           "tensor<2x6x4xf32>\n"
+           "  %n = whale.step_number : tensor<f32>\n"
+           "  %q = whale.add %s, %n : tensor<2x2x4xf32>, tensor<f32>\n";
   p.result("ob", "b", "3x5x4");
   p.result("or", "r", "3x5x4");
   p.result("ot", "t", "4x2x3");

@@ -60,7 +60,8 @@ unsigned Machine::count(Operation kind) const {
 char *Machine::address(const OperandT &operand) {
   uintptr_t base = (reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64;
   uint64_t slot = operand.slots > 1 ? microBatch % operand.slots : 0;
-  return reinterpret_cast<char *>(base + operand.offset + slot * operand.stride);
+  return reinterpret_cast<char *>(base + operand.offset +
+                                  slot * operand.stride);
 }
 
 double Machine::load(const OperandT &operand, int64_t index) {

@@ -57,8 +57,8 @@ void Oracle::execute(mlir::Operation *op, int64_t microBatch, int64_t number) {
     return values[v.getAsOpaquePointer()];
   };
   if (auto variable = llvm::dyn_cast<rank::VariableOp>(op)) {
-    value(variable.getResult()) =
-        tensorOf(variable.getType(), variables.at(variable.getVariablePath().str()));
+    value(variable.getResult()) = tensorOf(
+        variable.getType(), variables.at(variable.getVariablePath().str()));
     return;
   }
   if (auto input = llvm::dyn_cast<rank::InputOp>(op)) {
@@ -70,7 +70,8 @@ void Oracle::execute(mlir::Operation *op, int64_t microBatch, int64_t number) {
     return;
   }
   if (auto assign = llvm::dyn_cast<rank::AssignOp>(op)) {
-    assigned[assign.getVariablePath().str()] = numbersOf(value(assign.getValue()));
+    assigned[assign.getVariablePath().str()] =
+        numbersOf(value(assign.getValue()));
     return;
   }
   if (auto metric = llvm::dyn_cast<rank::MetricOp>(op)) {
