@@ -181,11 +181,14 @@ ReadResult Arena::read(const ByteRange &range, const Writer &reader,
     if (one.problem != ReadProblem::None)
       return one;
     bool isAll = part == range;
+    const Content &content = Contents[it->second.content];
+    if (!isAll && !range.contains(content.range))
+      return failure(ReadProblem::Mixed, content.writer, at);
     result.value.hash = isAll ? one.value.hash
                               : combine(combine(result.value.hash, part.size()),
                                         one.value.hash);
     result.value.samples = Sets->unite(result.value.samples, one.value.samples);
-    result.writer = Contents[it->second.content].writer;
+    result.writer = content.writer;
     at = part.end;
   }
   return result;

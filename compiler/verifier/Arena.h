@@ -53,9 +53,10 @@ struct Piece {
 /// Why a read is wrong.
 enum class ReadProblem {
   None,
-  Undefined,      ///< bytes that nobody has written in this entry
-  Overwritten,    ///< bytes of a buffer of which a part was overwritten since
-  OtherMicroBatch ///< bytes of another micro-batch
+  Undefined,       ///< bytes that nobody has written in this entry
+  Overwritten,     ///< bytes of a buffer of which a part was overwritten since
+  OtherMicroBatch, ///< bytes of another micro-batch
+  Mixed            ///< a part of one buffer and something else
 };
 
 struct ReadResult {

@@ -199,8 +199,8 @@ std::optional<Value> Simulation::read(Rank &rank, const Reading &reading,
                                       bool anyMicroBatch) {
   static constexpr const char *messages[] = {
       "", "which nothing has written before",
-      "of which a part has been overwritten",
-      "which holds another micro-batch"};
+      "of which a part has been overwritten", "which holds another micro-batch",
+      "which is part of one buffer and part of another"};
   ByteRange range = rangeOf(rank, *reading.operand, reading.bytes);
   ReadResult result = rank.arena.read(range, rank.writer, anyMicroBatch);
   if (result.problem == ReadProblem::None)

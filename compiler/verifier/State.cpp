@@ -161,8 +161,8 @@ bool checkShare(const ProgramSet &set, const SampleSets &sets,
     return true;
   reportAt(diags, set, entry, rows.use->spot,
            "reads " + std::to_string(found) + " samples of input " +
-               quoted(sets.inputOf(rows.use->key)) +
-               ", the rank's share is " + std::to_string(expected));
+               quoted(sets.inputOf(rows.use->key)) + ", the rank's share is " +
+               std::to_string(expected));
   return false;
 }
 
@@ -284,21 +284,24 @@ bool checkMetric(const ProgramSet &set, SampleSets &sets,
   SampleSet samples = 0;
   const MetricUse &first = *uses[0];
   const std::string name = "metric " + quoted(first.metric->name);
-  std::map<std::pair<uint64_t, uint32_t>, const MetricUse *> seen;
+  const int64_t batch = batchOf(set);
+  // Of several reports that are added up none may be of the whole batch, and
+  // no two of the same samples.
+  std::map<SampleSet, const MetricUse *> seen;
   for (const MetricUse *use : uses) {
     samples = sets.unite(samples, use->value.samples);
     if (use->metric->combine != Combine::Sum)
       continue;
-    auto [it, isNew] =
-        seen.emplace(std::pair(use->value.hash, use->value.samples), use);
-    if (isNew)
+    bool isPart = sets.incomplete(use->value.samples, batch) != nullptr;
+    auto [it, isNew] = seen.emplace(use->value.samples, use);
+    if (isNew && (isPart || seen.size() == 1))
       continue;
     reportAt(diags, set, entry, use->spot, name + " is reported twice")
         .hint("rank " + std::to_string(it->second->spot.rank) +
-              " reports the same value");
+              " reports it too");
     return false;
   }
-  if (const SampleRange *gap = sets.incomplete(samples, batchOf(set))) {
+  if (const SampleRange *gap = sets.incomplete(samples, batch)) {
     reportAt(diags, set, entry, first.spot, name + " is not of the whole batch")
         .hint(gapText(sets, *gap));
     return false;

@@ -18,11 +18,13 @@ namespace {
 /// A context that collects messages.
 struct Session {
   Session()
-      : context([] {
-          DialectRegistry registry;
-          registry.insert<WhaleDialect, rank::RankDialect>();
-          return registry;
-        }(), MLIRContext::Threading::DISABLED),
+      : context(
+            [] {
+              DialectRegistry registry;
+              registry.insert<WhaleDialect, rank::RankDialect>();
+              return registry;
+            }(),
+            MLIRContext::Threading::DISABLED),
         handler(&context, [this](Diagnostic &message) {
           messages += message.str() + "\n";
           return success();

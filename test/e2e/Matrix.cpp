@@ -131,24 +131,20 @@ void addGpt(Table &table) {
             pipeline(2, {stage({"embeddings"}), stage({"layers.*"}),
                          stage({"head"})}),
             3);
-  // Stages of unequal width: batch and tensors change hands in between.
-  table.add(gpt,
-            pipeline(2, {stage(layers.first, {replica(2)}),
-                         stage(layers.last, {split(2, tensorDims)})}),
-            4);
+  // Stages of unequal width: tensors change hands in between.
   table.add(gpt,
             pipeline(2, {stage(layers.first, {split(3, tensorDims)}),
                          stage(layers.last)}),
             4);
-  table.add(gpt, zero(2, {pipeline(2, {stage(layers.first),
-                                       stage(layers.last)})}),
+  table.add(gpt,
+            zero(2, {pipeline(2, {stage(layers.first), stage(layers.last)})}),
             4);
   table.add(gpt, split(2, {"sequence"}), 2);
   const ModelCase dropout{"gpt-tiny", {{"dropout", "0.1"}}};
   table.add(dropout, replica(2), 2);
   table.add(dropout, split(2, tensorDims), 2);
-  table.add(dropout, recompute(pipeline(4, {stage(layers.first),
-                                            stage(layers.last)})),
+  table.add(dropout,
+            recompute(pipeline(4, {stage(layers.first), stage(layers.last)})),
             2);
   const ModelCase adamw{"gpt-tiny", {}, "adamw"};
   table.add(adamw, zero(2), 2);
@@ -170,8 +166,8 @@ void addLlama(Table &table) {
 Table makeTable() {
   Table table;
   const ModelCase bert{"bert-tiny", {}}, t5{"t5-tiny", {}},
-      mixtral{"mixtral-tiny", {}}, resnet{"resnet-tiny", {}},
-      m6{"m6-tiny", {}}, m6Adafactor{"m6-tiny", {}, "adafactor"};
+      mixtral{"mixtral-tiny", {}}, resnet{"resnet-tiny", {}}, m6{"m6-tiny", {}},
+      m6Adafactor{"m6-tiny", {}, "adafactor"};
   const std::vector<std::string> experts = {"experts", "vocabulary"};
   addGpt(table);
   addLlama(table);
@@ -185,13 +181,13 @@ Table makeTable() {
             2);
   table.addReplicas(t5);
   table.addSplits(t5, tensorDims);
-  table.add(t5,
-            pipeline(2, {stage({"encoder_embeddings", "encoder_positions",
-                                "encoder", "encoder.*", "encoder_norm"}),
-                         stage({"decoder_embeddings", "decoder_positions",
-                                "decoder", "decoder.*", "decoder_norm",
-                                "head"})}),
-            2);
+  table.add(
+      t5,
+      pipeline(2, {stage({"encoder_embeddings", "encoder_positions", "encoder",
+                          "encoder.*", "encoder_norm"}),
+                   stage({"decoder_embeddings", "decoder_positions", "decoder",
+                          "decoder.*", "decoder_norm", "head"})}),
+      2);
   table.addReplicas(mixtral);
   table.addSplits(mixtral, experts);
   table.add(resnet, replica(2), 2);

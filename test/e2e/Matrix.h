@@ -32,12 +32,12 @@ Node shares(std::vector<int64_t> samples, std::vector<Node> body = {});
 Node zero(int64_t degree, std::vector<Node> body = {});
 Node split(int64_t degree, std::vector<std::string> dims,
            std::vector<Node> body = {});
-Node pipeline(int64_t microBatches, std::vector<Node> stages,
-              whale::planner::Schedule schedule =
-                  whale::planner::Schedule::OneFOneB);
+Node pipeline(
+    int64_t microBatches, std::vector<Node> stages,
+    whale::planner::Schedule schedule = whale::planner::Schedule::OneFOneB);
 Node stage(std::vector<std::string> paths, std::vector<Node> body = {});
-Node recompute(Node node, whale::planner::Recompute how =
-                              whale::planner::Recompute::Full);
+Node recompute(Node node,
+               whale::planner::Recompute how = whale::planner::Recompute::Full);
 
 } // namespace e2e
 

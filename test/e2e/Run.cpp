@@ -110,11 +110,18 @@ std::string assemble(const std::vector<RankState> &states, size_t moment,
   return "";
 }
 
+/// The metrics of all ranks, as whale-run combines them, summed.
 double lossOf(const std::vector<RankState> &states, size_t step) {
-  double sum = 0;
+  std::map<std::string, double> totals;
   for (const RankState &state : states)
-    for (const auto &[name, metric] : state.metrics[step])
-      sum += metric.value;
+    for (const auto &[name, metric] : state.metrics[step]) {
+      auto [total, isNew] = totals.emplace(name, metric.value);
+      if (!isNew && metric.combine == Combine::Sum)
+        total->second += metric.value;
+    }
+  double sum = 0;
+  for (const auto &[name, total] : totals)
+    sum += total;
   return sum;
 }
 
@@ -146,8 +153,8 @@ RunResult run(const ProgramSet &set, int64_t steps) {
     return result;
   }
   std::vector<RankState> states(set.manifest.ranks.size());
-  Status status = runRanks(
-      **world, Sharing::Threads, [&](uint32_t rank, World &shared) {
+  Status status =
+      runRanks(**world, Sharing::Threads, [&](uint32_t rank, World &shared) {
         return rankMain(set, rank, shared, steps, states[rank]);
       });
   if (status.failed()) {
@@ -180,15 +187,14 @@ Traffic trafficOf(const ProgramSet &set) {
       if (entry->name != entryStep)
         continue;
       for (const Visit &visit : entry->schedule)
-        for (const auto &i :
-             program.sections[visit.section()]->instructions) {
+        for (const auto &i : program.sections[visit.section()]->instructions) {
           if (const CollectiveT *c = i->operation.AsCollective())
             traffic.bytes += *bytesOf(*c->input);
           if (const SendT *send = i->operation.AsSend())
             traffic.bytes += *bytesOf(*send->operand);
           if (const InputT *input = i->operation.AsInput())
-            traffic.isSplit |= input->operand->dims !=
-                               program.inputs[input->input]->dims;
+            traffic.isSplit |=
+                input->operand->dims != program.inputs[input->input]->dims;
         }
     }
   }
@@ -201,10 +207,9 @@ std::map<std::string, std::vector<double>> inputsOf(const ProgramSet &set) {
     for (const auto &info : program.inputs) {
       const uint64_t count = *elementsOf(info->dims);
       std::vector<std::byte> bytes(count * bytesOf(info->dtype));
-      Status status =
-          fillInput(*info, BatchKey(), nullptr,
-                    std::vector<int64_t>(info->dims.size(), 0), info->dims,
-                    bytes.data());
+      Status status = fillInput(*info, BatchKey(), nullptr,
+                                std::vector<int64_t>(info->dims.size(), 0),
+                                info->dims, bytes.data());
       std::vector<double> values;
       for (uint64_t i = 0; status.ok() && i < count; ++i)
         values.push_back(loadNumber(info->dtype, bytes.data(), i));
@@ -215,16 +220,16 @@ std::map<std::string, std::vector<double>> inputsOf(const ProgramSet &set) {
 
 std::string compare(const RunResult &a, const RunResult &b, double tolerance,
                     bool changes) {
-  std::string out = difference("initial loss", {a.losses[0]}, {b.losses[0]},
-                               tolerance);
+  std::string out =
+      difference("initial loss", {a.losses[0]}, {b.losses[0]}, tolerance);
   if (!out.empty())
     return out;
   for (const auto &[path, before] : b.variables[0]) {
     auto mine = a.variables[0].find(path);
     if (mine == a.variables[0].end())
       return "variable '" + path + "' is missing";
-    if (std::string d = difference("initial '" + path + "'", mine->second,
-                                   before, 0);
+    if (std::string d =
+            difference("initial '" + path + "'", mine->second, before, 0);
         !d.empty())
       return d;
     std::vector<double> left = a.variables[1].at(path);
@@ -233,8 +238,8 @@ std::string compare(const RunResult &a, const RunResult &b, double tolerance,
       left[i] -= before[i];
       right[i] -= before[i];
     }
-    if (std::string d = difference("'" + path + "' after a step", left, right,
-                                   tolerance);
+    if (std::string d =
+            difference("'" + path + "' after a step", left, right, tolerance);
         !d.empty())
       return d;
   }

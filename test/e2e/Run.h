@@ -13,7 +13,7 @@ namespace e2e {
 
 /// What a run leaves: all numbers as doubles.
 struct RunResult {
-  std::string error; ///< empty = fine
+  std::string error;          ///< empty = fine
   std::vector<double> losses; ///< by step
   /// Whole tensors by path, before the first and after each step. Boxes of
   /// several ranks must agree bit by bit.

@@ -29,7 +29,8 @@ TEST_CASE("reads see the last write or say what is wrong") {
   CHECK(arena.read({0, 64}, by(2), false).value.hash == 5);
   CHECK(arena.read({0, 32}, by(2), false).value.hash !=
         arena.read({32, 64}, by(2), false).value.hash);
-  CHECK(arena.read({32, 72}, by(2), false).problem == ReadProblem::Undefined);
+  CHECK(arena.read({0, 72}, by(2), false).problem == ReadProblem::Undefined);
+  CHECK(arena.read({32, 72}, by(2), false).problem == ReadProblem::Mixed);
   CHECK(arena.read({0, 64}, by(2, 1), false).problem ==
         ReadProblem::OtherMicroBatch);
   CHECK(arena.read({0, 64}, by(2, 1), true).problem == ReadProblem::None);
@@ -63,6 +64,7 @@ TEST_CASE("random writes and reads agree with an array of bytes") {
   Arena arena(sets);
   struct Byte {
     uint64_t write = 0;
+    ByteRange range;
     bool isTorn = false;
   };
   std::vector<Byte> bytes(64);
@@ -72,7 +74,7 @@ TEST_CASE("random writes and reads agree with an array of bytes") {
       std::vector<uint64_t> hit;
       for (uint64_t b = begin; b < end; ++b) {
         hit.push_back(bytes[b].write);
-        bytes[b] = {i, false};
+        bytes[b] = {i, {begin, end}, false};
       }
       for (Byte &byte : bytes) // what is left of a buffer that was hit
         for (uint64_t write : hit)
@@ -81,10 +83,15 @@ TEST_CASE("random writes and reads agree with an array of bytes") {
       continue;
     }
     ReadProblem expected = ReadProblem::None;
+    auto isWithin = [&](const ByteRange &buffer) {
+      return buffer.contains({begin, end}) ||
+             ByteRange{begin, end}.contains(buffer);
+    };
     for (uint64_t b = begin; b < end && expected == ReadProblem::None; ++b)
-      expected = bytes[b].write == 0 ? ReadProblem::Undefined
-                 : bytes[b].isTorn   ? ReadProblem::Overwritten
-                                     : ReadProblem::None;
+      expected = bytes[b].write == 0         ? ReadProblem::Undefined
+                 : bytes[b].isTorn           ? ReadProblem::Overwritten
+                 : !isWithin(bytes[b].range) ? ReadProblem::Mixed
+                                             : ReadProblem::None;
     CHECK(arena.read({begin, end}, by(0), false).problem == expected);
   }
 }

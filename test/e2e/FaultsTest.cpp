@@ -1,0 +1,291 @@
+//===- FaultsTest.cpp - faults in compiled programs are found
+//--------------===//
+//
+// Each fault is planted into compiled programs. Static verification must find
+// it, or the comparison with one rank must: the table says which. Faults that
+// are planted into synthetic programs are in test/unit/verifier.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Matrix.h"
+#include "Programs.h"
+
+#include "compiler/verifier/Verifier.h"
+
+#include <catch2/catch.hpp>
+#include <functional>
+
+using namespace e2e;
+using namespace whale::format;
+using whale::runtime::ProgramSet;
+
+namespace {
+
+enum class FoundBy { Static, Numbers };
+
+struct Fault {
+  const char *name;
+  FoundBy by;
+  /// False where there is nothing to plant it into.
+  std::function<bool(ProgramSet &)> plant;
+};
+
+/// Calls `change` for every operation of type T that entry `step` runs until
+/// it returns true; program by program.
+template <typename T>
+bool change(ProgramSet &set, const std::function<bool(T &)> &edit,
+            bool everywhere = false) {
+  bool any = false;
+  for (auto &[role, program] : set.programs)
+    for (auto &section : program.sections) {
+      if (section->name.rfind("step", 0) != 0)
+        continue;
+      for (auto &i : section->instructions) {
+        if (i->operation.type != OperationUnionTraits<T>::enum_value ||
+            !edit(*static_cast<T *>(i->operation.value)))
+          continue;
+        any = true;
+        if (!everywhere)
+          return true;
+      }
+    }
+  return any;
+}
+
+/// Removes instructions of type T that `choose` takes, in all programs.
+template <typename T>
+bool drop(ProgramSet &set, const std::function<bool(const T &)> &choose,
+          bool everywhere = true) {
+  bool any = false;
+  for (auto &[role, program] : set.programs)
+    for (auto &section : program.sections) {
+      if (section->name.rfind("step", 0) != 0)
+        continue;
+      auto &list = section->instructions;
+      for (size_t i = list.size(); i-- > 0;) {
+        if (list[i]->operation.type != OperationUnionTraits<T>::enum_value ||
+            (any && !everywhere) ||
+            !choose(*static_cast<T *>(list[i]->operation.value)))
+          continue;
+        any = true;
+        list.erase(list.begin() + static_cast<long>(i));
+      }
+    }
+  return any;
+}
+
+bool isInPlace(const CollectiveT &c) {
+  return c.input->offset == c.output->offset;
+}
+
+auto stepOf(ProgramT &program) {
+  for (auto &entry : program.entries)
+    if (entry->name == entryStep)
+      return entry.get();
+  return static_cast<EntryT *>(nullptr);
+}
+
+const Fault faults[] = {
+    {"all-reduces dropped", FoundBy::Static,
+     [](ProgramSet &s) {
+       return drop<CollectiveT>(s, [](const CollectiveT &c) {
+         return c.kind == CollectiveKind::AllReduce && isInPlace(c);
+       });
+     }},
+    // Where the rest brings the ranks together again, only numbers show it:
+    // the maximum before a softmax over a split vocabulary.
+    {"one collective dropped", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return drop<CollectiveT>(
+           s, [](const CollectiveT &c) { return isInPlace(c); }, false);
+     }},
+    {"sends dropped", FoundBy::Static,
+     [](ProgramSet &s) {
+       return drop<SendT>(s, [](const SendT &) { return true; }, false);
+     }},
+    {"tags swapped", FoundBy::Static,
+     [](ProgramSet &s) {
+       return change<SendT>(s, [](SendT &send) {
+         send.tag += 1000;
+         return true;
+       });
+     }},
+    {"sums not cleared", FoundBy::Static,
+     [](ProgramSet &s) {
+       return drop<FillT>(s, [](const FillT &) { return true; });
+     }},
+    {"products that do not accumulate", FoundBy::Static,
+     [](ProgramSet &s) {
+       return change<ContractT>(
+           s,
+           [](ContractT &c) {
+             bool had = c.accumulate;
+             c.accumulate = false;
+             return had;
+           },
+           true);
+     }},
+    {"slots of a residual", FoundBy::Static,
+     [](ProgramSet &s) {
+       return change<ContractT>(
+           s,
+           [](ContractT &c) {
+             bool had = c.a->slots > 1 || c.b->slots > 1;
+             c.a->slots = c.b->slots = 1;
+             return had;
+           },
+           true);
+     }},
+    {"all ranks read the first rows", FoundBy::Static,
+     [](ProgramSet &s) {
+       return change<InputT>(s, [](InputT &input) {
+         auto &terms = input.offsets[0]->terms;
+         return std::erase_if(terms, [](const Term &term) {
+                  return term.kind() == TermKind::RankScalar;
+                }) > 0;
+       });
+     }},
+    {"last micro-batch left out", FoundBy::Static,
+     [](ProgramSet &s) {
+       bool any = false;
+       for (auto &[role, program] : s.programs) {
+         auto &schedule = stepOf(program)->schedule;
+         uint32_t last = 0;
+         for (const Visit &visit : schedule)
+           last = std::max(last, visit.microBatch());
+         any |= last > 0;
+         for (size_t i = schedule.size(); last > 0 && i-- > 0;)
+           if (schedule[i].microBatch() == last)
+             schedule.erase(schedule.begin() + static_cast<long>(i));
+       }
+       return any;
+     }},
+    {"metric by every rank", FoundBy::Static,
+     [](ProgramSet &s) {
+       return s.programs.size() < s.manifest.ranks.size() &&
+              change<MetricT>(
+                  s,
+                  [](MetricT &metric) {
+                    bool had = metric.onlyIfZero != nullptr;
+                    metric.onlyIfZero.reset();
+                    metric.combine = Combine::Sum;
+                    return had;
+                  },
+                  true);
+     }},
+    {"reads of a kernel shifted", FoundBy::Static,
+     [](ProgramSet &s) {
+       return change<ContractT>(s, [](ContractT &c) {
+         c.a->offset += 64;
+         return true;
+       });
+     }},
+    {"scale of a product", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return change<ContractT>(s, [](ContractT &c) {
+         c.alpha = 0.5;
+         return true;
+       });
+     }},
+    {"weight of the loss", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return change<MetricT>(
+           s,
+           [](MetricT &metric) {
+             metric.weight *= 2;
+             return true;
+           },
+           true);
+     }},
+    {"random numbers of another op", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       bool any = false;
+       for (auto &[role, program] : s.programs)
+         for (auto &section : program.sections)
+           for (auto &i : section->instructions)
+             if (auto *call = i->operation.AsCall())
+               if (call->function == "init_normal" && !any) {
+                 call->ints[0] += 1;
+                 any = true;
+               }
+       return any;
+     }},
+    {"maximum instead of sum", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return change<CollectiveT>(
+           s,
+           [](CollectiveT &c) {
+             bool sums = c.kind == CollectiveKind::AllReduce &&
+                         c.reduction == Reduction::Sum;
+             c.reduction = Reduction::Max;
+             return sums;
+           },
+           true);
+     }},
+    {"transposed operand", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return change<ContractT>(s, [](ContractT &c) {
+         if (c.m != c.k || c.lda != c.m || !c.batch.empty())
+           return false;
+         c.transA = !c.transA;
+         return true;
+       });
+     }},
+};
+
+/// What finds the fault; empty = nothing does.
+std::string findingOf(const ProgramSet &set, const ModelCase &model,
+                      FoundBy &by) {
+  whale::Diagnostics diags;
+  by = FoundBy::Static;
+  if (!whale::verifier::verifyPrograms(set.manifest, set.programs, diags))
+    return diags.str();
+  by = FoundBy::Numbers;
+  RunResult result = run(set, 1);
+  return result.error.empty() ? compare(result, oneRank(model), tolerance, true)
+                              : result.error;
+}
+
+void plantAll(const ModelCase &model, const Node &plan,
+              std::map<std::string, int> &planted) {
+  std::string error;
+  auto compiled = build(model, plan, error);
+  INFO(error);
+  REQUIRE(compiled);
+  for (const Fault &fault : faults) {
+    ProgramSet set;
+    set.directory = compiled->set.directory;
+    set.manifest = compiled->set.manifest;
+    for (const auto &[role, program] : compiled->set.programs)
+      set.programs.emplace(role, ProgramT(program));
+    if (!fault.plant(set))
+      continue;
+    ++planted[fault.name];
+    FoundBy by;
+    std::string finding = findingOf(set, model, by);
+    INFO(fault.name << " in " << whale::planner::printStrategy(plan));
+    CAPTURE(finding);
+    CHECK(finding != "");
+    if (fault.by == FoundBy::Static)
+      CHECK(by == FoundBy::Static);
+  }
+}
+
+} // namespace
+
+TEST_CASE("faults in compiled programs are found", "[faults]") {
+  const ModelCase gpt{"gpt-tiny", {}};
+  const std::vector<std::string> dims = {"heads", "ffn", "vocabulary"};
+  std::map<std::string, int> planted;
+  plantAll(gpt, replica(2, {split(2, dims)}), planted);
+  plantAll(gpt, shares({3, 5}), planted);
+  plantAll(gpt, zero(2), planted);
+  plantAll(gpt,
+           pipeline(4, {stage({"embeddings", "layers.0"}),
+                        stage({"layers.1", "head"})}),
+           planted);
+  for (const Fault &fault : faults) {
+    INFO(fault.name);
+    CHECK(planted[fault.name] > 0);
+  }
+}
