@@ -6,7 +6,8 @@
 //  - names are unique in a module, because a path is built from them. Only a
 //    variable may be read several times, then at one type, and `shared`
 //    instances of one name stand for one set of variables, so of one module;
-//  - `whale.assign` names a variable of its module, of its type, once.
+//  - `whale.assign` names a variable of its module, of its type, once;
+//  - scopes yield their results, a backward part the gradients that it lists.
 // Ops of a flat step have paths, which take the place of names.
 //
 //===----------------------------------------------------------------------===//
@@ -65,8 +66,8 @@ LogicalResult ModuleVerifier::addVariable(VariableOp op) {
       return success();
     std::string message;
     llvm::raw_string_ostream(message)
-        << "name '" << op.getName() << "' is " << op.getType()
-        << ", but the module has it as " << it->second.getType();
+        << "name '" << op.getName() << "' is '" << op.getType()
+        << "', but the module has it as '" << it->second.getType() << "'";
     return clash(op, it->second, message);
   }
   return op->hasAttr("variable_path") ? success()
@@ -86,8 +87,8 @@ LogicalResult ModuleVerifier::addInstance(InstanceOp op) {
   if (op.getRepeat())
     chains.push_back(op);
   auto it = named.find(op.getName());
-  auto first = it == named.end() ? InstanceOp()
-                                 : dyn_cast<InstanceOp>(it->second);
+  auto first =
+      it == named.end() ? InstanceOp() : dyn_cast<InstanceOp>(it->second);
   if (!op.getShared() || !first || !first.getShared())
     return addSegment(op, op.getName());
   if (op.getCallee() == first.getCallee())
@@ -132,10 +133,10 @@ LogicalResult ModuleVerifier::checkAssign(AssignOp op) {
            << module.getSymName() << "': '" << op.getName() << "'";
   if (variable->second.getType() == op.getValue().getType())
     return success();
-  InFlightDiagnostic diagnostic =
-      op.emitOpError("value is ")
-      << op.getValue().getType() << ", but variable '" << op.getName()
-      << "' is " << variable->second.getType();
+  InFlightDiagnostic diagnostic = op.emitOpError("value is ")
+                                  << op.getValue().getType()
+                                  << ", but variable '" << op.getName()
+                                  << "' is " << variable->second.getType();
   diagnostic.attachNote(variable->second.getLoc()) << "the variable is here";
   return diagnostic;
 }
@@ -157,8 +158,8 @@ LogicalResult ModuleVerifier::run() {
   if (names.wasInterrupted() || failed(checkChains()))
     return failure();
   // Variables may be read after the assign, so assigns come last.
-  WalkResult written = module.walk(
-      [&](AssignOp op) -> WalkResult { return checkAssign(op); });
+  WalkResult written =
+      module.walk([&](AssignOp op) -> WalkResult { return checkAssign(op); });
   return failure(written.wasInterrupted());
 }
 
@@ -186,16 +187,67 @@ static LogicalResult verifyInputs(ModelOp model) {
   return failure(result.wasInterrupted());
 }
 
+static LogicalResult verifyScope(Operation *scope) {
+  Operation *yield = scope->getRegion(0).front().getTerminator();
+  if (yield->getNumOperands() != scope->getNumResults())
+    return scope->emitOpError("yields ")
+           << yield->getNumOperands() << " values, but has "
+           << scope->getNumResults() << " results";
+  for (auto [index, found, expected] :
+       llvm::enumerate(yield->getOperandTypes(), scope->getResultTypes()))
+    if (found != expected)
+      return scope->emitOpError("yields ")
+             << found << " as result " << index << ", which is " << expected;
+  return success();
+}
+
+static LogicalResult verifyBackward(BackwardOp op) {
+  auto module = op->getParentOfType<ModuleDefOp>();
+  Operation *yield = op.getBody().front().getTerminator();
+  ArrayRef<int64_t> indices = op.getArgumentIndices();
+  if (module.getBackward() != op)
+    return op.emitOpError("is the second of module '@")
+           << module.getSymName() << "'";
+  if (yield->getNumOperands() != indices.size())
+    return op.emitOpError("yields ")
+           << yield->getNumOperands() << " values for " << indices.size()
+           << " arguments";
+  for (auto [index, found] : llvm::zip(indices, yield->getOperandTypes())) {
+    ArrayRef<Type> types = module.getArgumentTypes();
+    if (index < 0 || index >= int64_t(types.size()))
+      return op.emitOpError("gives argument ")
+             << index << " a gradient, but module '@" << module.getSymName()
+             << "' has " << types.size() << " arguments";
+    if (found != types[index])
+      return op.emitOpError("gives argument ")
+             << index << " a gradient of " << found << ", but it is "
+             << types[index];
+  }
+  return success();
+}
+
+/// Regions end in what their op promises.
+static LogicalResult verifyYields(ModelOp model) {
+  WalkResult result = model.walk([&](Operation *op) -> WalkResult {
+    if (auto backward = dyn_cast<BackwardOp>(op))
+      return verifyBackward(backward);
+    bool isScope = isa<ReplicaOp, SplitOp, StageOp, PipelineOp, ClusterOp>(op);
+    return isScope ? verifyScope(op) : success();
+  });
+  return failure(result.wasInterrupted());
+}
+
 LogicalResult whale::verifyModules(ModelOp model) {
   if (ModuleDefOp main = model.getMain())
     if (FunctionType type = main.getFunctionType();
         type.getNumInputs() || type.getNumResults())
       return main.emitOpError("'@main' has ")
-             << type.getNumInputs() << " arguments and "
-             << type.getNumResults()
+             << type.getNumInputs() << " arguments and " << type.getNumResults()
              << " results, expected none: it reads inputs and has losses";
   for (ModuleDefOp module : model.getBody().front().getOps<ModuleDefOp>())
     if (failed(ModuleVerifier(module).run()))
       return failure();
-  return verifyInputs(model);
+  if (failed(verifyInputs(model)))
+    return failure();
+  return verifyYields(model);
 }

@@ -65,8 +65,7 @@ static void printValue(OpAsmPrinter &printer, Attribute value) {
   printer.printAttribute(value);
 }
 
-void whale::printSpec(OpAsmPrinter &printer, Operation *,
-                      DictionaryAttr spec) {
+void whale::printSpec(OpAsmPrinter &printer, Operation *, DictionaryAttr spec) {
   printer << '{';
   llvm::interleaveComma(spec, printer, [&](NamedAttribute entry) {
     printer.printKeywordOrString(entry.getName());

@@ -108,6 +108,20 @@ static void printInit(OpAsmPrinter &printer, Operation *, InitAttr init) {
   printer << ')';
 }
 
+/// `(tensor<4xf32>, tensor<2xf32>)` or `()`.
+static ParseResult parseTypes(OpAsmParser &parser,
+                              SmallVectorImpl<Type> &types) {
+  return parser.parseCommaSeparatedList(
+      AsmParser::Delimiter::Paren,
+      [&] { return parser.parseType(types.emplace_back()); });
+}
+
+static void printTypes(OpAsmPrinter &printer, Operation *, TypeRange types) {
+  printer << '(';
+  llvm::interleaveComma(types, printer);
+  printer << ')';
+}
+
 /// `[batch, sequence]`: bare words or strings.
 static ParseResult parseNameList(OpAsmParser &parser, ArrayAttr &names) {
   SmallVector<Attribute> list;
@@ -339,10 +353,17 @@ LogicalResult InstanceOp::verifySymbolUses(SymbolTableCollection &symbols) {
                       module.getResultTypes());
 }
 
+/// Checks that a name can be part of a path.
+static LogicalResult verifySegment(Operation *op, StringRef name) {
+  if (!name.empty() && !name.contains('/'))
+    return success();
+  return op->emitOpError("name '")
+         << name << "' must be one path segment, without '/'";
+}
+
 LogicalResult InstanceOp::verify() {
-  if (getName().empty() || getName().contains('/'))
-    return emitOpError("name '") << getName()
-                                 << "' must be one path segment, without '/'";
+  if (failed(verifySegment(*this, getName())))
+    return failure();
   if (!getRepeat())
     return success();
   if (*getRepeat() < 1)
@@ -359,6 +380,8 @@ LogicalResult InstanceOp::verify() {
 }
 
 LogicalResult ScanOp::verify() {
+  if (failed(verifySegment(*this, getName())))
+    return failure();
   if (getNumResults() < getStates().size())
     return emitOpError("has ") << getNumResults() << " results, fewer than its "
                                << getStates().size() << " states";
@@ -374,6 +397,14 @@ LogicalResult ScanOp::verify() {
                                             << " steps along dimension "
                                             << getDim();
     steps = extent;
+  }
+  for (size_t i = getStates().size(); i < getNumResults(); ++i) {
+    if (failed(expectDim(*this, getDim(), getResult(i))))
+      return failure();
+    int64_t extent = tensorType(getResult(i)).getDimSize(getDim());
+    if (extent != steps)
+      return emitOpError("output ") << i << " has " << extent
+                                    << " steps, expected " << steps;
   }
   return success();
 }
@@ -407,12 +438,7 @@ LogicalResult ScanOp::verifySymbolUses(SymbolTableCollection &symbols) {
 // State, inputs, losses, scopes
 //===----------------------------------------------------------------------===//
 
-LogicalResult VariableOp::verify() {
-  if (getName().empty() || getName().contains('/'))
-    return emitOpError("name '") << getName()
-                                 << "' must be one path segment, without '/'";
-  return success();
-}
+LogicalResult VariableOp::verify() { return verifySegment(*this, getName()); }
 
 LogicalResult InputOp::verify() {
   RankedTensorType type = tensorType(getResult());

@@ -162,7 +162,7 @@ def ScanOp : Whale_Op<"scan", [AttrSizedOperandSegments,
   let assemblyFormat = [{
     $callee $name `carry` `(` $states `)` `over` `(` $sequences `)` `dim` $dim
     (`reverse` $reverse^)? attr-dict
-    `:` `(` type($states) `)` `,` `(` type($sequences) `)` `->` type($results)
+    `:` custom<Types>(type($states)) `,` custom<Types>(type($sequences)) `->` type($results)
   }];
   let hasVerifier = 1;
 }

@@ -51,6 +51,10 @@ LogicalResult whale::expectElement(Operation *op, StringRef what, Value value,
                                << expected;
 }
 
+static Type elementOf(Value value) {
+  return tensorType(value).getElementType();
+}
+
 LogicalResult whale::expectDim(Operation *op, int64_t dim, Value value) {
   int64_t rank = tensorType(value).getRank();
   if (dim >= 0 && dim < rank)
@@ -202,6 +206,10 @@ static LogicalResult collectExtents(EinsumOp op, const Equation &equation,
 }
 
 LogicalResult EinsumOp::verify() {
+  if (failed(expectElement(*this, "rhs", getRhs(), elementOf(getLhs()))))
+    return failure();
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getLhs()))))
+    return failure();
   std::optional<Equation> equation = parseEquation(getEquation());
   if (!equation)
     return emitOpError("equation '")
@@ -234,6 +242,8 @@ LogicalResult EinsumOp::verify() {
 //===----------------------------------------------------------------------===//
 
 LogicalResult ReduceOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getOperand()))))
+    return failure();
   SmallVector<int64_t> expected;
   int64_t last = -1;
   for (int64_t dim : getDims()) {
@@ -262,6 +272,8 @@ LogicalResult ConstantOp::verify() {
 LogicalResult IotaOp::verify() { return expectDim(*this, getDim(), getResult()); }
 
 LogicalResult BroadcastOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getOperand()))))
+    return failure();
   if (failed(expectRank(*this, "operand", getOperand(), getDims().size())))
     return failure();
   SmallVector<int64_t> expected;
@@ -279,6 +291,8 @@ LogicalResult BroadcastOp::verify() {
 }
 
 LogicalResult ReshapeOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getOperand()))))
+    return failure();
   int64_t from = tensorType(getOperand()).getNumElements();
   int64_t to = tensorType(getResult()).getNumElements();
   if (from == to)
@@ -288,6 +302,8 @@ LogicalResult ReshapeOp::verify() {
 }
 
 LogicalResult TransposeOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getOperand()))))
+    return failure();
   SmallVector<int64_t> expected, seen(getPermutation());
   if (failed(expectRank(*this, "operand", getOperand(), seen.size())))
     return failure();
@@ -312,24 +328,30 @@ static LogicalResult sameButDim(Operation *op, Value operand, Value result,
 }
 
 LogicalResult SliceOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getOperand()))))
+    return failure();
   if (failed(sameButDim(*this, getOperand(), getResult(), getDim())))
     return failure();
-  int64_t end = getStart() + shapeOf(getResult())[getDim()];
+  int64_t count = shapeOf(getResult())[getDim()];
   int64_t extent = shapeOf(getOperand())[getDim()];
-  if (getStart() < 0 || end > extent)
-    return emitOpError("takes [") << getStart() << ", " << end
-                                  << ") of extent " << extent;
+  // As a difference: the sum of start and count may not exist.
+  if (int64_t(getStart()) < 0 || int64_t(getStart()) > extent - count)
+    return emitOpError("takes ") << count << " from " << getStart()
+                                 << " of extent " << extent;
   return success();
 }
 
 LogicalResult PadOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getOperand()))))
+    return failure();
   if (failed(sameButDim(*this, getOperand(), getResult(), getDim())))
     return failure();
-  int64_t high = shapeOf(getResult())[getDim()] - getLow() -
-                 shapeOf(getOperand())[getDim()];
-  if (getLow() < 0 || high < 0)
-    return emitOpError("pads by ") << getLow() << " and " << high
-                                   << ", expected 0 or more";
+  int64_t total =
+      shapeOf(getResult())[getDim()] - shapeOf(getOperand())[getDim()];
+  if (int64_t(getLow()) < 0 || int64_t(getLow()) > total)
+    return emitOpError("pads by ") << total << ", of which " << getLow()
+                                   << " at the begin, expected 0 or more on "
+                                      "both sides";
   return success();
 }
 
@@ -338,6 +360,9 @@ LogicalResult ConcatOp::verify() {
     return emitOpError("has no operands");
   int64_t total = 0;
   for (Value operand : getOperands()) {
+    if (failed(expectElement(*this, "operand", operand,
+                             elementOf(getResult()))))
+      return failure();
     if (failed(sameButDim(*this, operand, getResult(), getDim())))
       return failure();
     total += shapeOf(operand)[getDim()];
@@ -358,6 +383,8 @@ static SmallVector<int64_t> joined(ArrayRef<int64_t> a, ArrayRef<int64_t> b) {
 }
 
 LogicalResult EmbeddingOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getTable()))))
+    return failure();
   if (tensorType(getTable()).getRank() < 1)
     return emitOpError("table is a scalar, expected rows");
   return expectShape(*this, "result", getResult(),
@@ -366,6 +393,8 @@ LogicalResult EmbeddingOp::verify() {
 }
 
 LogicalResult ScatterAddOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getUpdates()))))
+    return failure();
   if (tensorType(getResult()).getRank() < 1)
     return emitOpError("result is a scalar, expected rows");
   return expectShape(*this, "updates", getUpdates(),
@@ -410,6 +439,12 @@ LogicalResult CrossEntropyOp::verify() {
 //===----------------------------------------------------------------------===//
 
 LogicalResult AttentionOp::verify() {
+  if (failed(expectElement(*this, "key", getKey(), elementOf(getQuery()))))
+    return failure();
+  if (failed(expectElement(*this, "value", getValue(), elementOf(getQuery()))))
+    return failure();
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getQuery()))))
+    return failure();
   if (failed(expectRank(*this, "query", getQuery(), 5)) ||
       failed(expectRank(*this, "key", getKey(), 4)))
     return failure();
@@ -462,6 +497,10 @@ static LogicalResult verifyWindow(Operation *op, Value input, Value output,
       return op->emitOpError("window and strides must be 1 or more");
   for (int i = 0; i < 2; ++i) {
     int64_t low = padding[2 * i], high = padding[2 * i + 1];
+    // More would leave int64.
+    constexpr int64_t most = 1 << 30;
+    if (low > most || high > most)
+      return op->emitOpError("padding must be at most ") << most;
     int64_t room = shapeOf(input)[1 + i] + low + high - window[i];
     if (low < 0 || high < 0 || room < 0)
       return op->emitOpError("window ") << window[i] << " does not fit extent "
@@ -480,7 +519,10 @@ static LogicalResult verifyWindow(Operation *op, Value input, Value output,
 static LogicalResult verifyConv(Operation *op, Value input, Value filter,
                                 Value output, ArrayRef<int64_t> strides,
                                 ArrayRef<int64_t> padding) {
-  if (failed(expectRank(op, "filter", filter, 4)))
+  Type element = elementOf(input);
+  if (failed(expectRank(op, "filter", filter, 4)) ||
+      failed(expectElement(op, "filter", filter, element)) ||
+      failed(expectElement(op, "result", output, element)))
     return failure();
   ArrayRef<int64_t> f = shapeOf(filter);
   if (failed(verifyWindow(op, input, output, f.take_front(2), strides, padding)))
@@ -506,6 +548,8 @@ LogicalResult Conv2dFilterGradOp::verify() {
 }
 
 LogicalResult PoolOp::verify() {
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getInput()))))
+    return failure();
   if (failed(verifyWindow(*this, getInput(), getResult(), getWindow(),
                           getStrides(), getPadding())))
     return failure();
@@ -520,6 +564,8 @@ LogicalResult PoolOp::verify() {
 //===----------------------------------------------------------------------===//
 
 LogicalResult TopKOp::verify() {
+  if (failed(expectElement(*this, "values", getValues(), elementOf(getOperand()))))
+    return failure();
   ArrayRef<int64_t> shape = shapeOf(getOperand());
   if (shape.empty() || int64_t(getK()) < 1 ||
       int64_t(getK()) > shape.back())
@@ -542,6 +588,10 @@ static LogicalResult verifyRows(Operation *op, StringRef what, Value rows,
 }
 
 LogicalResult ExpertMatmulOp::verify() {
+  if (failed(expectElement(*this, "weights", getWeights(), elementOf(getRows()))))
+    return failure();
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getRows()))))
+    return failure();
   if (failed(expectRank(*this, "weights", getWeights(), 3)))
     return failure();
   ArrayRef<int64_t> w = shapeOf(getWeights());
@@ -552,6 +602,10 @@ LogicalResult ExpertMatmulOp::verify() {
 }
 
 LogicalResult ExpertOuterOp::verify() {
+  if (failed(expectElement(*this, "rhs", getRhs(), elementOf(getLhs()))))
+    return failure();
+  if (failed(expectElement(*this, "result", getResult(), elementOf(getLhs()))))
+    return failure();
   if (failed(expectRank(*this, "result", getResult(), 3)))
     return failure();
   ArrayRef<int64_t> w = shapeOf(getResult());
@@ -575,7 +629,8 @@ LogicalResult ExpertSlotOp::verify() {
 
 static LogicalResult verifyBuffers(Operation *op, Value buffers, Value rows,
                                    Value experts) {
-  if (failed(expectRank(op, "buffers", buffers, 4)))
+  if (failed(expectRank(op, "buffers", buffers, 4)) ||
+      failed(expectElement(op, "buffers", buffers, elementOf(rows))))
     return failure();
   ArrayRef<int64_t> b = shapeOf(buffers);
   if (failed(verifyRows(op, "rows", rows, experts, b[3])))
