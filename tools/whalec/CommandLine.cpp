@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fmt/format.h>
 
 using namespace whale;
 using namespace whale::cli;
@@ -18,6 +19,27 @@ void cli::addJson(CLI::App &command, bool &json, const std::string &help) {
 CLI::Option *cli::addOutput(CLI::App &command, std::string &path,
                             const std::string &help) {
   return command.add_option("-o,--output", path, help)->type_name("FILE");
+}
+
+CLI::Validator cli::atLeast(int64_t low) {
+  auto check = [low](const std::string &text) -> std::string {
+    int64_t value = 0;
+    bool isNumber = CLI::detail::lexical_cast(text, value);
+    if (!isNumber || value >= low)
+      return "";
+    return fmt::format("must be {} or more, found '{}'", low, text);
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator cli::oneOf(std::vector<std::string> names) {
+  auto check = [names](const std::string &text) -> std::string {
+    if (std::find(names.begin(), names.end(), text) != names.end())
+      return "";
+    return fmt::format("must be one of {}, found '{}'", quotedList(names),
+                       text);
+  };
+  return CLI::Validator(check, "");
 }
 
 bool cli::readAssignments(

@@ -70,6 +70,10 @@ void addJson(CLI::App &command, bool &json, const std::string &help);
 CLI::Option *addOutput(CLI::App &command, std::string &path,
                        const std::string &help);
 
+/// Checks of an option's text, with messages in our words.
+CLI::Validator atLeast(int64_t low);
+CLI::Validator oneOf(std::vector<std::string> names);
+
 /// "key=value" texts as pairs; reports those without '='. `option` is the name
 /// in messages.
 bool readAssignments(const std::vector<std::string> &texts,

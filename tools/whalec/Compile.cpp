@@ -37,7 +37,7 @@ static void declare(CLI::App &command, Options &options) {
   command.add_flag("--phases", options.listPhases, "list the phases");
   command.add_option("--precision", options.compile.precision,
                      "f32, bf16 or f64 instead of the model's")
-      ->check(CLI::IsMember({"f32", "bf16", "f64"}))
+      ->check(oneOf({"f32", "bf16", "f64"}))
       ->type_name("TYPE");
   command.add_flag("--keep-gradients", options.compile.keepGradients,
                    "gradients stay readable for 'whalec run --dump'");

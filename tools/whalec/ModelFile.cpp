@@ -50,25 +50,39 @@ static bool isLimitation(const std::string &message) {
          message.find("not supported") != std::string::npos;
 }
 
+/// The parser's words in our style.
+static std::string textOf(Diagnostic &message) {
+  std::string text = StringRef(message.str()).rtrim(" .").str();
+  if (StringRef(text).starts_with("Dialect `"))
+    text[0] = 'd';
+  return text;
+}
+
+/// Notes on how to write tools with MLIR help nobody here.
+static bool isForDevelopers(const std::string &note) {
+  return StringRef(note).starts_with("Available dialects");
+}
+
 static void translate(Diagnostic &message, Diagnostics &diagnostics,
                       ExitCode exitCode) {
   Place place = placeOf(message.getLocation());
+  std::string text = textOf(message);
   Diag *diag = nullptr;
   switch (message.getSeverity()) {
   case DiagnosticSeverity::Error:
-    diag = &diagnostics.error(place, message.str(),
-                              isLimitation(message.str()) ? ExitCode::Unsupported
-                                                          : exitCode);
+    diag = &diagnostics.error(
+        place, text, isLimitation(text) ? ExitCode::Unsupported : exitCode);
     break;
   case DiagnosticSeverity::Warning:
-    diag = &diagnostics.warning(place, message.str());
+    diag = &diagnostics.warning(place, text);
     break;
   case DiagnosticSeverity::Note:
   case DiagnosticSeverity::Remark:
     return;
   }
   for (Diagnostic &note : message.getNotes())
-    diag->note(placeOf(note.getLocation()), note.str());
+    if (!isForDevelopers(note.str()))
+      diag->note(placeOf(note.getLocation()), note.str());
 }
 
 MlirMessages::MlirMessages(MLIRContext &context, Diagnostics &diagnostics,
@@ -82,11 +96,14 @@ MlirMessages::MlirMessages(MLIRContext &context, Diagnostics &diagnostics,
 // Reading
 //===----------------------------------------------------------------------===//
 
-/// Types that ops inferred: those written down were looked at before.
+/// Extents of 0, and sizes that ops inferred: those written down were looked
+/// at before.
 static LogicalResult checkType(Type type, Location location) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor || !tensor.hasStaticShape())
     return success();
+  if (llvm::is_contained(tensor.getShape(), 0))
+    return emitError(location, "tensor has a dimension of size 0");
   std::optional<int64_t> elements = checkedProduct(tensor.getShape());
   if (elements && *elements <= maxTensorElements)
     return success();

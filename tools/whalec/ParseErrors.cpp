@@ -89,6 +89,9 @@ static std::string translate(const std::string &text) {
   size_t missing = text.find(": 1 required ");
   if (missing != std::string::npos)
     return whale::quoted(text.substr(0, missing)) + " needs a value";
+  size_t must = text.find(": must be ");
+  if (must != std::string::npos)
+    return whale::quoted(text.substr(0, must)) + text.substr(must + 1);
   std::string lower = text;
   if (!lower.empty() && lower[0] >= 'A' && lower[0] <= 'Z' &&
       (lower.size() < 2 || lower[1] < 'A' || lower[1] > 'Z'))

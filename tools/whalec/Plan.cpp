@@ -40,13 +40,13 @@ static void declare(CLI::App &command, Options &options) {
       ->take_all();
   command.add_option("--global-batch", options.planning.globalBatch,
                      "samples of a step, instead of the model's")
-      ->check(CLI::PositiveNumber);
+      ->check(atLeast(1));
   command.add_option("--space", options.space,
                      "default: what compile lowers; full: all that is planned")
-      ->check(CLI::IsMember({"default", "full"}));
+      ->check(oneOf({"default", "full"}));
   command.add_option("--threads", options.planning.threads,
                      "threads of the search (1); the answer is the same")
-      ->check(CLI::Range(1, 256));
+      ->check(atLeast(1));
   command.add_option("--check", options.old,
                      "an earlier plan.json: exit 4 where it is not this plan")
       ->type_name("FILE");

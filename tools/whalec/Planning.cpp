@@ -10,6 +10,7 @@
 #include "passes/strategy/Strategy.h"
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/ModelFile.h"
+#include "tools/whalec/StrategyNames.h"
 
 using namespace whale;
 using namespace whale::cli;
@@ -74,7 +75,9 @@ std::optional<Planning> cli::readQuestion(const std::string &model,
   result.options.threads = options.threads;
   result.options.inputs = {{"model", result.workload.modelHash},
                            {"cluster", hashOf(*result.cluster)}};
-  if (!planner::check(result.problem(), diagnostics))
+  if (!planner::check(result.problem(), diagnostics) ||
+      !checkStrategyNames(result.options.strategy, result.workload,
+                          diagnostics))
     return std::nullopt;
   return result;
 }
