@@ -145,8 +145,8 @@ void checkRuns(const Workload &workload, Diagnostics &diags) {
   for (size_t r = 0; r < workload.runs.size(); ++r) {
     const Run &run = workload.runs[r];
     if (run.moduleClass >= workload.classes.size() || run.count <= 0) {
-      diags.error({}, fmt::format("run '{}' has no class or no instance",
-                                  run.name));
+      diags.error(
+          {}, fmt::format("run '{}' has no class or no instance", run.name));
       continue;
     }
     const ModuleClass &module = workload.classes[run.moduleClass];
@@ -221,8 +221,8 @@ int64_t parameterCount(const Workload &workload) {
   for (const Run &run : workload.runs)
     for (const Variable &v : workload.classes[run.moduleClass].variables)
       if (v.kind == VariableKind::Parameter && v.tied.empty())
-        count = saturatingAdd(count,
-                              saturatingMultiply(v.elements(), run.count));
+        count =
+            saturatingAdd(count, saturatingMultiply(v.elements(), run.count));
   return count;
 }
 
