@@ -1,8 +1,8 @@
 //===- ModelVerify.cpp - what the ops of one module owe each other --------===//
 //
 // Rules, each an error with both places:
-//  - `@main` has no arguments and no results; inputs are read only by modules
-//    that no instance names (`@main`, and `@step` and `@eval` of a flat step);
+//  - `@main` has no arguments; inputs are read only by modules that no instance
+//    names (`@main`, and `@step` and `@eval` of a flat step);
 //  - names are unique in a module, because a path is built from them. Only a
 //    variable may be read several times, then at one type, and `shared`
 //    instances of one name stand for one set of variables, so of one module;
@@ -238,12 +238,11 @@ static LogicalResult verifyYields(ModelOp model) {
 }
 
 LogicalResult whale::verifyModules(ModelOp model) {
-  if (ModuleDefOp main = model.getMain())
-    if (FunctionType type = main.getFunctionType();
-        type.getNumInputs() || type.getNumResults())
-      return main.emitOpError("'@main' has ")
-             << type.getNumInputs() << " arguments and " << type.getNumResults()
-             << " results, expected none: it reads inputs and has losses";
+  if (ModuleDefOp main = model.getMain();
+      main && !main.getArgumentTypes().empty())
+    return main.emitOpError("'@main' has ")
+           << main.getArgumentTypes().size()
+           << " arguments, expected none: it reads inputs";
   for (ModuleDefOp module : model.getBody().front().getOps<ModuleDefOp>())
     if (failed(ModuleVerifier(module).run()))
       return failure();
