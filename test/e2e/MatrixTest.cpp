@@ -42,7 +42,12 @@ std::string checkRow(const Row &row) {
 
 TEST_CASE("one rank gives what the interpreter gives", "[oracle]") {
   for (const ModelCase &model : models()) {
-    DYNAMIC_SECTION(model.preset) {
+    // Its updates do not get smaller with the gradient: noise stays noise.
+    if (model.optimizer == "adafactor")
+      continue;
+    DYNAMIC_SECTION(model.preset
+                    << " " << model.optimizer
+                    << (model.settings.empty() ? "" : " dropout")) {
       const RunResult &one = oneRank(model);
       REQUIRE(one.error == "");
       std::string error;
@@ -56,7 +61,9 @@ TEST_CASE("one rank gives what the interpreter gives", "[oracle]") {
       // Variables that the interpreter has not touched stay what they were.
       for (const auto &[path, values] : one.variables[0])
         other.variables[1].try_emplace(path, values);
-      CHECK(compare(one, other, 1e-11, true) == "");
+      bool isSgd = model.optimizer == "sgd";
+      CHECK(compare(one, other, isSgd ? 1e-11 : optimizerTolerance, isSgd) ==
+            "");
     }
   }
 }
