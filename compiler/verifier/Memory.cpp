@@ -4,37 +4,68 @@
 
 #include "compiler/support/Json.h"
 
+#include <algorithm>
+
 namespace whale::verifier {
 
-/// `predicted.memory_bytes` = [bytes of rank 0, bytes of rank 1, ...].
+namespace {
+
+/// Bytes of the fullest stage without reserve; 0 where nothing was promised.
+int64_t promisedBytes(const json::Value &predicted) {
+  const json::Value *stages =
+      predicted.isObject() ? predicted.find("memory_bytes") : nullptr;
+  if (!stages || !stages->isArray() || !predicted.find("memory_from"))
+    return 0;
+  int64_t most = 0;
+  for (const json::Value &stage : stages->elements()) {
+    if (!stage.isObject())
+      continue;
+    auto bytes = [&](const char *key) {
+      const json::Value *value = stage.find(key);
+      return value && value->isInteger() ? value->asInteger() : 0;
+    };
+    most = std::max(most, bytes("total") - bytes("reserve"));
+  }
+  return most;
+}
+
+bool keepsGradients(const format::ProgramT &program) {
+  return std::any_of(program.variables.begin(), program.variables.end(),
+                     [](const auto &variable) {
+                       return variable->kind == format::VariableKind::Gradient;
+                     });
+}
+
+} // namespace
+
 bool checkMemory(const ProgramSet &set, Diagnostics &diags) {
   if (set.manifest->predicted.empty())
     return true;
   auto predicted = json::parse(set.manifest->predicted, "predicted", diags);
   if (!predicted)
     return false;
-  const json::Value *bytes =
-      predicted->isObject() ? predicted->find("memory_bytes") : nullptr;
-  if (!bytes || !bytes->isArray())
-    return true;
-  const auto &values = bytes->elements();
-  for (uint32_t rank = 0; rank < set.roleOf.size() && rank < values.size();
-       ++rank) {
-    if (!values[rank].isInteger())
-      continue;
-    const int64_t promised = values[rank].asInteger();
-    const uint64_t arena = set.of(rank).program->arenaBytes;
-    if (static_cast<double>(arena) <=
-        static_cast<double>(promised) * (1 + layoutAllowance))
-      continue;
-    diags.error(Place(),
-                "the arena of rank " + std::to_string(rank) + " has " +
-                    std::to_string(arena) + " bytes, the plan predicts " +
-                    std::to_string(promised),
-                ExitCode::Finding);
-    return false;
+  const int64_t promised = promisedBytes(*predicted);
+  uint64_t largest = 0;
+  uint32_t rank = 0;
+  for (uint32_t i = 0; i < set.roleOf.size(); ++i) {
+    const format::ProgramT &program = *set.of(i).program;
+    if (promised == 0 || keepsGradients(program))
+      return true;
+    if (program.arenaBytes > largest) {
+      largest = program.arenaBytes;
+      rank = i;
+    }
   }
-  return true;
+  const double arena = static_cast<double>(largest);
+  const double limit = static_cast<double>(promised);
+  if (arena <= limit && arena >= limit * (1 - layoutAllowance))
+    return true;
+  diags.error(Place(),
+              "the largest arena, of rank " + std::to_string(rank) + ", has " +
+                  std::to_string(largest) + " bytes, the plan predicts " +
+                  std::to_string(promised),
+              ExitCode::Finding);
+  return false;
 }
 
 } // namespace whale::verifier

@@ -7,9 +7,11 @@
 
 namespace whale::verifier {
 
-/// Where `predicted` of the manifest has `memory_bytes` (one number for each
-/// rank), no arena may be larger, nor larger than its peak of live bytes by
-/// more than `layoutAllowance`.
+/// `predicted` of the manifest is that of the plan (compiler/planner/Plan.h):
+/// where its memory was measured (`memory_from`), the largest arena must not be
+/// above the fullest stage's `memory_bytes` without reserve, nor below it by
+/// more than `layoutAllowance`. Programs that keep their gradients need more
+/// than was planned and are not compared.
 bool checkMemory(const ProgramSet &set, Diagnostics &diags);
 
 /// design.md section 4: the planner's peak plus a stated layout allowance.

@@ -97,9 +97,20 @@ TEST_CASE("files are read, hashed and proved") {
     std::filesystem::remove(directory.path / "manifest.json");
     CHECK_THAT(directory.findings(), Catch::Contains("manifest.json"));
   }
-  SECTION("an arena beyond the prediction") {
-    set.manifest.predicted = "{\"memory_bytes\": [100, 100, 100, 100]}";
-    directory.write("manifest.json", format::writeManifest(set.manifest));
-    CHECK_THAT(directory.findings(), Catch::Contains("the plan predicts 100"));
+  SECTION("arenas against the prediction") {
+    uint64_t largest = 0;
+    for (const auto &[role, program] : set.programs)
+      largest = std::max(largest, program.arenaBytes);
+    auto predict = [&](uint64_t bytes) {
+      set.manifest.predicted =
+          "{\"memory_from\": \"measured\", \"memory_bytes\": [{\"total\": 7}, "
+          "{\"reserve\": 50, \"total\": " +
+          std::to_string(bytes + 50) + "}]}";
+      directory.write("manifest.json", format::writeManifest(set.manifest));
+      return directory.findings();
+    };
+    CHECK(predict(largest) == "");
+    CHECK_THAT(predict(largest - 1), Catch::Contains("the plan predicts"));
+    CHECK_THAT(predict(largest * 2), Catch::Contains("the plan predicts"));
   }
 }
