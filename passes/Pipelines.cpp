@@ -3,6 +3,7 @@
 #include "passes/Pipelines.h"
 
 #include "passes/differentiate/Passes.h"
+#include "passes/fold/Fold.h"
 #include "passes/partition/Partition.h"
 #include "passes/strategy/NameOps.h"
 #include "passes/strategy/Strategy.h"
@@ -24,6 +25,21 @@ static LogicalResult runOnModel(Compilation &compilation,
   manager.enableVerifier(false);
   manager.addNestedPass<ModelOp>(std::move(pass));
   return manager.run(*compilation.module);
+}
+
+/// A model whose text has scopes stays as it is written: the scopes name its
+/// ops.
+static LogicalResult foldPhase(Compilation &compilation) {
+  ModelOp model = compilation.model();
+  bool scopes = model.walk([](Operation *op) {
+                       return isa<ReplicaOp, SplitOp, StageOp, PipelineOp,
+                                  ClusterOp, DefaultStrategyOp>(op)
+                                  ? WalkResult::interrupt()
+                                  : WalkResult::advance();
+                     }).wasInterrupted();
+  if (!scopes)
+    fold::foldModel(model);
+  return success();
 }
 
 static LogicalResult strategyPhase(Compilation &compilation) {
@@ -57,6 +73,8 @@ static LogicalResult lowerPhase(Compilation &compilation) {
 }
 
 static const Phase table[] = {
+    {"fold", "repeated blocks of a flat model become modules and chains",
+     foldPhase},
     {"name-ops", "every op gets a name that is unique in its module",
      [](Compilation &compilation) {
        nameOps(compilation.model());
