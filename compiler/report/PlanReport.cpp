@@ -14,13 +14,20 @@ using namespace planner;
 
 namespace {
 
-/// Neighbouring rows whose cells from the third on are equal become one.
+/// Whether the row is that of a stage, not of a named part.
+bool isNumbered(const std::vector<std::string> &row) {
+  return !row.empty() && !row[0].empty() && row[0][0] >= '0' &&
+         row[0][0] <= '9';
+}
+
+/// Neighbouring numbered rows whose cells from the third on are equal become
+/// one.
 std::vector<std::vector<std::string>>
 joined(const std::vector<std::vector<std::string>> &rows) {
   std::vector<std::vector<std::string>> result;
   for (size_t i = 0; i < rows.size();) {
     size_t next = i + 1;
-    while (next < rows.size() && rows[i].size() > 2 &&
+    while (next < rows.size() && rows[i].size() > 2 && isNumbered(rows[i]) &&
            std::equal(rows[i].begin() + 2, rows[i].end(),
                       rows[next].begin() + 2, rows[next].end()))
       ++next;

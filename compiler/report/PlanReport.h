@@ -21,8 +21,9 @@ std::string summary(const planner::Plan &plan);
 
 /// A table with columns aligned (the first left, the others right) and two
 /// spaces between them; `indent` spaces before each line. Neighbouring rows
-/// that are equal from the third cell on are joined: the first cell shows the
-/// range, the second that of the first row, and "..." where it differs.
+/// that begin with a number and are equal from the third cell on are joined:
+/// the first cell shows the range, the second that of the first row, and "..."
+/// where it differs.
 std::string table(const std::vector<std::string> &header,
                   const std::vector<std::vector<std::string>> &rows,
                   size_t indent = 2);

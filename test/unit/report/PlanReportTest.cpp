@@ -39,6 +39,11 @@ TEST_CASE("tables are aligned and equal rows joined") {
         "  s     name   n\n"
         "  0        a   1\n"
         "  1-2  b ...  10\n");
+  CHECK(report::table({"part", "time", "share"},
+                      {{"idle", "0 s", "0 %"}, {"update", "0 s", "0 %"}}) ==
+        "  part    time  share\n"
+        "  idle     0 s    0 %\n"
+        "  update   0 s    0 %\n");
 }
 
 TEST_CASE("a plan is explained") {
