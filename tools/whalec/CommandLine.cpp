@@ -4,6 +4,7 @@
 
 #include "compiler/support/Files.h"
 #include "compiler/support/Text.h"
+#include "tools/whalec/Signals.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -67,8 +68,10 @@ std::string cli::inputPath(const std::string &path) {
 
 bool cli::writeProduct(const std::string &path, std::string_view text,
                        Diagnostics &diagnostics) {
-  if (!path.empty() && path != "-")
+  if (!path.empty() && path != "-") {
+    InterruptionScope writing(InterruptionScope::Mode::Block);
     return writeFile(path, text, diagnostics);
+  }
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
       std::fflush(stdout) == 0)
     return true;

@@ -31,12 +31,14 @@ static void declare(CLI::App &command, Options &options) {
             "folder of the programs; with --emit a file (stdout)");
   command.add_option("--target", options.compile.target, "cpu")
       ->type_name("DEVICE");
-  command.add_option("--emit", options.emit,
-                     "stop after a phase and print what is there")
+  command
+      .add_option("--emit", options.emit,
+                  "stop after a phase and print what is there")
       ->type_name("PHASE");
   command.add_flag("--phases", options.listPhases, "list the phases");
-  command.add_option("--precision", options.compile.precision,
-                     "f32, bf16 or f64 instead of the model's")
+  command
+      .add_option("--precision", options.compile.precision,
+                  "f32, bf16 or f64 instead of the model's")
       ->check(oneOf({"f32", "bf16", "f64"}))
       ->type_name("TYPE");
   command.add_flag("--keep-gradients", options.compile.keepGradients,
@@ -56,8 +58,8 @@ static const Phase *expectPhase(const std::string &name,
                                 Diagnostics &diagnostics) {
   if (const Phase *phase = findPhase(name))
     return phase;
-  Diag &diag = diagnostics.error(Place(), "unknown phase " +
-                                              whale::quoted(name));
+  Diag &diag =
+      diagnostics.error(Place(), "unknown phase " + whale::quoted(name));
   std::vector<std::string> names;
   for (const Phase &phase : phases())
     names.push_back(phase.name.str());
@@ -71,8 +73,8 @@ static const Phase *expectPhase(const std::string &name,
 static bool checkOptions(const Options &options, Diagnostics &diagnostics) {
   if (options.compile.target != "cpu")
     diagnostics
-        .error(Place(), "cannot compile for " +
-                            whale::quoted(options.compile.target),
+        .error(Place(),
+               "cannot compile for " + whale::quoted(options.compile.target),
                ExitCode::Unsupported)
         .hint("this version compiles for 'cpu'");
   else if (options.model.empty() || options.plan.empty())
@@ -111,14 +113,16 @@ static std::optional<CompileRequest> readRequest(const Options &options,
     return std::nullopt;
   MlirMessages messages(*context, diagnostics);
   auto hash = modelHash(model->model());
-  if (failed(hash) ||
-      !checkPlanIsOf(*plan, options.plan, *hash, diagnostics))
+  if (failed(hash) || !checkPlanIsOf(*plan, options.plan, *hash, diagnostics))
     return std::nullopt;
+  // The prediction is of what was planned, and of nothing else.
+  bool asPlanned =
+      options.compile.precision.empty() && !options.compile.keepGradients;
   return CompileRequest{model->text,
                         options.model,
                         plan->form,
                         plan->text,
-                        predictedOf(plan->json),
+                        asPlanned ? predictedOf(plan->json) : "",
                         options.compile};
 }
 
@@ -144,9 +148,9 @@ static ExitCode runCompile(const Options &options, Session &session) {
     return diagnostics.exitCode();
   }
   FolderReplacement folder(options.output, diagnostics);
-  if (folder.good() &&
-      compileToFolder(*request, folder.path(), diagnostics))
-    folder.commit();
+  if (folder.good())
+    compileToFolder(*request, folder.path(), diagnostics,
+                    [&] { return folder.commit(); });
   return diagnostics.exitCode();
 }
 

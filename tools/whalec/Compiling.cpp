@@ -9,6 +9,7 @@
 #include "passes/lower/Lower.h"
 #include "passes/strategy/ModelHash.h"
 #include "tools/whalec/CommandLine.h"
+#include "tools/whalec/Signals.h"
 
 #include <filesystem>
 #include <fmt/format.h>
@@ -134,8 +135,8 @@ static std::string optionsText(const CompileOptions &options) {
 }
 
 bool cli::compileToFolder(const CompileRequest &request,
-                          const std::string &folder,
-                          Diagnostics &diagnostics) {
+                          const std::string &folder, Diagnostics &diagnostics,
+                          const std::function<bool()> &commit) {
   Work work;
   if (!runTo(request, phases().back().name, work, diagnostics))
     return false;
@@ -144,11 +145,12 @@ bool cli::compileToFolder(const CompileRequest &request,
                          {optionsFileName, optionsText(request.options)}};
   if (!request.planText.empty())
     work.manifest.files.push_back({planFileName, request.planText});
+  InterruptionScope writing(InterruptionScope::Mode::Block);
   format::Status status =
       lower::writePrograms(folder, *work.compilation.programs,
                            work.compilation.ranks, work.manifest);
   if (status.ok())
-    return true;
+    return !commit || commit();
   diagnostics.error(Place(folder), status.error().message);
   std::error_code ignored;
   std::filesystem::remove_all(folder, ignored);

@@ -8,6 +8,7 @@
 #include "passes/Pipelines.h"
 #include "tools/whalec/ModelFile.h"
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -62,10 +63,12 @@ std::optional<std::string> emitPhase(const CompileRequest &request,
                                      const Phase &last,
                                      Diagnostics &diagnostics);
 
-/// Compiles into `folder`, which must not be there. Nothing is left behind
-/// after an error.
+/// Compiles into `folder`, which must not be there; then `commit`, if given,
+/// puts it where it belongs, uninterrupted. Nothing is left behind after an
+/// error.
 bool compileToFolder(const CompileRequest &request, const std::string &folder,
-                     Diagnostics &diagnostics);
+                     Diagnostics &diagnostics,
+                     const std::function<bool()> &commit = nullptr);
 
 } // namespace whale::cli
 

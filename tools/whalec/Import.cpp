@@ -23,15 +23,18 @@ struct Options {
 static void declare(CLI::App &command, Options &options) {
   command.add_option("file", options.file, "a config.json ('-': stdin)")
       ->type_name("FILE");
-  command.add_option("--preset", options.preset,
-                     "a model that ships with whalec instead of a file")
+  command
+      .add_option("--preset", options.preset,
+                  "a model that ships with whalec instead of a file")
       ->type_name("NAME");
-  command.add_option("--from", options.from,
-                     "form of the file: hf (Hugging Face config.json)")
+  command
+      .add_option("--from", options.from,
+                  "form of the file: hf (Hugging Face config.json)")
       ->type_name("FORM");
   command.add_flag("--list", options.list, "list the presets");
-  command.add_option("--set", options.settings,
-                     "override a key of the configuration; may be repeated")
+  command
+      .add_option("--set", options.settings,
+                  "override a key of the configuration; may be repeated")
       ->type_name("KEY=VALUE")
       ->take_all();
   ImportOptions &import = options.import;
@@ -39,8 +42,9 @@ static void declare(CLI::App &command, Options &options) {
   command.add_option("--sequence", import.sequence, "positions of a sample");
   command.add_option("--precision", import.precision, "f32, bf16 or f64")
       ->type_name("TYPE");
-  command.add_option("--optimizer", import.optimizer,
-                     "adamw, adafactor, momentum or sgd")
+  command
+      .add_option("--optimizer", import.optimizer,
+                  "adamw, adafactor, momentum or sgd")
       ->type_name("NAME");
   command.add_option("--learning-rate", import.learningRate,
                      "learning rate of the optimizer");

@@ -2,6 +2,7 @@
 
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/ParseErrors.h"
+#include "tools/whalec/Signals.h"
 
 #include "llvm/Support/thread.h"
 
@@ -34,15 +35,16 @@ static void declare(CLI::App &app, Session &session) {
 /// The action's exit code, on a thread with a large stack.
 static ExitCode runAction(Session &session) {
   ExitCode code = ExitCode::Ok;
+  InterruptionScope main(InterruptionScope::Mode::Block);
   llvm::thread worker(std::optional<unsigned>(stackBytes), [&] {
+    InterruptionScope command(InterruptionScope::Mode::Allow);
     try {
       code = session.action();
     } catch (const std::bad_alloc &) {
       session.diagnostics.error(Place(), "out of memory", ExitCode::Limit);
     } catch (const std::exception &error) {
-      session.diagnostics.error(Place(),
-                                std::string("internal: ") + error.what(),
-                                ExitCode::Bug);
+      session.diagnostics.error(
+          Place(), std::string("internal: ") + error.what(), ExitCode::Bug);
     }
   });
   worker.join();

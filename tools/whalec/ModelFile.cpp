@@ -36,8 +36,8 @@ static Place placeOf(Location location) {
     auto file = dyn_cast<FileLineColLoc>(inner);
     if (!file)
       return WalkResult::advance();
-    place = Place(file.getFilename().getValue(), file.getLine(),
-                  file.getColumn());
+    place =
+        Place(file.getFilename().getValue(), file.getLine(), file.getColumn());
     return WalkResult::interrupt();
   });
   return place;

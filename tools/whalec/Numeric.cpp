@@ -40,8 +40,7 @@ private:
   bool compile(const std::string &name, const std::string &modelText,
                const planner::NormalForm &form);
   std::optional<std::vector<double>> losses(const std::string &programs,
-                                            int steps,
-                                            const std::string &dump);
+                                            int steps, const std::string &dump);
   bool compareLosses();
   bool compareGradients();
   bool compareLine(const std::string &line);
@@ -71,8 +70,7 @@ bool NumericCheck::readPrecision(ModelOp model) {
   auto manifest = readManifestOf(folder, diagnostics);
   if (!manifest)
     return false;
-  auto text =
-      readListedFile(folder, *manifest, optionsFileName, diagnostics);
+  auto text = readListedFile(folder, *manifest, optionsFileName, diagnostics);
   if (!text)
     return false;
   auto json = json::parse(*text, optionsFileName, diagnostics);
@@ -116,8 +114,8 @@ bool NumericCheck::readInputs() {
     return false;
   auto plan = readPlanFile(folder + "/" + planFileName, diagnostics);
   auto context = makeContext();
-  auto model = parseModel(*text, folder + "/" + modelFileName, *context,
-                          diagnostics);
+  auto model =
+      parseModel(*text, folder + "/" + modelFileName, *context, diagnostics);
   if (!plan || !model || !readPrecision(model->model()))
     return false;
   modelText = *text;
@@ -144,9 +142,8 @@ bool NumericCheck::compile(const std::string &name, const std::string &text,
 std::optional<std::vector<double>>
 NumericCheck::losses(const std::string &programs, int steps,
                      const std::string &dump) {
-  std::vector<std::string> arguments = {programs, "--steps",
-                                        std::to_string(steps), "--no-eval",
-                                        "--json"};
+  std::vector<std::string> arguments = {
+      programs, "--steps", std::to_string(steps), "--no-eval", "--json"};
   if (!dump.empty())
     arguments.insert(arguments.end(), {"--dump", dump});
   auto ended = callWhaleRun(arguments, diagnostics);
@@ -160,11 +157,11 @@ NumericCheck::losses(const std::string &programs, int steps,
   }
   std::vector<double> values;
   for (size_t begin = 0; begin < ended->output.size();) {
-    size_t end = std::min(ended->output.find('\n', begin),
-                          ended->output.size());
-    auto line = json::parse(
-        std::string_view(ended->output).substr(begin, end - begin),
-        "whale-run", diagnostics);
+    size_t end =
+        std::min(ended->output.find('\n', begin), ended->output.size());
+    auto line =
+        json::parse(std::string_view(ended->output).substr(begin, end - begin),
+                    "whale-run", diagnostics);
     if (!line)
       return std::nullopt;
     const json::Value *loss = line->find("loss");
@@ -174,10 +171,10 @@ NumericCheck::losses(const std::string &programs, int steps,
   }
   if (int(values.size()) == steps)
     return values;
-  diagnostics.error(Place(programs),
-                    fmt::format("{} steps gave {} losses", steps,
-                                values.size()),
-                    ExitCode::Finding);
+  diagnostics.error(
+      Place(programs),
+      fmt::format("{} steps gave {} losses", steps, values.size()),
+      ExitCode::Finding);
   return std::nullopt;
 }
 
@@ -187,8 +184,7 @@ NumericCheck::losses(const std::string &programs, int steps,
 
 void NumericCheck::compare(const std::string &name, double difference,
                            double magnitude, double slack) {
-  double bound =
-      result.tolerance * slack * std::max(smallestScale, magnitude);
+  double bound = result.tolerance * slack * std::max(smallestScale, magnitude);
   // Not a number is as far away as can be.
   double share = difference <= HUGE_VAL ? difference / bound : HUGE_VAL;
   if (share > result.worst || result.worstName.empty()) {
@@ -254,8 +250,8 @@ bool NumericCheck::compareGradients() {
   if (!ended)
     return false;
   for (size_t begin = 0; begin < ended->output.size();) {
-    size_t end = std::min(ended->output.find('\n', begin),
-                          ended->output.size());
+    size_t end =
+        std::min(ended->output.find('\n', begin), ended->output.size());
     if (!compareLine(ended->output.substr(begin, end - begin)))
       return false;
     begin = end + 1;

@@ -106,8 +106,8 @@ void cli::reportParseError(const CLI::App &app, const CLI::ParseError &error,
   if (dynamic_cast<const CLI::ExtrasError *>(&error) ||
       (takesCommand(active) && hasExtras))
     return reportExtra(app, diagnostics);
-  std::string message = takesCommand(active) ? "a command is required"
-                                             : translate(error.what());
+  std::string message =
+      takesCommand(active) ? "a command is required" : translate(error.what());
   diagnostics.error(Place(), std::move(message))
       .hint(helpCommand(active) + lists(active));
 }

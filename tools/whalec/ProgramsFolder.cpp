@@ -24,23 +24,22 @@ static void report(const std::string &path, const format::Status &status,
                     unsupported ? ExitCode::Unsupported : ExitCode::BadInput);
 }
 
-std::optional<format::Manifest>
-cli::readManifestOf(const std::string &folder, Diagnostics &diagnostics) {
+std::optional<format::Manifest> cli::readManifestOf(const std::string &folder,
+                                                    Diagnostics &diagnostics) {
   std::string path = folder + "/" + format::manifestName;
   auto text = readFile(path, diagnostics, json::Limits().bytes);
   // Our reader first: it knows limits and places.
   if (!text || !json::parse(*text, path, diagnostics))
     return std::nullopt;
-  format::Result<format::Manifest> manifest =
-      format::readManifest(*text, path);
+  format::Result<format::Manifest> manifest = format::readManifest(*text, path);
   if (manifest.ok())
     return std::move(*manifest);
   report(path, manifest.status(), diagnostics);
   return std::nullopt;
 }
 
-std::optional<format::ProgramT>
-cli::readContainer(const std::string &path, Diagnostics &diagnostics) {
+std::optional<format::ProgramT> cli::readContainer(const std::string &path,
+                                                   Diagnostics &diagnostics) {
   auto bytes = readFile(path, diagnostics, format::maxProgramBytes);
   if (!bytes)
     return std::nullopt;
@@ -58,9 +57,10 @@ cli::readContainer(const std::string &path, Diagnostics &diagnostics) {
   return std::move(*program);
 }
 
-std::optional<std::string>
-cli::readListedFile(const std::string &folder, const format::Manifest &manifest,
-                    const std::string &name, Diagnostics &diagnostics) {
+std::optional<std::string> cli::readListedFile(const std::string &folder,
+                                               const format::Manifest &manifest,
+                                               const std::string &name,
+                                               Diagnostics &diagnostics) {
   std::string path = folder + "/" + name;
   const format::FileInfo *info = manifest.findFile(name);
   if (!info) {

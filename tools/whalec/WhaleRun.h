@@ -28,9 +28,8 @@ struct RunResult {
 
 /// Runs whale-run to its end with stdout collected; stderr stays ours. Nothing
 /// after an error of starting it.
-std::optional<RunResult>
-callWhaleRun(const std::vector<std::string> &arguments,
-             Diagnostics &diagnostics);
+std::optional<RunResult> callWhaleRun(const std::vector<std::string> &arguments,
+                                      Diagnostics &diagnostics);
 
 } // namespace whale::cli
 
