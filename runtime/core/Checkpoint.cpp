@@ -2,9 +2,8 @@
 
 #include "runtime/core/Checkpoint.h"
 
+#include "runtime/format/Json.h"
 #include "runtime/format/Sha256.h"
-
-#include "nlohmann/json.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -18,7 +17,6 @@ namespace whale::runtime {
 
 using namespace format;
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 namespace {
 
@@ -139,7 +137,7 @@ Status writeShard(const ProgramSet &set, Executor &executor,
   if (Status s = file.finish(); s.failed())
     return s;
   Writer part(directory + "/" + name + ".json");
-  const std::string text = list.dump();
+  const std::string text = printJson(list);
   if (Status s = part.write(text.data(), text.size()); s.failed())
     return s;
   return part.finish();
@@ -163,11 +161,14 @@ Status writeIndex(const ProgramSet &set, const std::string &directory,
     Result<std::string> text = readFile(parts.back());
     if (text.failed())
       return text.status();
-    for (Json &saved : Json::parse(*text))
+    Result<Json> list = parseJson(*text, parts.back());
+    if (list.failed())
+      return list.status();
+    for (Json &saved : *list)
       root["boxes"].push_back(std::move(saved));
   }
   const std::string path = directory + "/" + indexName;
-  const std::string text = root.dump(1) + "\n";
+  const std::string text = printJson(root, 1) + "\n";
   {
     Writer file(path + ".tmp");
     if (Status s = file.write(text.data(), text.size()); s.failed())
@@ -365,10 +366,11 @@ Result<CheckpointIndex> readIndex(const std::string &directory) {
   Result<std::string> text = readFile(path);
   if (text.failed())
     return text.status();
+  Result<Json> parsed = parseJson(*text, path);
   CheckpointIndex index;
   index.directory = directory;
   try {
-    Json root = Json::parse(*text);
+    const Json root = parsed.failed() ? Json() : std::move(*parsed);
     const std::string version = root.at("format_version").get<std::string>();
     if (version.rfind(std::to_string(formatMajor) + ".", 0) != 0)
       return Status::error(ErrorKind::Unsupported,

@@ -2,7 +2,7 @@
 
 #include "runtime/format/Manifest.h"
 
-#include "nlohmann/json.hpp"
+#include "runtime/format/Json.h"
 
 #include <algorithm>
 #include <set>
@@ -10,11 +10,6 @@
 namespace whale::format {
 
 namespace {
-
-using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;
-
-constexpr int maxJsonDepth = 64;
 
 //===----------------------------------------------------------------------===//
 // Reading
@@ -251,7 +246,7 @@ Manifest readBody(const Json &root, std::string &problem) {
                  static_cast<int64_t>(ranks.size()),
                  static_cast<int64_t>(manifest.communicators.size())));
   if (auto it = root.find("predicted"); it != root.end())
-    manifest.predicted = it->dump();
+    manifest.predicted = printJson(*it);
   return manifest;
 }
 
@@ -272,11 +267,11 @@ int majorOf(const Json &root) {
 // Writing
 //===----------------------------------------------------------------------===//
 
-OrderedJson writeRank(const RankInfo &rank) {
-  OrderedJson out;
+Json writeRank(const RankInfo &rank) {
+  Json out;
   out["role"] = rank.role;
   out["device"] = rank.device;
-  OrderedJson coordinates = OrderedJson::object();
+  Json coordinates = Json::object();
   for (const auto &[axis, value] : rank.coordinates)
     coordinates[axis] = value;
   out["coordinates"] = std::move(coordinates);
@@ -288,12 +283,12 @@ OrderedJson writeRank(const RankInfo &rank) {
   return out;
 }
 
-OrderedJson writeLibrary(const LibraryInfo &library) {
-  OrderedJson variants = OrderedJson::array();
+Json writeLibrary(const LibraryInfo &library) {
+  Json variants = Json::array();
   for (const LibraryVariant &variant : library.variants)
     variants.push_back(
-        OrderedJson{{"target", variant.target}, {"file", variant.file}});
-  return OrderedJson{{"id", library.id}, {"variants", std::move(variants)}};
+        Json{{"target", variant.target}, {"file", variant.file}});
+  return Json{{"id", library.id}, {"variants", std::move(variants)}};
 }
 
 } // namespace
@@ -317,7 +312,7 @@ const FileInfo *Manifest::findFile(const std::string &path) const {
 }
 
 std::string writeManifest(const Manifest &manifest) {
-  OrderedJson root;
+  Json root;
   root["format_version"] =
       std::to_string(formatMajor) + "." + std::to_string(formatMinor);
   root["model"] = manifest.model;
@@ -326,36 +321,31 @@ std::string writeManifest(const Manifest &manifest) {
   root["seed"] = manifest.seed;
   root["global_batch"] = manifest.globalBatch;
   for (const char *key : {"files", "roles", "libraries", "ranks"})
-    root[key] = OrderedJson::array();
+    root[key] = Json::array();
   for (const FileInfo &file : manifest.files)
-    root["files"].push_back(OrderedJson{{"path", file.path},
+    root["files"].push_back(Json{{"path", file.path},
                                         {"bytes", file.bytes},
                                         {"sha256", file.sha256}});
   for (const RoleInfo &role : manifest.roles)
     root["roles"].push_back(
-        OrderedJson{{"name", role.name}, {"file", role.file}});
+        Json{{"name", role.name}, {"file", role.file}});
   for (const LibraryInfo &library : manifest.libraries)
     root["libraries"].push_back(writeLibrary(library));
   root["communicators"] = manifest.communicators;
   for (const RankInfo &rank : manifest.ranks)
     root["ranks"].push_back(writeRank(rank));
   if (!manifest.predicted.empty())
-    root["predicted"] = OrderedJson::parse(manifest.predicted);
-  return root.dump(1) + "\n";
+    root["predicted"] = *parseJson(manifest.predicted, "predicted");
+  return printJson(root, 1) + "\n";
 }
 
 Result<Manifest> readManifest(const std::string &text,
                               const std::string &name) {
-  // The DOM is destroyed and copied by recursion, so depth is limited here.
-  bool tooDeep = false;
-  auto limitDepth = [&](int depth, Json::parse_event_t, Json &) {
-    tooDeep |= depth > maxJsonDepth;
-    return !tooDeep;
-  };
-  Json root = Json::parse(text, limitDepth, /*allow_exceptions=*/false);
-  if (tooDeep)
-    return badInput("'" + name + "' is nested too deep");
-  if (root.is_discarded() || !root.is_object())
+  Result<Json> parsed = parseJson(text, name);
+  if (parsed.failed())
+    return parsed.status();
+  const Json &root = *parsed;
+  if (!root.is_object())
     return badInput("'" + name + "' is not valid JSON");
   int major = majorOf(root);
   if (major < 0)

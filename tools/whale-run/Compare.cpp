@@ -4,8 +4,7 @@
 
 #include "runtime/core/Checkpoint.h"
 #include "runtime/core/Convert.h"
-
-#include "nlohmann/json.hpp"
+#include "runtime/format/Json.h"
 
 #include <algorithm>
 #include <cmath>
@@ -72,13 +71,13 @@ Status compareDumps(const std::string &left, const std::string &right,
     Difference gap = differenceOf(box->dtype, *dataA, *dataB);
     bool good = gap.relative() <= tolerance;
     within &= good;
-    nlohmann::ordered_json record{{"path", path},
-                                  {"max_difference", gap.absolute},
-                                  {"max_magnitude", gap.magnitude},
-                                  {"relative", gap.relative()},
-                                  {"within", good}};
+    Json record{{"path", path},
+                {"max_difference", gap.absolute},
+                {"max_magnitude", gap.magnitude},
+                {"relative", gap.relative()},
+                {"within", good}};
     if (json)
-      std::printf("%s\n", record.dump().c_str());
+      std::printf("%s\n", printJson(record).c_str());
     else
       std::printf("%s %-48s difference %.3g of %.3g (%.3g)\n",
                   good ? "ok  " : "DIFF", path.c_str(), gap.absolute,

@@ -2,11 +2,11 @@
 
 #include "Job.h"
 
+#include "runtime/comm/Launcher.h"
 #include "runtime/core/Checkpoint.h"
 #include "runtime/cpu/CpuDevice.h"
 #include "runtime/cuda/Cuda.h"
-
-#include "nlohmann/json.hpp"
+#include "runtime/format/Json.h"
 
 #include <algorithm>
 #include <chrono>
@@ -17,7 +17,6 @@
 namespace whale::runtime {
 
 using namespace format;
-using Json = nlohmann::ordered_json;
 
 namespace {
 
@@ -67,7 +66,7 @@ public:
   void print(const Json &record, const std::string &line) {
     if (!Leader)
       return;
-    const std::string text = record.dump();
+    const std::string text = printJson(record);
     if (Log) {
       std::fprintf(Log, "%s\n", text.c_str());
       std::fflush(Log);
@@ -286,11 +285,12 @@ Status RankRun::finish() {
   double mean = StepSeconds / static_cast<double>(StepsTimed);
   Json out{{"event", "summary"}, {"mean_step_seconds", mean}};
   std::string line = "mean step " + formatted("%.2f ms", mean * 1e3);
-  Json predicted =
-      Json::parse(Owner.set.manifest.predicted, nullptr, /*exceptions=*/false);
-  if (predicted.is_object() && predicted.contains("step_seconds") &&
-      predicted["step_seconds"].is_number()) {
-    double expected = predicted["step_seconds"].get<double>();
+  Result<Json> predicted =
+      parseJson(Owner.set.manifest.predicted, "predicted");
+  if (predicted.ok() && predicted->is_object() &&
+      predicted->contains("step_seconds") &&
+      (*predicted)["step_seconds"].is_number()) {
+    double expected = (*predicted)["step_seconds"].get<double>();
     out["predicted_step_seconds"] = expected;
     line += ", predicted " + formatted("%.2f ms", expected * 1e3);
   }

@@ -3,12 +3,15 @@
 #ifndef WHALE_TOOLS_WHALERUN_JOB_H
 #define WHALE_TOOLS_WHALERUN_JOB_H
 
-#include "runtime/comm/Launcher.h"
+#include "runtime/format/Status.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 namespace whale::runtime {
+
+using format::Status;
 
 /// What the command line says.
 struct JobOptions {

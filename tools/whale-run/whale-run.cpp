@@ -5,6 +5,8 @@
 #include "CLI/CLI.hpp"
 
 #include <cstdio>
+#include <string>
+#include <vector>
 
 using namespace whale::runtime;
 using whale::format::ErrorKind;
