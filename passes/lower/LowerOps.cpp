@@ -172,10 +172,11 @@ void ProgramLowering::lowerSum(rank::AccumulateOp op) {
   Phase phaseNow = phase;
   int64_t positionNow = position;
   phase = Phase::Prologue;
-  position = llvm::count_if(order, [](Operation *other) {
+  // `order` is by phase, the prologue first.
+  auto *end = llvm::partition_point(order, [](Operation *other) {
     return phaseOf(other) == Phase::Prologue;
   });
-  position = std::max<int64_t>(position - 1, 0);
+  position = std::max<int64_t>(end - order.begin() - 1, 0);
   format::FillT fill;
   fill.value = start;
   fill.operand = operand(op.getResult());
