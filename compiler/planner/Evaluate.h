@@ -71,6 +71,9 @@ struct Prediction {
   double utilization = 0;
   std::vector<StagePrediction> stages;
   Breakdown breakdown;
+  /// The stages' memory is that of programs laid out for this plan, not that of
+  /// the model the search goes by.
+  bool memoryMeasured = false;
 
   /// Largest total over capacity; positive = does not fit.
   Bytes deficit() const;

@@ -69,6 +69,9 @@ constexpr BreakdownField breakdownFields[] = {
     {"gradient_sync_seconds", &Breakdown::gradientSync},
     {"update_seconds", &Breakdown::update}};
 
+/// `memory_from` of memory that was measured; absent = the cost model's.
+constexpr std::string_view measuredMemory = "compiler";
+
 class PlanWriter {
 public:
   PlanWriter(Writer &w, const Plan &plan) : w(w), plan(plan) {}
@@ -181,6 +184,8 @@ private:
     w.field("step_seconds", toSeconds(p.step));
     w.field("samples_per_second", p.samplesPerSecond);
     w.field("model_flops_utilization", p.utilization);
+    if (p.memoryMeasured)
+      w.field("memory_from", measuredMemory);
     w.key("memory_bytes").beginArray();
     for (const StagePrediction &stage : p.stages) {
       w.beginObject(oneLine);
@@ -370,6 +375,11 @@ private:
     p.step = seconds(r, "step_seconds");
     p.samplesPerSecond = r.number("samples_per_second").value_or(0);
     p.utilization = r.number("model_flops_utilization").value_or(0);
+    if (auto from = r.string("memory_from")) {
+      p.memoryMeasured = *from == measuredMemory;
+      if (!p.memoryMeasured)
+        r.error(fmt::format("unknown source of memory '{}'", *from));
+    }
     size_t s = 0;
     each(r, "memory_bytes", [&](const json::Value &v) {
       if (s < p.stages.size())

@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 using namespace whale::lower;
 
@@ -83,18 +84,22 @@ private:
   int64_t end = 1, width = 1;
 };
 
-/// Most padded bytes alive at one time.
-uint64_t peakOf(const std::vector<Lifetime> &lifetimes, uint64_t alignment) {
+/// Most padded bytes alive at one time, and when that is.
+std::pair<uint64_t, int64_t> peakOf(const std::vector<Lifetime> &lifetimes,
+                                    uint64_t alignment) {
   std::map<int64_t, int64_t> changes;
   for (const Lifetime &life : lifetimes) {
     int64_t size = (life.bytes + alignment - 1) / alignment * alignment;
     changes[life.first] += size;
     changes[life.last + 1] -= size;
   }
-  int64_t live = 0, peak = 0;
+  int64_t live = 0, peak = 0, when = 0;
   for (auto [time, change] : changes)
-    peak = std::max(peak, live += change);
-  return peak;
+    if ((live += change) > peak) {
+      peak = live;
+      when = time;
+    }
+  return {peak, when};
 }
 
 } // namespace
@@ -102,7 +107,7 @@ uint64_t peakOf(const std::vector<Lifetime> &lifetimes, uint64_t alignment) {
 Placement whale::lower::assignOffsets(const std::vector<Lifetime> &lifetimes,
                                       uint64_t alignment) {
   Placement best;
-  best.peak = peakOf(lifetimes, alignment);
+  std::tie(best.peak, best.peakTime) = peakOf(lifetimes, alignment);
   best.bytes = std::numeric_limits<uint64_t>::max();
   std::vector<size_t> order(lifetimes.size());
   auto attempt = [&](auto less) {

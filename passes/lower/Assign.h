@@ -29,6 +29,7 @@ struct Placement {
   std::vector<uint64_t> offsets; ///< by lifetime, aligned
   uint64_t bytes = 0;            ///< of the whole area
   uint64_t peak = 0;             ///< most bytes alive at once: the lower bound
+  int64_t peakTime = 0;          ///< when that is, the first time
 };
 
 Placement assignOffsets(const std::vector<Lifetime> &lifetimes,

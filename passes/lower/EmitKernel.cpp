@@ -486,6 +486,10 @@ static format::Access accessOf(const KernelArgument &argument) {
 KernelCall KernelEmitter::emit(KernelModule &kernels) {
   setArguments();
   setScratch();
+  if (kernels.layoutOnly) {
+    kernels.kernels["layout"];
+    return {"layout", arguments, expression.scalars};
+  }
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   LLVM::LLVMFuncOp body = makeBody(*module);
   makeEntry(*module, body);

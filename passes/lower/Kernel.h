@@ -58,6 +58,8 @@ struct KernelModule {
     uint32_t scalars = 0;
   };
   std::map<std::string, Info> kernels;
+  /// Only the buffers of kernels are wanted: none is written, all have one name.
+  bool layoutOnly = false;
 };
 
 /// Adds the kernel of a cluster (or finds it). `inPlace` holds the choices that

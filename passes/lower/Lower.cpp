@@ -125,6 +125,15 @@ static void setHead(RoleState &role, rank::ProgramOp op, int64_t index,
       program.rankScalars.push_back(name.getValue().str());
 }
 
+/// What follows from the bytes of variables and of the area.
+static void finish(MemoryReport &memory, const RoleState &role) {
+  memory.variables = role.memory.variables;
+  memory.optimizer = role.memory.optimizer;
+  memory.arenaBytes =
+      std::max<uint64_t>(role.variableBytes + memory.areaBytes, 64);
+  memory.transient = memory.peakBytes - memory.gradients - memory.residuals;
+}
+
 /// Moves temporaries behind the variables, now that all are known.
 static void finishOffsets(RoleState &role) {
   uint64_t base = role.variableBytes;
@@ -137,17 +146,17 @@ static void finishOffsets(RoleState &role) {
       forEachOperand(instruction->operation, shift);
   for (auto &variable : role.program.variables)
     shift(*variable->operand);
-  MemoryReport &memory = role.memory;
-  memory.arenaBytes = base + memory.areaBytes;
-  role.program.arenaBytes = std::max<uint64_t>(memory.arenaBytes, 64);
-  uint64_t named = memory.gradients + memory.residuals;
-  memory.transient = memory.areaBytes - std::min(memory.areaBytes, named);
+  finish(role.memory, role);
+  role.program.arenaBytes = role.memory.arenaBytes;
 }
 
 static LogicalResult lowerRole(ArrayRef<rank::ProgramOp> programs,
                                int64_t index, KernelModule &kernels,
                                const LowerOptions &options, LoweredRole &into) {
   RoleState role(kernels);
+  if (auto numbers = options.layouts.find(index);
+      numbers != options.layouts.end())
+    role.inFlight = numbers->second;
   std::map<std::string, InitAttr> inits;
   for (rank::ProgramOp op : programs) {
     setHead(role, op, index, options);
@@ -159,10 +168,14 @@ static LogicalResult lowerRole(ArrayRef<rank::ProgramOp> programs,
   for (rank::ProgramOp op : programs)
     if (failed(ProgramLowering(op, role, options).run()))
       return failure();
-  addInit(role, inits);
+  if (role.inFlight.empty())
+    addInit(role, inits);
   finishOffsets(role);
+  for (MemoryReport &memory : role.layouts)
+    finish(memory, role);
   into.program = std::move(role.program);
   into.memory = role.memory;
+  into.layouts = std::move(role.layouts);
   return success();
 }
 
@@ -182,7 +195,7 @@ static LogicalResult compileSet(KernelModule &kernels,
   for (LoweredRole &role : set.roles)
     for (auto &kernel : role.program.kernels)
       kernel->library = set.libraryId;
-  if (options.skipCompilation || kernels.kernels.empty())
+  if (options.skipCompilation || kernels.layoutOnly || kernels.kernels.empty())
     return success();
   FailureOr<std::vector<KernelBinary>> binaries =
       compileKernels(*kernels.module, options.compile);
@@ -209,6 +222,7 @@ FailureOr<LoweredProgramSet> lower::lowerPrograms(ModuleOp programs,
     return programs.emitError("roles are not numbered from 0");
   KernelModule kernels;
   kernels.module = ModuleOp::create(UnknownLoc::get(context));
+  kernels.layoutOnly = !options.layouts.empty();
   LoweredProgramSet set;
   set.roles.resize(byRole.size());
   for (auto &[index, ops] : byRole)

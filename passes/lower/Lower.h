@@ -32,18 +32,23 @@ struct LowerOptions {
   bool keepGradients = false;
   /// Kernels are emitted but not compiled (libraries stay empty).
   bool skipCompilation = false;
+  /// Where not empty, roles are only laid out: for each role the numbers of
+  /// micro-batches in flight to do that for (LoweredRole::layouts). Programs
+  /// then have variables, but nothing that could run.
+  std::map<int64_t, std::vector<int64_t>> layouts;
   /// Hashes for the containers, may be empty.
   std::string modelHash, planHash;
 };
 
-/// Bytes of one rank of a role.
+/// Bytes of one rank of a role. Gradients, residuals and transient are those
+/// alive when most of the area is: together its peak.
 struct MemoryReport {
   uint64_t arenaBytes = 0;
   uint64_t variables = 0; ///< parameters, masters, statistics, counters
   uint64_t optimizer = 0; ///< optimizer slots
-  uint64_t gradients = 0; ///< sums over micro-batches
+  uint64_t gradients = 0; ///< of variables, summed over micro-batches
   uint64_t residuals = 0; ///< forward to backward, over all slots
-  uint64_t transient = 0; ///< the rest of the arena
+  uint64_t transient = 0; ///< the rest of the peak
   /// Peak of the live set, and what it was laid out in, of the part that is
   /// not variables.
   uint64_t peakBytes = 0, areaBytes = 0;
@@ -52,6 +57,8 @@ struct MemoryReport {
 struct LoweredRole {
   format::ProgramT program;
   MemoryReport memory;
+  /// Memory by LowerOptions::layouts.
+  std::vector<MemoryReport> layouts;
 };
 
 struct LoweredProgramSet {

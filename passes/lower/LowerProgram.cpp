@@ -111,12 +111,22 @@ void ProgramLowering::readAttributes() {
     schedule = attr.getValue().str();
 }
 
-/// Block order, by phases.
+/// Block order, by phases; but sums over micro-batches are added to as soon as
+/// there is something to add, so that it need not be kept until all are.
 void ProgramLowering::setOrder() {
+  auto isSum = [](Operation *op) { return isa<rank::AccumulateOp>(op); };
+  auto append = [&](Operation *op) {
+    order.push_back(op);
+    llvm::SmallSetVector<Operation *, 2> users;
+    users.insert(op->user_begin(), op->user_end());
+    for (Operation *user : llvm::reverse(users))
+      if (isSum(user))
+        order.push_back(user);
+  };
   for (unsigned p = 0; p < kNumPhases; ++p)
     for (Operation &op : programOp.getBody().front())
-      if (phaseOf(&op) == static_cast<Phase>(p))
-        order.push_back(&op);
+      if (phaseOf(&op) == static_cast<Phase>(p) && !isSum(&op))
+        append(&op);
   for (auto [index, op] : llvm::enumerate(order))
     indexOf[op] = index;
 }
@@ -427,8 +437,12 @@ LogicalResult ProgramLowering::run() {
   position = order.size();
   for (auto &[path, value] : keptGradients)
     (void)operand(value);
+  if (!role.inFlight.empty()) {
+    layOut();
+    return success();
+  }
   extendLifetimes();
-  place();
+  place(role.memory);
   emitSections();
   return success();
 }
@@ -437,13 +451,16 @@ LogicalResult ProgramLowering::run() {
 // Placement
 //===----------------------------------------------------------------------===//
 
+bool ProgramLowering::hasBackward() const {
+  return llvm::any_of(
+      order, [](Operation *op) { return phaseOf(op) == Phase::Backward; });
+}
+
 /// Micro-batches between forward and backward: all of them for GPipe, as many
 /// as stages remain for 1F1B (Narayanan et al., SC'21).
 void ProgramLowering::setInFlight() {
-  bool backward = llvm::any_of(
-      order, [](Operation *op) { return phaseOf(op) == Phase::Backward; });
   inFlight = 1;
-  if (!backward || stages <= 1)
+  if (!hasBackward() || stages <= 1)
     return;
   inFlight = schedule == "gpipe" ? microBatches
                                  : std::min(microBatches, stages - stage);
@@ -469,7 +486,6 @@ void ProgramLowering::extendLifetimes() {
          backward = touches(buffer, Phase::Backward),
          prologue = touches(buffer, Phase::Prologue);
     bool crosses = forward && backward && !prologue;
-    uint64_t total = buffer.bytes;
     // Later micro-batches read it again.
     if (microBatches > 1 && prologue && (forward || backward))
       buffer.last = std::max(buffer.last, end);
@@ -478,19 +494,28 @@ void ProgramLowering::extendLifetimes() {
       buffer.stride = alignUp(buffer.bytes);
       buffer.first = std::min(buffer.first, begin);
       buffer.last = std::max(buffer.last, end);
-      total = buffer.stride * buffer.slots;
     }
-    if (entry != "step")
-      continue;
     if (buffer.isSum ||
         (backward && touches(buffer, Phase::Update) && !forward))
-      role.memory.gradients += buffer.bytes;
+      buffer.use = BufferUse::Gradient;
     else if (crosses)
-      role.memory.residuals += total;
+      buffer.use = BufferUse::Residual;
   }
 }
 
-void ProgramLowering::place() {
+/// Places the same buffers for several numbers of micro-batches in flight.
+void ProgramLowering::layOut() {
+  role.layouts.resize(role.inFlight.size());
+  std::vector<Buffer> lowered = buffers;
+  for (auto [number, memory] : llvm::zip_equal(role.inFlight, role.layouts)) {
+    buffers = lowered;
+    inFlight = hasBackward() ? number : 1;
+    extendLifetimes();
+    place(memory);
+  }
+}
+
+void ProgramLowering::place(MemoryReport &memory) {
   std::vector<Lifetime> lifetimes;
   std::vector<unsigned> which;
   for (auto [index, buffer] : llvm::enumerate(buffers)) {
@@ -504,9 +529,20 @@ void ProgramLowering::place() {
   Placement placement = assignOffsets(lifetimes, kAlign);
   for (auto [index, offset] : llvm::zip(which, placement.offsets))
     buffers[index].offset = offset;
-  uint64_t area = lifetimes.empty() ? 0 : placement.bytes;
-  role.memory.areaBytes = std::max(role.memory.areaBytes, area);
-  role.memory.peakBytes = std::max(role.memory.peakBytes, placement.peak);
+  // The largest entry says what the area is for.
+  if (lifetimes.empty() || placement.bytes <= memory.areaBytes)
+    return;
+  memory.areaBytes = placement.bytes;
+  memory.peakBytes = placement.peak;
+  memory.gradients = memory.residuals = 0;
+  for (auto [index, life] : llvm::zip(which, lifetimes)) {
+    if (life.first > placement.peakTime || life.last < placement.peakTime)
+      continue;
+    if (buffers[index].use == BufferUse::Gradient)
+      memory.gradients += alignUp(life.bytes);
+    if (buffers[index].use == BufferUse::Residual)
+      memory.residuals += alignUp(life.bytes);
+  }
 }
 
 //===----------------------------------------------------------------------===//

@@ -20,6 +20,10 @@ struct RoleState {
   KernelModule &kernels;
   format::ProgramT program;
   MemoryReport memory;
+  /// Numbers of micro-batches in flight to lay out for, if that is all, and
+  /// what came of it.
+  std::vector<int64_t> inFlight;
+  std::vector<MemoryReport> layouts;
   std::map<std::string, unsigned> variables, inputs, metrics, kernelIndex;
   std::map<std::string, unsigned> sources;
   /// Bytes of all variables, from the start of the arena; grows.
@@ -31,9 +35,13 @@ struct RoleState {
   unsigned variableOf(rank::VariableOp op);
 };
 
+/// What a buffer that is no variable is for.
+enum class BufferUse { Transient, Gradient, Residual };
+
 /// A piece of memory of one program. Variables have fixed offsets.
 struct Buffer {
   uint64_t bytes = 0;
+  BufferUse use = BufferUse::Transient;
   bool isVariable = false, isSum = false;
   int64_t first = -1, last = -1; ///< positions; -1 = never used
   bool touched[kNumPhases] = {};
@@ -96,9 +104,11 @@ private:
   }
 
   // Placement and sections.
+  bool hasBackward() const;
   void setInFlight();
   void extendLifetimes();
-  void place();
+  void place(MemoryReport &memory);
+  void layOut();
   void emitSections();
   void declareGradient(const std::string &path, mlir::Value value);
   void emitSchedule(llvm::ArrayRef<unsigned> sections);

@@ -5,6 +5,7 @@
 #include "compiler/report/PlanReport.h"
 #include "compiler/support/Text.h"
 #include "tools/whalec/CommandLine.h"
+#include "tools/whalec/Measuring.h"
 #include "tools/whalec/Planning.h"
 
 #include <algorithm>
@@ -96,7 +97,7 @@ static ExitCode runPlan(const Options &options, Session &session) {
       readQuestion(options.model, planning, diagnostics);
   if (!question)
     return diagnostics.exitCode();
-  planner::Answer answer = planner::solve(question->problem(), diagnostics);
+  planner::Answer answer = solveMeasured(*question, diagnostics);
   if (!answer.plan)
     return diagnostics.hasErrors() ? diagnostics.exitCode()
                                    : ExitCode::Infeasible;

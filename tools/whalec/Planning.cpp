@@ -18,11 +18,13 @@ using namespace whale::cli;
 /// The model as the planner sees it, and the scopes in its text.
 static bool readModelInto(Planning &result, const std::string &path,
                           Diagnostics &diagnostics) {
-  auto context = makeContext();
-  std::optional<ModelFile> file = readModel(path, *context, diagnostics);
+  result.context = makeContext();
+  std::optional<ModelFile> file =
+      readModel(path, *result.context, diagnostics);
   if (!file)
     return false;
-  MlirMessages messages(*context, diagnostics);
+  result.model = mlir::cast<mlir::ModuleOp>(file->module.get()->clone());
+  MlirMessages messages(*result.context, diagnostics);
   plan::ReadWorkloadOptions options;
   auto hash = modelHash(file->model());
   if (failed(hash))

@@ -7,6 +7,10 @@
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/planner/Problem.h"
 
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +27,9 @@ struct PlanningOptions {
 /// A problem and all that it refers to.
 class Planning {
 public:
+  /// The model as it was read.
+  std::unique_ptr<mlir::MLIRContext> context;
+  mlir::OwningOpRef<mlir::ModuleOp> model;
   workload::Workload workload;
   std::unique_ptr<Cluster> cluster;
   std::unique_ptr<cost::CatalogueHardware> hardware;

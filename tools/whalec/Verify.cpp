@@ -4,6 +4,7 @@
 #include "compiler/verifier/Verifier.h"
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/Compiling.h"
+#include "tools/whalec/Measuring.h"
 #include "tools/whalec/Numeric.h"
 #include "tools/whalec/Planning.h"
 #include "tools/whalec/ProgramsFolder.h"
@@ -94,7 +95,8 @@ static ExitCode verifyPlan(const Options &options, Session &session) {
   auto question = readQuestion(options.model, planning, diagnostics);
   if (question && checkPlanIsOf(*plan, options.path,
                                 question->workload.modelHash, diagnostics))
-    planner::verify(plan->plan, question->problem(), diagnostics);
+    if (planner::verify(plan->plan, question->problem(), diagnostics))
+      checkMeasured(*question, plan->plan, diagnostics);
   return conclude(options, "the costs are those of model and cluster", nullptr,
                   session);
 }
@@ -107,8 +109,8 @@ static ExitCode runVerify(const Options &options, Session &session) {
   bool proved = verifier::verifyDirectory(options.path, diagnostics);
   if (proved && options.numeric)
     verifyNumerically(options.path, numeric, diagnostics);
-  return conclude(options, "programs proved", 
-                  options.numeric ? &numeric : nullptr, session);
+  return conclude(options, "programs proved",
+                  proved && options.numeric ? &numeric : nullptr, session);
 }
 
 void cli::addVerify(CLI::App &app, Session &session) {

@@ -1,0 +1,25 @@
+//===- Measuring.h - plans whose memory the compiler has seen ---*- C++ -*-===//
+
+#ifndef WHALE_TOOLS_WHALEC_MEASURING_H
+#define WHALE_TOOLS_WHALEC_MEASURING_H
+
+#include "compiler/planner/Search.h"
+#include "tools/whalec/Planning.h"
+
+namespace whale::cli {
+
+/// Answers a question. The plan's memory is measured (passes/StageMemory.h);
+/// where it does not fit after all, the search is asked again for plans that
+/// leave as much room as was missing. A plan that the compiler refuses keeps
+/// the model's memory, with a warning unless `--space full` asked for such.
+planner::Answer solveMeasured(const Planning &question,
+                              Diagnostics &diagnostics);
+
+/// Whether the memory that a plan says it has is what the compiler lays out
+/// now; errors (ExitCode::Finding) where not.
+bool checkMeasured(const Planning &question, const planner::Plan &plan,
+                   Diagnostics &diagnostics);
+
+} // namespace whale::cli
+
+#endif // WHALE_TOOLS_WHALEC_MEASURING_H
