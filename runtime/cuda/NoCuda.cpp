@@ -6,13 +6,16 @@ namespace whale::runtime {
 
 Status checkCuda() {
   return Status::error(ErrorKind::Unsupported,
-                       "this build has no CUDA: the toolkit was not found "
-                       "when it was configured");
+                       "this build has no CUDA: the toolkit or NCCL's header "
+                       "was not found when it was configured");
 }
+
+std::string describeCuda() { return checkCuda().error().message + "\n"; }
 
 Result<std::unique_ptr<Device>> makeCudaDevice(int) { return checkCuda(); }
 
-Result<std::unique_ptr<Communicator>> makeNcclCommunicator(uint32_t) {
+Result<std::unique_ptr<Communicator>>
+makeNcclCommunicator(Device &, const NcclOptions &) {
   return checkCuda();
 }
 

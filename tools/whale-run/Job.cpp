@@ -108,7 +108,8 @@ private:
   Status afterStep(int64_t number);
   Status finish();
   Result<MetricTotals> combine(const Metrics &mine);
-  Json record(const char *event, int64_t step, const MetricTotals &totals) const;
+  Json record(const char *event, int64_t step,
+              const MetricTotals &totals) const;
   static double lossOf(const MetricTotals &totals);
   void printProfile() const;
 
@@ -139,8 +140,7 @@ Result<MetricTotals> RankRun::combine(const Metrics &mine) {
       const double *report = &all[(rank * count + i) * 3];
       if (report[0] == 0)
         continue;
-      auto [slot, isNew] =
-          totals.emplace(Owner.metricNames[i], report[2]);
+      auto [slot, isNew] = totals.emplace(Owner.metricNames[i], report[2]);
       if (!isNew && report[1] != 0)
         slot->second += report[2];
     }
@@ -230,9 +230,9 @@ Status RankRun::afterStep(int64_t number) {
   bool last = next == options.steps;
   auto isDue = [&](int64_t every) { return every > 0 && next % every == 0; };
   if (!options.dumpDirectory.empty() && isDue(options.dumpEvery))
-    if (Status s = saveCheckpoint(Owner.set, Program, Network,
-                                  options.dumpDirectory, next, Owner.seed,
-                                  SavedKinds::Everything);
+    if (Status s =
+            saveCheckpoint(Owner.set, Program, Network, options.dumpDirectory,
+                           next, Owner.seed, SavedKinds::Everything);
         s.failed())
       return s;
   if (!options.checkpointDirectory.empty() &&
@@ -256,7 +256,8 @@ void RankRun::printProfile() const {
   for (size_t s = 0; s < Program.profile().size(); ++s)
     for (size_t i = 0; i < Program.profile()[s].size(); ++i) {
       const InstructionTime &time = Program.profile()[s][i];
-      const InstructionT &node = *Program.program().sections[s]->instructions[i];
+      const InstructionT &node =
+          *Program.program().sections[s]->instructions[i];
       std::string what = EnumNameOperation(node.operation.type);
       if (const CallT *call = node.operation.AsCall())
         what += " " + call->function;
@@ -285,8 +286,7 @@ Status RankRun::finish() {
   double mean = StepSeconds / static_cast<double>(StepsTimed);
   Json out{{"event", "summary"}, {"mean_step_seconds", mean}};
   std::string line = "mean step " + formatted("%.2f ms", mean * 1e3);
-  Result<Json> predicted =
-      parseJson(Owner.set.manifest.predicted, "predicted");
+  Result<Json> predicted = parseJson(Owner.set.manifest.predicted, "predicted");
   if (predicted.ok() && predicted->is_object() &&
       predicted->contains("step_seconds") &&
       (*predicted)["step_seconds"].is_number()) {
@@ -377,10 +377,9 @@ Status prepareJob(Job &job) {
   }
   job.metricNames.assign(names.begin(), names.end());
   if (3 * names.size() > Communicator::maxExchange)
-    return badInput("there are " + std::to_string(names.size()) +
-                    " metrics; at most " +
-                    std::to_string(Communicator::maxExchange / 3) +
-                    " can be reported");
+    return badInput(
+        "there are " + std::to_string(names.size()) + " metrics; at most " +
+        std::to_string(Communicator::maxExchange / 3) + " can be reported");
   findUnits(job);
   return options.resume ? openResume(job) : Status();
 }
@@ -396,17 +395,39 @@ Result<std::unique_ptr<Device>> makeDevice(const Job &job, uint32_t rank,
   return makeCpuDevice(cpu);
 }
 
+/// NCCL between the devices, over what the ranks of this host share.
+Result<std::unique_ptr<Communicator>>
+makeNccl(Device &device, Communicator &host, World &world, int64_t timeout) {
+  NcclOptions options{host,
+                      world.plan().communicators,
+                      {},
+                      [&world] { return world.aborted(); },
+                      timeout};
+  for (const ChannelPlan &channel : world.plan().channels)
+    options.channels.emplace_back(channel.from, channel.to);
+  return makeNcclCommunicator(device, options);
+}
+
 Status rankMain(const Job &job, uint32_t rank, World &world) {
   Result<std::unique_ptr<Device>> device = makeDevice(job, rank, world);
   if (device.failed())
     return device.status();
-  std::unique_ptr<Communicator> network = makeCommunicator(
-      world, rank, static_cast<int64_t>(job.options.timeoutSeconds * 1e3));
-  auto executor = Executor::prepare(job.set, rank, **device, *network,
+  const int64_t timeout =
+      static_cast<int64_t>(job.options.timeoutSeconds * 1e3);
+  std::unique_ptr<Communicator> host = makeCommunicator(world, rank, timeout);
+  std::unique_ptr<Communicator> devices;
+  if ((*device)->name() == "cuda") {
+    auto nccl = makeNccl(**device, *host, world, timeout);
+    if (nccl.failed())
+      return nccl.status();
+    devices = std::move(*nccl);
+  }
+  Communicator &network = devices ? *devices : *host;
+  auto executor = Executor::prepare(job.set, rank, **device, network,
                                     job.tokens.get(), job.seed);
   if (executor.failed())
     return executor.status();
-  return RankRun(job, **executor, *network).run();
+  return RankRun(job, **executor, network).run();
 }
 
 } // namespace
@@ -415,8 +436,8 @@ Status runJob(const JobOptions &options) {
   Job job{options, {}, nullptr, {}, std::nullopt, 0, 0, 0, "samples"};
   if (Status s = prepareJob(job); s.failed())
     return s;
-  Sharing sharing = options.communicator == "shm" ? Sharing::Processes
-                                                  : Sharing::Threads;
+  Sharing sharing =
+      options.communicator == "shm" ? Sharing::Processes : Sharing::Threads;
   auto world = World::create(planWorld(job.set), sharing);
   if (world.failed())
     return world.status();
