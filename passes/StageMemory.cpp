@@ -36,11 +36,14 @@ class DryRun {
 public:
   DryRun(ModuleOp model, const workload::Workload &workload,
          const planner::Candidate &candidate,
-         const plan::ApplyPlanOptions &options)
+         const StageMemoryOptions &options)
       : model(model), workload(workload), candidate(candidate),
-        form(candidate.form), options(options) {}
+        form(candidate.form), options(options) {
+    findKinds();
+  }
 
-  FailureOr<std::vector<MemoryParts>> run();
+  FailureOr<std::vector<StageMemory>> run();
+  int64_t ops() const;
 
 private:
   void findKinds();
@@ -50,19 +53,21 @@ private:
   bool mayLeaveOut() const;
   int64_t inFlightOf(unsigned stage) const;
   LogicalResult measure(ModuleOp programs);
-  MemoryParts partsOf(const Kind &kind, unsigned stage) const;
+  using ByNumber = std::map<int64_t, MemoryParts>;
+  MemoryParts partsOf(const Kind &kind, const ByNumber &byNumber,
+                      unsigned stage) const;
 
   ModuleOp model;
   const workload::Workload &workload;
   const planner::Candidate &candidate;
   NormalForm form;
-  plan::ApplyPlanOptions options;
+  const StageMemoryOptions &options;
   std::vector<Kind> kinds;
   OwningOpRef<ModuleOp> shortened;
   NormalForm shortForm;
   partition::RankTable ranks;
-  /// By (kind, micro-batches in flight).
-  std::map<std::pair<size_t, int64_t>, MemoryParts> measured;
+  /// By kind, type of device and micro-batches in flight.
+  std::map<size_t, std::map<unsigned, ByNumber>> measured;
 };
 
 } // namespace
@@ -95,7 +100,7 @@ std::vector<Piece> DryRun::pieces(unsigned stage) const {
 
 /// Patterns of split scopes name instances that would get other numbers.
 bool DryRun::mayLeaveOut() const {
-  return llvm::all_of(form.stages, [](const StageForm &stage) {
+  return !options.typeOf && llvm::all_of(form.stages, [](const StageForm &stage) {
     return llvm::all_of(stage.axes, [](const planner::Axis &axis) {
       return axis.paths.empty();
     });
@@ -211,24 +216,28 @@ static MemoryParts partsOf(MemoryParts parts,
 LogicalResult DryRun::measure(ModuleOp programs) {
   lower::LowerOptions lowering;
   lowering.ranks = &ranks;
-  std::map<int64_t, size_t> kindOf;
   for (auto op : programs.getOps<rank::ProgramOp>()) {
     size_t kind = op->getAttrOfType<IntegerAttr>("stage").getInt();
     int64_t role = op->getAttrOfType<IntegerAttr>("role").getInt();
-    kindOf[role] = kind;
     lowering.layouts[role] = kinds[kind].inFlight;
   }
   FailureOr<lower::LoweredProgramSet> set =
       lower::lowerPrograms(programs, lowering);
   if (failed(set))
     return failure();
-  for (auto [role, kind] : kindOf) {
-    const lower::LoweredRole &lowered = set->roles[role];
+  // A role's first rank on each type of device stands for the others.
+  std::set<std::pair<unsigned, unsigned>> seen;
+  for (auto [number, rank] : llvm::enumerate(ranks.ranks)) {
+    unsigned type = options.typeOf ? options.typeOf(number) : 0;
+    if (!seen.insert({rank.role, type}).second)
+      continue;
+    const lower::LoweredRole &lowered = set->roles[rank.role];
     MemoryParts state = stateOf(lowered.program);
-    for (auto [number, memory] :
-         llvm::zip_equal(kinds[kind].inFlight, lowered.layouts)) {
+    for (auto [inFlight, memory] :
+         llvm::zip_equal(kinds[rank.stage].inFlight, lowered.layouts)) {
       MemoryParts parts = ::partsOf(state, memory);
-      auto [it, inserted] = measured.try_emplace({kind, number}, parts);
+      auto [it, inserted] =
+          measured[rank.stage][type].try_emplace(inFlight, parts);
       if (!inserted && it->second.total() < parts.total())
         it->second = parts;
     }
@@ -237,18 +246,15 @@ LogicalResult DryRun::measure(ModuleOp programs) {
 }
 
 /// On the line between the lowered numbers of micro-batches around the stage's.
-MemoryParts DryRun::partsOf(const Kind &kind, unsigned stage) const {
-  size_t index = &kind - kinds.data();
+MemoryParts DryRun::partsOf(const Kind &kind, const ByNumber &byNumber,
+                            unsigned stage) const {
   int64_t value = inFlightOf(stage);
-  auto exact = measured.find({index, value});
-  bool stretched = exact == measured.end();
   MemoryParts result;
-  if (!stretched) {
+  if (auto exact = byNumber.find(value); exact != byNumber.end()) {
     result = exact->second;
   } else {
     int64_t high = kind.inFlight[0], low = kind.inFlight[1];
-    const MemoryParts &most = measured.at({index, high}),
-                      &least = measured.at({index, low});
+    const MemoryParts &most = byNumber.at(high), &least = byNumber.at(low);
     auto between = [&](Bytes MemoryParts::*part) {
       int64_t rise = (most.*part - least.*part).value();
       result.*part = least.*part + Bytes((rise / (high - low) + (rise > 0)) *
@@ -268,13 +274,23 @@ MemoryParts DryRun::partsOf(const Kind &kind, unsigned stage) const {
   return result;
 }
 
-FailureOr<std::vector<MemoryParts>> DryRun::run() {
-  findKinds();
+/// Of the stages that are lowered.
+int64_t DryRun::ops() const {
+  int64_t count = 0;
+  for (const Kind &kind : kinds)
+    for (const Piece &piece : pieces(kind.stages.front())) {
+      const workload::Run &run = workload.runs[piece.run];
+      count += piece.count * workload.classes[run.moduleClass].ops.size();
+    }
+  return count;
+}
+
+FailureOr<std::vector<StageMemory>> DryRun::run() {
   shorten();
   Compilation compilation;
   compilation.module = std::move(shortened);
   compilation.form = shortForm;
-  compilation.applyOptions = options;
+  compilation.applyOptions = options.apply;
   // `compile` verifies between phases; here that would take longer than they.
   for (StringRef phase : {"apply-plan", "partition"})
     if (failed(findPhase(phase)->run(compilation)))
@@ -282,16 +298,27 @@ FailureOr<std::vector<MemoryParts>> DryRun::run() {
   ranks = std::move(compilation.ranks);
   if (failed(measure(*compilation.module)))
     return failure();
-  std::vector<MemoryParts> result(form.stages.size());
-  for (const Kind &kind : kinds)
+  std::vector<StageMemory> result(form.stages.size());
+  for (auto [index, kind] : llvm::enumerate(kinds))
     for (unsigned stage : kind.stages)
-      result[stage] = partsOf(kind, stage);
+      for (const auto &[type, byNumber] : measured[index]) {
+        MemoryParts parts = partsOf(kind, byNumber, stage);
+        result[stage].byType[type] = parts;
+        if (result[stage].parts.total() < parts.total())
+          result[stage].parts = parts;
+      }
   return result;
 }
 
-FailureOr<std::vector<MemoryParts>>
+FailureOr<std::vector<StageMemory>>
 whale::stageMemory(ModuleOp model, const workload::Workload &workload,
                    const planner::Candidate &candidate,
-                   const plan::ApplyPlanOptions &options) {
+                   const StageMemoryOptions &options) {
   return DryRun(model, workload, candidate, options).run();
+}
+
+int64_t whale::loweredOps(const workload::Workload &workload,
+                          const planner::Candidate &candidate,
+                          const StageMemoryOptions &options) {
+  return DryRun(ModuleOp(), workload, candidate, options).ops();
 }

@@ -24,20 +24,42 @@
 #include "compiler/planner/Evaluate.h"
 #include "passes/Pipelines.h"
 
+#include <functional>
+#include <map>
+
 namespace whale {
 
 /// Allowance for stages that were not lowered themselves, in percent of their
 /// area; measured: below 0.1 % on 48 stages of gpt3-175b.
 constexpr int64_t leftOutPercent = 1;
 
-/// Memory of the fullest rank of each stage; no reserve. `layout` is what
-/// alignment and gaps between buffers take, and leftOutPercent. `model` is
-/// differentiated (phases up to lastModelPhase) and stays as it is; its batch
-/// is that of the workload. Fails, with errors at ops, where compile would.
-llvm::FailureOr<std::vector<planner::MemoryParts>>
+/// What the ranks of a stage need; no reserve. `layout` is what alignment and
+/// gaps between buffers take, and leftOutPercent.
+struct StageMemory {
+  /// Of its fullest rank, and of the fullest on each type of device.
+  planner::MemoryParts parts;
+  std::map<unsigned, planner::MemoryParts> byType;
+};
+
+struct StageMemoryOptions {
+  plan::ApplyPlanOptions apply;
+  /// Type of the device that a rank is on; null: all are of type 0, and stages
+  /// may be left out.
+  std::function<unsigned(int64_t rank)> typeOf;
+};
+
+/// Memory of each stage. `model` is differentiated (phases up to
+/// lastModelPhase) and stays as it is; its batch is that of the workload.
+/// Fails, with errors at ops, where compile would.
+llvm::FailureOr<std::vector<StageMemory>>
 stageMemory(mlir::ModuleOp model, const workload::Workload &workload,
             const planner::Candidate &candidate,
-            const plan::ApplyPlanOptions &options = {});
+            const StageMemoryOptions &options = {});
+
+/// Ops that stageMemory would lower: what its time follows.
+int64_t loweredOps(const workload::Workload &workload,
+                   const planner::Candidate &candidate,
+                   const StageMemoryOptions &options = {});
 
 } // namespace whale
 

@@ -132,14 +132,15 @@ private:
 StateBytes &StateBytes::operator+=(const StateBytes &more) {
   parameters += more.parameters;
   gradients += more.gradients;
+  copies += more.copies;
   optimizer += more.optimizer;
   other += more.other;
   return *this;
 }
 
 StateBytes StateBytes::operator*(int64_t count) const {
-  return {parameters * count, gradients * count, optimizer * count,
-          other * count};
+  return {parameters * count, gradients * count, copies * count,
+          optimizer * count, other * count};
 }
 
 OpWork localWork(const Workload &workload, const ModuleClass &module,
@@ -177,6 +178,21 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
   return work;
 }
 
+/// Whether an op that no kernel is generated for reads a variable.
+static bool needsCopy(const ModuleClass &module, uint32_t variable) {
+  return std::any_of(module.ops.begin(), module.ops.end(), [&](const Op &op) {
+    bool generated =
+        op.kind == OpKind::Elementwise || op.kind == OpKind::Reduction;
+    return !generated &&
+           std::any_of(op.operands.begin(), op.operands.end(),
+                       [&](const Access &access) {
+                         const Value &value = module.values[access.value];
+                         return value.kind == ValueKind::Variable &&
+                                value.index == variable;
+                       });
+  });
+}
+
 StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
                       const ShardedClass &sharded, bool onlyTied) {
   StateBytes state;
@@ -190,12 +206,14 @@ StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
       state.other += bytes;
       continue;
     }
-    state.parameters += bytes;
+    const ParameterGroup &group = workload.groups[variable.group];
+    state.parameters +=
+        group.masterBytes > 0 ? Bytes(elements) * group.masterBytes : bytes;
+    if (group.masterBytes > 0 && needsCopy(module, i))
+      state.copies += bytes;
     if (!variable.trained())
       continue;
-    const ParameterGroup &group = workload.groups[variable.group];
     state.gradients += Bytes(elements) * group.gradientBytes;
-    state.optimizer += Bytes(elements) * group.masterBytes;
     for (int64_t slot : group.slotBytes)
       state.optimizer += Bytes(elements) * slot;
   }

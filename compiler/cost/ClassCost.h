@@ -16,8 +16,12 @@ namespace whale::cost {
 
 /// State of one instance on one rank, without sharding over replicas.
 struct StateBytes {
+  /// As they are stored: with a master type they are masters.
   Bytes parameters, gradients;
-  /// Slots and master copies: what ZeRO-1 cuts over the replicas.
+  /// Copies in the type of the arithmetic, made once per step, of those masters
+  /// that something else than kernels reads.
+  Bytes copies;
+  /// Slots: what ZeRO-1 cuts over the replicas.
   Bytes optimizer;
   /// Running statistics and counters.
   Bytes other;

@@ -32,6 +32,7 @@ Bytes divided(Bytes bytes, int64_t parts) {
 StateBytes without(StateBytes state, const StateBytes &less) {
   state.parameters -= less.parameters;
   state.gradients -= less.gradients;
+  state.copies -= less.copies;
   state.optimizer -= less.optimizer;
   state.other -= less.other;
   return state;
@@ -210,6 +211,51 @@ Bytes FormCosts::boundary(unsigned stage, int64_t position,
   return bytes;
 }
 
+/// Activations of all slots; gradients are there from the start.
+void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
+                        int64_t last, int64_t slots) const {
+  Bytes saved, forward, backward, peak;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    const cost::ClassMemory &m = run(stage, r).memory;
+    Bytes before = saved + (m.saved - m.savedTwice) * (n - 1);
+    peak = std::max({peak, before + m.forwardTotal, before + m.backwardTotal});
+    forward = std::max(forward, m.forwardTransient);
+    backward = std::max(backward, m.backwardTransient);
+    saved = before + m.saved;
+  });
+  parts.activations = saved * slots;
+  parts.transients = slots > 1 ? std::max(forward, backward) : peak - saved;
+}
+
+/// With one micro-batch gradients take the place of activations: the peak is
+/// at the first or last instance of a run, whose own gradients are counted, as
+/// are those of all instances after it.
+void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
+                              int64_t last) const {
+  Bytes saved, after = parts.gradients, peak;
+  auto consider = [&](Bytes activations, Bytes gradients, Bytes transients) {
+    if (activations + gradients + transients <= peak)
+      return;
+    peak = activations + gradients + transients;
+    parts.activations = activations;
+    parts.gradients = gradients;
+    parts.transients = transients;
+  };
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    const cost::ClassCost &cost = run(stage, r);
+    const cost::ClassMemory &m = cost.memory;
+    Bytes each = m.saved - m.savedTwice, own = cost.state.gradients;
+    Bytes backward = std::max(m.backwardTotal - m.saved, Bytes());
+    consider(saved + m.saved, after, backward);
+    saved += each * (n - 1) + m.saved;
+    after = std::max(after - own * (n - 1), Bytes());
+    consider(saved, after, backward);
+    consider(saved, after - std::min(after, own),
+             std::max(m.forwardTotal - m.saved, Bytes()));
+    after = std::max(after - own, Bytes());
+  });
+}
+
 MemoryParts FormCosts::memory(unsigned stage, int64_t first,
                               int64_t last) const {
   const StageForm &shape = form.stages[stage];
@@ -220,20 +266,15 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
   parts.gradients = state.gradients;
   parts.optimizer = divided(state.optimizer, shardDegree(shape));
   parts.other = state.other;
-  Bytes saved, forward, backward, peak;
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    const cost::ClassMemory &m = run(stage, r).memory;
-    Bytes each = m.saved - m.savedTwice;
-    Bytes before = saved + each * (n - 1);
-    peak = std::max({peak, before + m.forwardTotal, before + m.backwardTotal});
-    forward = std::max(forward, m.forwardTransient);
-    backward = std::max(backward, m.backwardTransient);
-    saved = before + m.saved;
-  });
-  int64_t slots = simulator::inFlight(orderOf(form.schedule), stages, stage,
-                                      form.microBatches);
-  parts.activations = saved * slots;
-  parts.transients = slots > 1 ? std::max(forward, backward) : peak - saved;
+  int64_t slots = stages == 1 ? 1
+                              : simulator::inFlight(orderOf(form.schedule),
+                                                    stages, stage,
+                                                    form.microBatches);
+  if (form.microBatches == 1)
+    setSinglePeak(parts, stage, first, last);
+  else
+    setPeak(parts, stage, first, last, slots);
+  parts.transients += state.copies;
   if (form.microBatches > 1 && stage > 0)
     parts.communication += boundary(stage, first, false);
   if (form.microBatches > 1 && stage + 1 < form.stages.size())

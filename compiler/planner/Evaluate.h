@@ -133,6 +133,10 @@ private:
   void forEachRun(int64_t first, int64_t last, F visit) const;
   cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const;
   Bytes boundary(unsigned stage, int64_t position, bool gradient) const;
+  void setPeak(MemoryParts &parts, unsigned stage, int64_t first, int64_t last,
+               int64_t slots) const;
+  void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
+                     int64_t last) const;
   Picoseconds gradientTime(unsigned stage, const cost::StateBytes &state) const;
 
   CostTable &table;

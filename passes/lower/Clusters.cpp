@@ -8,6 +8,9 @@ using namespace whale::lower;
 
 /// Members that a cluster may have: bounds the size of a kernel's text.
 static constexpr size_t kMaxMembers = 192;
+/// Values of the domain's size that a cluster may read from memory: each lives
+/// until the kernel runs (a sum over the steps of a recurrence would keep all).
+static constexpr size_t kMaxInputs = 8;
 /// Elements of a row that a kernel keeps in cache over its passes (256 KiB of
 /// f32); a vector longer than this is summed in blocks instead.
 static constexpr int64_t kMaxSingleRow = 65536;
@@ -319,6 +322,30 @@ bool Clusters::joinAll(Operation *op, const Set &set, Merged &merged) const {
   });
 }
 
+/// Whether `op` and a set would read more large values than is good.
+bool Clusters::readsTooMuch(Operation *op, const Set &set,
+                            ArrayRef<int64_t> domain) const {
+  if (set.empty())
+    return false;
+  int64_t size = 1;
+  for (int64_t extent : domain)
+    size *= extent;
+  llvm::SmallDenseSet<Value, 16> inputs;
+  auto visit = [&](Value leaf, const IndexMap &) {
+    Operation *source = leaf.getDefiningOp();
+    Cluster *cluster = source ? of(source) : nullptr;
+    if (tensorType(leaf).getNumElements() == size &&
+        !(cluster && llvm::is_contained(set, cluster)))
+      inputs.insert(leaf);
+  };
+  for (Cluster *cluster : set)
+    for (Operation *member : cluster->ops)
+      forEachLeaf(member, identityMap(domainOf(member).size()), visit);
+  size_t before = inputs.size();
+  forEachLeaf(op, identityMap(domainOf(op).size()), visit);
+  return inputs.size() > kMaxInputs && inputs.size() > before;
+}
+
 std::optional<Clusters::Merged> Clusters::plan(Operation *op,
                                                const Set &set) const {
   Merged merged;
@@ -326,7 +353,8 @@ std::optional<Clusters::Merged> Clusters::plan(Operation *op,
   for (Cluster *cluster : set)
     members += cluster->ops.size();
   if (members > kMaxMembers || !joinAll(op, set, merged) ||
-      !fits(op, set, merged.domain, merged.rowDims))
+      !fits(op, set, merged.domain, merged.rowDims) ||
+      readsTooMuch(op, set, merged.domain))
     return std::nullopt;
   // Members must still read each other under the common row dimensions.
   for (Cluster *cluster : set)

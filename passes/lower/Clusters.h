@@ -120,6 +120,8 @@ private:
     llvm::SmallVector<int64_t> domain;
     unsigned rowDims = 0, position = 0;
   };
+  bool readsTooMuch(mlir::Operation *op, const Set &set,
+                    llvm::ArrayRef<int64_t> domain) const;
   bool joinAll(mlir::Operation *op, const Set &set, Merged &merged) const;
   std::optional<Merged> plan(mlir::Operation *op, const Set &set) const;
   void merge(mlir::Operation *op, const Set &set, const Merged &merged);

@@ -483,6 +483,60 @@ static format::Access accessOf(const KernelArgument &argument) {
                            : format::Access::Accumulate;
 }
 
+namespace {
+/// Writes a module as KernelModule::Shape, values by order of appearance.
+class ShapeWriter {
+public:
+  KernelModule::Shape write(ModuleOp module) {
+    add(module.getOperation());
+    return std::move(shape);
+  }
+
+private:
+  void add(const void *unique) {
+    shape.push_back(reinterpret_cast<uintptr_t>(unique));
+  }
+  void add(Value value) {
+    shape.push_back(values.try_emplace(value, values.size()).first->second);
+    add(value.getType().getAsOpaquePointer());
+  }
+  template <typename Range> void addAll(Range &&range) {
+    shape.push_back(llvm::range_size(range));
+    for (auto &&element : range)
+      add(element);
+  }
+  void add(Operation *op) {
+    assert(op->getNumSuccessors() == 0 && "kernels have structured loops");
+    add(op->getName().getAsOpaquePointer());
+    add(op->getAttrDictionary().getAsOpaquePointer());
+    addAll(op->getOperands());
+    addAll(op->getResults());
+    for (Region &region : op->getRegions()) {
+      shape.push_back(llvm::range_size(region));
+      for (Block &block : region) {
+        addAll(block.getArguments());
+        shape.push_back(llvm::range_size(block));
+        for (Operation &inner : block)
+          add(&inner);
+      }
+    }
+  }
+
+  KernelModule::Shape shape;
+  DenseMap<Value, uintptr_t> values;
+};
+} // namespace
+
+/// The hash of a kernel's text, without its places in the model.
+static std::string symbolOf(ModuleOp module, const KernelModule::Info &info) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream, OpPrintingFlags().useLocalScope());
+  for (format::Access access : info.access)
+    text += static_cast<char>(access);
+  return "k_" + sha256Hex(text).substr(0, 20);
+}
+
 KernelCall KernelEmitter::emit(KernelModule &kernels) {
   setArguments();
   setScratch();
@@ -493,29 +547,27 @@ KernelCall KernelEmitter::emit(KernelModule &kernels) {
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   LLVM::LLVMFuncOp body = makeBody(*module);
   makeEntry(*module, body);
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  module->print(stream, OpPrintingFlags().useLocalScope());
-  KernelCall call;
-  call.arguments = arguments;
-  call.scalars = expression.scalars;
   KernelModule::Info info;
+  info.scalars = expression.scalars.size();
+  KernelModule::Shape shape = ShapeWriter().write(*module);
   for (const KernelArgument &argument : arguments) {
     info.operandBytes.push_back(argument.bytes);
     info.access.push_back(accessOf(argument));
-    text += static_cast<char>(info.access.back());
+    shape.push_back(static_cast<uintptr_t>(info.access.back()));
   }
-  call.symbol = "k_" + sha256Hex(text).substr(0, 20);
-  info.scalars = expression.scalars.size();
-  if (!kernels.kernels.try_emplace(call.symbol, info).second)
-    return call;
+  auto [known, isNew] = kernels.symbols.try_emplace(std::move(shape));
+  std::string &symbol = known->second;
+  if (isNew)
+    symbol = symbolOf(*module, info);
+  if (!kernels.kernels.try_emplace(symbol, info).second)
+    return {symbol, arguments, expression.scalars};
   SymbolTable symbols(*module);
   Operation *entry = symbols.lookup("kernel");
-  (void)symbols.rename(body, call.symbol + "_body");
-  (void)symbols.rename(entry, call.symbol);
+  (void)symbols.rename(body, symbol + "_body");
+  (void)symbols.rename(entry, symbol);
   kernels.module->getBody()->getOperations().splice(
       kernels.module->getBody()->end(), module->getBody()->getOperations());
-  return call;
+  return {symbol, arguments, expression.scalars};
 }
 
 KernelCall lower::emitKernel(KernelModule &kernels, const Cluster &cluster,

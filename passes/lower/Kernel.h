@@ -58,6 +58,12 @@ struct KernelModule {
     uint32_t scalars = 0;
   };
   std::map<std::string, Info> kernels;
+  /// What makes two kernels one: their module as numbers, which are equal where
+  /// its text is equal, and far cheaper. Names, attributes and types are there
+  /// by address, so this is compared and never reaches an output.
+  using Shape = std::vector<uintptr_t>;
+  /// Symbols of the kernels that are there.
+  std::map<Shape, std::string> symbols;
   /// Only the buffers of kernels are wanted: none is written, all have one name.
   bool layoutOnly = false;
 };

@@ -34,13 +34,14 @@ private:
     return form.stages[graphOf(op)].recompute;
   }
   void decide(Operation *op);
-  bool keptAnyway(Value operand) const;
+  bool keptAnyway(Value operand, Operation *user) const;
   Value again(Value value, Operation *user);
 
   ModuleDefOp step;
   const planner::NormalForm &form;
-  /// Forward values that a backward op of their own item uses.
-  DenseSet<Value> residuals;
+  /// Forward values that a backward op of an item uses, with the item's name:
+  /// of the item itself or its arguments.
+  DenseSet<std::pair<Value, StringRef>> residuals;
   /// Forward ops that are repeated if needed.
   DenseSet<Operation *> repeated;
   IRMapping clones;
@@ -48,12 +49,14 @@ private:
 
 } // namespace
 
-/// Whether the backward part has `operand` at hand: a variable or other value
-/// of the step, a residual of the item, or something that is repeated itself.
-bool Recomputer::keptAnyway(Value operand) const {
+/// Whether the backward part of the user's item has `operand` at hand: a
+/// variable or other value of the step, a residual of the item, or something of
+/// it that is repeated itself.
+bool Recomputer::keptAnyway(Value operand, Operation *user) const {
   Operation *producer = operand.getDefiningOp();
-  return phaseOf(producer) == Phase::Prologue || residuals.contains(operand) ||
-         repeated.contains(producer);
+  return phaseOf(producer) == Phase::Prologue ||
+         residuals.contains({operand, itemOf(user)}) ||
+         (repeated.contains(producer) && itemOf(producer) == itemOf(user));
 }
 
 void Recomputer::decide(Operation *op) {
@@ -68,7 +71,7 @@ void Recomputer::decide(Operation *op) {
     repeat = true;
   if (modeOf(op) == Recompute::Selective && isCheap(op))
     repeat |= llvm::all_of(op->getOperands(),
-                           [&](Value operand) { return keptAnyway(operand); });
+                           [&](Value operand) { return keptAnyway(operand, op); });
   if (repeat)
     repeated.insert(op);
 }
@@ -95,8 +98,7 @@ void Recomputer::run() {
   for (Operation *op : ops)
     if (phaseOf(op) == Phase::Backward)
       for (Value operand : op->getOperands())
-        if (itemOf(operand.getDefiningOp()) == itemOf(op))
-          residuals.insert(operand);
+        residuals.insert({operand, itemOf(op)});
   for (Operation *op : ops)
     if (phaseOf(op) == Phase::Forward)
       decide(op);

@@ -100,6 +100,15 @@ static std::string predictedOf(const json::Value &plan) {
   return writer.take();
 }
 
+/// What the plan says of each stage's arena; nothing where it only guesses.
+static std::vector<Bytes> arenasOf(const planner::Plan &plan) {
+  std::vector<Bytes> arenas;
+  if (plan.prediction.memoryMeasured)
+    for (const planner::StagePrediction &stage : plan.prediction.stages)
+      arenas.push_back(stage.memory.arena());
+  return arenas;
+}
+
 /// Reads model and plan and sees that they belong together.
 static std::optional<CompileRequest> readRequest(const Options &options,
                                                  Diagnostics &diagnostics) {
@@ -123,7 +132,9 @@ static std::optional<CompileRequest> readRequest(const Options &options,
                         plan->form,
                         plan->text,
                         asPlanned ? predictedOf(plan->json) : "",
-                        options.compile};
+                        options.compile,
+                        plan->plan.globalBatch,
+                        asPlanned ? arenasOf(plan->plan) : std::vector<Bytes>()};
 }
 
 static ExitCode runCompile(const Options &options, Session &session) {

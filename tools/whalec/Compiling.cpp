@@ -7,6 +7,7 @@
 #include "compiler/support/Text.h"
 #include "dialects/whale/TrainingSpec.h"
 #include "passes/lower/Lower.h"
+#include "passes/plan/GlobalBatch.h"
 #include "passes/strategy/ModelHash.h"
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/Signals.h"
@@ -96,6 +97,11 @@ static bool runTo(const CompileRequest &request, llvm::StringRef last,
   MlirMessages messages(*work.context, diagnostics);
   if (!describeModel(file->model(), request, work))
     return false;
+  if (request.globalBatch && request.globalBatch != work.manifest.globalBatch) {
+    if (failed(plan::setGlobalBatch(file->model(), request.globalBatch)))
+      return false;
+    work.manifest.globalBatch = request.globalBatch;
+  }
   work.compilation.module = std::move(file->module);
   work.compilation.form = request.form;
   work.compilation.applyOptions.precision = request.options.precision;
@@ -134,11 +140,40 @@ static std::string optionsText(const CompileOptions &options) {
   return writer.endObject().take();
 }
 
+/// No rank may need more memory than the plan says of its stage: the plan asked
+/// the same buffer assignment.
+static bool checkArenas(const CompileRequest &request,
+                        const Compilation &compilation,
+                        Diagnostics &diagnostics) {
+  for (auto [number, rank] : llvm::enumerate(compilation.ranks.ranks)) {
+    if (rank.stage >= request.arenas.size())
+      continue;
+    const format::ProgramT &program =
+        compilation.programs->roles[rank.role].program;
+    Bytes arena(static_cast<int64_t>(program.arenaBytes)),
+        promised = request.arenas[rank.stage];
+    if (arena <= promised)
+      continue;
+    diagnostics
+        .error(Place(),
+               fmt::format("the arena of rank {} has {} bytes, the plan says "
+                           "{} of stage {}",
+                           number, arena.value(), promised.value(),
+                           rank.stage),
+               ExitCode::Bug)
+        .hint("a plan made by another version may say other numbers: plan it "
+              "again");
+    return false;
+  }
+  return true;
+}
+
 bool cli::compileToFolder(const CompileRequest &request,
                           const std::string &folder, Diagnostics &diagnostics,
                           const std::function<bool()> &commit) {
   Work work;
-  if (!runTo(request, phases().back().name, work, diagnostics))
+  if (!runTo(request, phases().back().name, work, diagnostics) ||
+      !checkArenas(request, work.compilation, diagnostics))
     return false;
   work.manifest.predicted = request.predicted;
   work.manifest.files = {{modelFileName, request.modelText},

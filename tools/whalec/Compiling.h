@@ -52,6 +52,11 @@ struct CompileRequest {
   /// The prediction as JSON text; may be empty.
   std::string predicted;
   CompileOptions options;
+  /// Samples of a step; 0 = the model's.
+  int64_t globalBatch = 0;
+  /// By stage the largest arena that the plan says, where it was measured; an
+  /// arena beyond it is a bug.
+  std::vector<Bytes> arenas;
 };
 
 /// Whether `plan` was made for this model; `path` names it in messages.

@@ -17,9 +17,10 @@ namespace {
 
 /// Searches that are made before a question is given up.
 constexpr int kSearches = 4;
-/// Instances of modules above which memory stays the cost model's: lowering
-/// gpt3-175b's stages dry takes many times as long as planning it.
-constexpr int64_t kMeasuredInstances = 64;
+/// Ops above which memory stays the cost model's, so that planning stays a
+/// matter of a second: dry lowering takes 1 ms an op (gpt3-175b on 1,024 devices:
+/// 36 of 96 layers in 3.8 s). For such models the model's error is below 2 %.
+constexpr int64_t kMostOps = 1500;
 
 /// The cluster with less memory than it has.
 class SmallerHardware final : public cost::CatalogueHardware {
@@ -34,12 +35,27 @@ public:
   std::map<unsigned, Bytes> held;
 };
 
-using Parts = std::vector<planner::MemoryParts>;
+using Stages = std::vector<StageMemory>;
+
+StageMemoryOptions optionsFor(const Planning &question,
+                              const planner::Candidate &candidate) {
+  StageMemoryOptions options;
+  const cost::Hardware &hardware = *question.hardware;
+  if (hardware.pools().size() > 1)
+    options.typeOf = [&](int64_t rank) {
+      return hardware
+          .poolOf(candidate.devices.deviceOf(
+              candidate.form, planner::coordinatesOf(candidate.form, rank)))
+          .type;
+    };
+  return options;
+}
 
 /// Memory of a plan's stages; nothing and the compiler's first message where
 /// it refuses the plan.
-std::optional<Parts> measure(const Planning &question,
-                             const planner::Plan &plan, std::string &refusal) {
+std::optional<Stages> measure(const Planning &question,
+                              const planner::Plan &plan,
+                              std::string &refusal) {
   ScopedDiagnosticHandler handler(
       question.context.get(), [&](mlir::Diagnostic &diagnostic) {
         if (refusal.empty() &&
@@ -53,28 +69,42 @@ std::optional<Parts> measure(const Planning &question,
     return std::nullopt;
   if (whale::runPhases(compilation, "", lastModelPhase) != PhaseOutcome::Done)
     return std::nullopt;
-  auto parts =
-      stageMemory(*compilation.module, question.workload, plan.chosen);
-  if (failed(parts))
+  auto stages = stageMemory(*compilation.module, question.workload, plan.chosen,
+                            optionsFor(question, plan.chosen));
+  if (failed(stages))
     return std::nullopt;
-  return std::move(*parts);
+  return std::move(*stages);
 }
 
-/// Puts measured memory into a plan; what the fullest device of each type is
-/// short of is added to `held`. Whether all fits.
-bool putInto(const Parts &parts, const cost::Hardware &hardware,
+/// Puts measured memory into a stage's prediction, beside the device that its
+/// fullest rank is on. What devices are short of goes into `missing`.
+void putInto(const StageMemory &measured, const cost::Hardware &hardware,
+             unsigned onlyType, planner::StagePrediction &stage,
+             std::map<unsigned, Bytes> &missing) {
+  bool oneType = hardware.pools().size() == 1;
+  for (const auto &[key, parts] : measured.byType) {
+    unsigned type = oneType ? onlyType : key;
+    Bytes capacity = hardware.capacity(type);
+    Bytes over = parts.total() + hardware.reserve(type) - capacity;
+    if (over > Bytes())
+      missing[type] = std::max(missing[type], over);
+    if (parts.total() != measured.parts.total())
+      continue;
+    stage.memory = parts;
+    stage.memory.reserve = hardware.reserve(type);
+    stage.deviceType = type;
+    stage.capacity = capacity;
+  }
+}
+
+/// The same for all stages; `held` grows by what is missing. Whether all fits.
+bool putInto(const Stages &stages, const cost::Hardware &hardware,
              planner::Plan &plan, std::map<unsigned, Bytes> &held) {
   std::map<unsigned, Bytes> missing;
   plan.prediction.memoryMeasured = true;
-  for (size_t s = 0; s < parts.size(); ++s) {
-    planner::StagePrediction &stage = plan.prediction.stages[s];
-    stage.memory = parts[s];
-    stage.memory.reserve = hardware.reserve(stage.deviceType);
-    stage.capacity = hardware.capacity(stage.deviceType);
-    Bytes over = stage.memory.total() - stage.capacity;
-    if (over > Bytes())
-      missing[stage.deviceType] = std::max(missing[stage.deviceType], over);
-  }
+  for (size_t s = 0; s < stages.size(); ++s)
+    putInto(stages[s], hardware, hardware.pools().front().type,
+            plan.prediction.stages[s], missing);
   for (auto [type, bytes] : missing)
     held[type] += bytes;
   return missing.empty();
@@ -89,11 +119,12 @@ planner::Answer cli::solveMeasured(const Planning &question,
     planner::Answer answer = planner::solve(
         {question.workload, smaller, question.options}, diagnostics);
     if (!answer.plan ||
-        workload::instanceCount(question.workload) > kMeasuredInstances)
+        loweredOps(question.workload, answer.plan->chosen,
+                   optionsFor(question, answer.plan->chosen)) > kMostOps)
       return answer;
     std::string refusal;
-    auto parts = measure(question, *answer.plan, refusal);
-    if (!parts) {
+    auto stages = measure(question, *answer.plan, refusal);
+    if (!stages) {
       if (question.options.space == planner::Space::Default)
         diagnostics
             .warning(Place(), "the compiler refuses this plan, its memory is "
@@ -101,7 +132,7 @@ planner::Answer cli::solveMeasured(const Planning &question,
             .hint(refusal);
       return answer;
     }
-    if (putInto(*parts, *question.hardware, *answer.plan, smaller.held))
+    if (putInto(*stages, *question.hardware, *answer.plan, smaller.held))
       return answer;
   }
   diagnostics.error(Place(),
@@ -117,16 +148,16 @@ bool cli::checkMeasured(const Planning &question, const planner::Plan &plan,
   if (!plan.prediction.memoryMeasured)
     return true;
   std::string refusal;
-  auto parts = measure(question, plan, refusal);
-  if (!parts) {
+  auto stages = measure(question, plan, refusal);
+  if (!stages) {
     diagnostics.error(Place(), "the compiler refuses this plan: " + refusal,
                       ExitCode::Finding);
     return false;
   }
   bool good = true;
-  for (size_t s = 0; s < parts->size(); ++s) {
+  for (size_t s = 0; s < stages->size(); ++s) {
     Bytes said = plan.prediction.stages[s].memory.arena(),
-          now = (*parts)[s].arena();
+          now = (*stages)[s].parts.arena();
     if (said == now)
       continue;
     good = false;

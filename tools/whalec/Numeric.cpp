@@ -53,6 +53,7 @@ private:
   Diagnostics &diagnostics;
   std::string modelText, gradientText;
   planner::NormalForm form;
+  int64_t globalBatch = 0;
 };
 } // namespace
 
@@ -120,6 +121,7 @@ bool NumericCheck::readInputs() {
     return false;
   modelText = *text;
   form = plan->form;
+  globalBatch = plan->plan.globalBatch;
   storeGradients(model->model());
   return true;
 }
@@ -134,6 +136,7 @@ bool NumericCheck::compile(const std::string &name, const std::string &text,
   request.modelText = text;
   request.modelName = folder + "/" + modelFileName;
   request.form = as;
+  request.globalBatch = globalBatch;
   request.options.precision = result.precision;
   return compileToFolder(request, scratch / name, diagnostics);
 }
