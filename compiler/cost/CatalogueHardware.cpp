@@ -23,6 +23,8 @@ BytesPerSecond divided(BytesPerSecond rate, int64_t parts) {
 
 CatalogueHardware::CatalogueHardware(const Cluster &cluster)
     : cluster(cluster) {
+  if (cluster.classes.front().type.device.kind == DeviceType::Kind::Gpu)
+    execution.parameters = defaultParameters();
   for (unsigned i = 0; i < cluster.classes.size(); ++i) {
     const NodeClass &nodes = cluster.classes[i];
     poolList.push_back(
@@ -44,24 +46,59 @@ FlopsPerSecond CatalogueHardware::peak(unsigned type,
   return device(type).peak(precisionFromName(name).value_or(Precision::F32));
 }
 
-Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
-  const DeviceType &on = device(type);
+/// The format that a kernel computes in: only products of weights are in 8 or
+/// fewer bits.
+static Precision kernelPrecision(const OpWork &work) {
   Precision precision =
       precisionFromName(work.precision).value_or(Precision::F32);
-  double efficiency = unknownEfficiency;
+  return precision == Precision::FP8 && work.kind != OpKind::Contraction
+             ? Precision::BF16
+             : precision;
+}
+
+/// Fraction of peak that a kernel's arithmetic reaches.
+double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
+                                     Precision precision) const {
+  const Parameters &p = execution.parameters;
   if (work.kind == OpKind::Contraction && work.m > 0)
-    efficiency =
-        matmulEfficiency(on, precision, saturatingMultiply(work.batch, work.m),
-                         work.n, work.k)
-            .value;
+    return p.matmulSustained *
+           matmulEfficiency(on, precision,
+                            saturatingMultiply(work.batch, work.m), work.n,
+                            work.k)
+               .value;
+  if (work.kind == OpKind::Attention && execution.stack.fusedAttention)
+    return work.backward ? p.attentionBackward : p.attentionForward;
+  return unknownEfficiency;
+}
+
+/// Memory traffic of attention whose scores lie in memory, in passes over them.
+/// Forward: the product writes them, softmax reads and writes them, dropout
+/// too (and a mask of 1 byte), the product with the values reads them. Backward:
+/// both products' gradients, dropout and softmax. Source of the passes:
+/// Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, for what is kept.
+static constexpr double scorePasses = 6.5, scorePassesBackward = 9.5;
+
+Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
+  const DeviceType &on = device(type);
+  Precision precision = kernelPrecision(work);
   // Elementwise arithmetic runs on the vector units, at float32.
   FlopsPerSecond peak =
       on.peak(isProduct(work.kind) ? precision : Precision::F32);
-  Picoseconds compute = work.flops / FlopsPerSecond{peak.value * efficiency};
-  Picoseconds memory = work.bytes / BytesPerSecond{on.memoryBandwidth.value *
-                                                   on.achievableMemoryFraction};
-  return std::max(compute, memory) +
-         (work.fused ? Picoseconds() : on.launchOverhead);
+  Picoseconds compute =
+      work.flops / FlopsPerSecond{peak.value * efficiency(on, work, precision)};
+  BytesPerSecond bandwidth{on.memoryBandwidth.value *
+                           on.achievableMemoryFraction *
+                           execution.parameters.memorySustained};
+  Picoseconds memory = work.bytes / bandwidth;
+  Picoseconds launch = work.fused ? Picoseconds() : on.launchOverhead;
+  if (work.kind == OpKind::Attention && !execution.stack.fusedAttention) {
+    double passes = work.backward ? scorePassesBackward : scorePasses;
+    Bytes scores = Bytes::fromDouble(work.scores * passes * 2);
+    // Products do not skip what is masked.
+    compute = compute.scaled(1 / work.used);
+    return compute + memory + scores / bandwidth + launch * 6;
+  }
+  return std::max(compute, memory) + launch;
 }
 
 Picoseconds CatalogueHardware::withinNode(const Group &group, int64_t size,

@@ -37,6 +37,8 @@ private:
   const DeviceType &device(unsigned type) const {
     return cluster.classes[type].type.device;
   }
+  double efficiency(const DeviceType &on, const OpWork &work,
+                    Precision precision) const;
   Picoseconds withinNode(const Group &group, int64_t size, CollectiveKind kind,
                          Bytes bytes, const Link &link) const;
   Picoseconds hierarchical(const Group &group, CollectiveKind kind, Bytes bytes,

@@ -44,6 +44,20 @@ int64_t accessElements(const ModuleClass &module, const Access &access,
   return elements;
 }
 
+bool hasLoop(const Op &op, std::string_view name) {
+  return std::any_of(op.loops.begin(), op.loops.end(),
+                     [&](const LoopDim &loop) { return loop.hasName(name); });
+}
+
+/// Points of an attention op over the length of a head: its score matrices.
+double scoresOf(const Op &op, const LocalOp &local) {
+  double scores = 1;
+  for (size_t l = 0; l < op.loops.size(); ++l)
+    if (!op.loops[l].hasName("head"))
+      scores *= static_cast<double>(local.extents[l]);
+  return scores;
+}
+
 /// Which values have a buffer, given what is saved.
 std::vector<bool> materialisedValues(const ModuleClass &module,
                                      const ResidualPlan &plan) {
@@ -68,19 +82,14 @@ public:
         materialised(materialisedValues(module, plan)) {}
 
   ClassCost run() {
-    for (uint32_t i = 0; i < module.ops.size(); ++i) {
-      OpWork work = localWork(workload, module, sharded, i, materialised);
-      Picoseconds time = hardware.opTime(context.deviceType, work);
-      (module.ops[i].phase == Phase::Forward ? cost.forward : cost.backward) +=
-          time;
-      cost.flops += work.flops;
-      if (std::binary_search(plan.recomputed.begin(), plan.recomputed.end(), i))
-        cost.recompute += time;
-    }
+    for (uint32_t i = 0; i < module.ops.size(); ++i)
+      addOp(i);
     for (const Transfer &transfer : sharded.transfers)
       addTransfer(transfer);
     cost.forward += cost.forwardCommunication;
     cost.backward += cost.backwardCommunication + cost.recompute;
+    if (hardware.execution.stack.eager)
+      waitForHost();
     cost.memory = classMemory(workload, module, sharded, plan);
     cost.state = stateBytes(workload, module, sharded);
     cost.tiedState = stateBytes(workload, module, sharded, true);
@@ -96,9 +105,48 @@ public:
   }
 
 private:
+  void addOp(uint32_t index) {
+    const Op &op = module.ops[index];
+    OpWork work = localWork(workload, module, sharded, index, materialised);
+    Picoseconds time = hardware.opTime(context.deviceType, work);
+    bool forward = op.phase == Phase::Forward;
+    (forward ? cost.forward : cost.backward) += time;
+    (forward ? cost.forwardKernels : cost.backwardKernels) += !work.fused;
+    cost.flops += work.flops;
+    if (!isRepeated(index, work.kind))
+      return;
+    cost.recompute += time;
+    cost.backwardKernels += !work.fused;
+  }
+
+  /// Attention with scores in memory is what selective recompute repeats first.
+  bool isRepeated(uint32_t op, OpKind kind) const {
+    bool scores = !hardware.execution.stack.fusedAttention &&
+                  kind == OpKind::Attention &&
+                  context.recompute == Recompute::Selective &&
+                  module.ops[op].phase == Phase::Forward;
+    return scores || std::binary_search(plan.recomputed.begin(),
+                                        plan.recomputed.end(), op);
+  }
+
+  /// No direction is faster than an interpreter can issue its operators.
+  void waitForHost() {
+    double each = hardware.execution.parameters.dispatchSeconds;
+    auto issue = [&](int64_t kernels) {
+      return picosecondsFromSeconds(static_cast<double>(kernels) * each);
+    };
+    cost.forward = std::max(cost.forward, issue(cost.forwardKernels));
+    cost.backward = std::max(cost.backward, issue(cost.backwardKernels));
+  }
+
   void addTransfer(const Transfer &transfer) {
+    const Execution &execution = hardware.execution;
     Picoseconds time = hardware.collectiveTime(context.groups[transfer.axis],
                                                transfer.kind, transfer.bytes);
+    if (execution.stack.overlapsSplits && !transfer.oncePerStep)
+      time = time.scaled(1 - execution.parameters.splitOverlap);
+    (transfer.phase == Phase::Forward ? cost.forwardKernels
+                                      : cost.backwardKernels) += 1;
     if (transfer.oncePerStep) {
       cost.oncePerStep += time;
       return;
@@ -134,13 +182,24 @@ StateBytes &StateBytes::operator+=(const StateBytes &more) {
   gradients += more.gradients;
   copies += more.copies;
   optimizer += more.optimizer;
+  ownedMasters += more.ownedMasters;
+  trained += more.trained;
   other += more.other;
   return *this;
 }
 
+StateBytes &StateBytes::operator-=(const StateBytes &less) {
+  return *this += less * -1;
+}
+
 StateBytes StateBytes::operator*(int64_t count) const {
-  return {parameters * count, gradients * count, copies * count,
-          optimizer * count, other * count};
+  StateBytes result = *this;
+  for (Bytes *part :
+       {&result.parameters, &result.gradients, &result.copies,
+        &result.optimizer, &result.ownedMasters, &result.other})
+    *part = *part * count;
+  result.trained *= count;
+  return result;
 }
 
 OpWork localWork(const Workload &workload, const ModuleClass &module,
@@ -151,12 +210,20 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
   OpWork work;
   work.kind = op.kind;
   work.precision = workload.precision;
+  work.backward = op.phase != Phase::Forward;
+  // Logits stay in 16 bits where the layers are in fewer.
+  if (work.precision == "fp8" && hasLoop(op, "vocabulary"))
+    work.precision = "bf16";
+  if (op.kind == OpKind::Attention)
+    work.scores = scoresOf(op, local);
+  work.used = static_cast<double>(op.usedNumerator) /
+              static_cast<double>(op.usedDenominator);
   work.fused = op.fused &&
                !(op.results.size() && materialised[op.results.front().value]);
   double points = 1;
   for (int64_t extent : local.extents)
     points *= static_cast<double>(extent);
-  points *= static_cast<double>(op.usedNumerator) / op.usedDenominator;
+  points *= work.used;
   work.flops = Flops(roundToInt64(points)) * op.flopsPerPoint;
   auto bytesOf = [&](const Access &access) {
     return Bytes(accessElements(module, access, local)) *
@@ -214,8 +281,11 @@ StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
     if (!variable.trained())
       continue;
     state.gradients += Bytes(elements) * group.gradientBytes;
+    state.trained += elements;
+    int64_t owned = sharded.ownedElements[i];
+    state.ownedMasters += Bytes(owned) * group.masterBytes;
     for (int64_t slot : group.slotBytes)
-      state.optimizer += Bytes(elements) * slot;
+      state.optimizer += Bytes(owned) * slot;
   }
   return state;
 }

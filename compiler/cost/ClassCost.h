@@ -21,12 +21,16 @@ struct StateBytes {
   /// Copies in the type of the arithmetic, made once per step, of those masters
   /// that something else than kernels reads.
   Bytes copies;
-  /// Slots: what ZeRO-1 cuts over the replicas.
-  Bytes optimizer;
+  /// Slots, and masters, of the elements that this rank updates: what ZeRO-1
+  /// cuts further over the replicas.
+  Bytes optimizer, ownedMasters;
+  /// Elements of trained variables.
+  int64_t trained = 0;
   /// Running statistics and counters.
   Bytes other;
 
   StateBytes &operator+=(const StateBytes &more);
+  StateBytes &operator-=(const StateBytes &less);
   StateBytes operator*(int64_t count) const;
 };
 
@@ -35,6 +39,8 @@ struct ClassCost {
   Picoseconds forward, backward;
   Picoseconds forwardCommunication, backwardCommunication;
   Picoseconds recompute;
+  /// Kernels and collectives that the host issues, recompute within.
+  int64_t forwardKernels = 0, backwardKernels = 0;
   /// Once per step, over the split axes: partial sums of variables' gradients.
   Picoseconds oncePerStep;
   /// Bytes through this rank's links in one micro-batch (Transfer::bytes).

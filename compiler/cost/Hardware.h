@@ -8,6 +8,7 @@
 #ifndef WHALE_COST_HARDWARE_H
 #define WHALE_COST_HARDWARE_H
 
+#include "compiler/cost/Execution.h"
 #include "compiler/cost/Sharding.h"
 #include "compiler/support/Units.h"
 
@@ -29,6 +30,10 @@ struct OpWork {
   int64_t batch = 0, m = 0, n = 0, k = 0;
   /// Runs inside another kernel: no launch.
   bool fused = false;
+  bool backward = false;
+  /// Attention: elements of the score matrices, and the share of them that a
+  /// mask leaves.
+  double scores = 0, used = 1;
 };
 
 /// The devices of a collective: first, first + stride, ... (size of them).
@@ -53,6 +58,9 @@ struct Pool {
 class Hardware {
 public:
   virtual ~Hardware() = default;
+
+  /// The software on it.
+  Execution execution;
 
   /// All devices, in their order; neighbouring pools differ.
   virtual const std::vector<Pool> &pools() const = 0;

@@ -59,14 +59,16 @@ public:
     batchExtents.resize(values);
     for (size_t v = 0; v < values; ++v) {
       batchExtents[v] = module.values[v].extents;
-      ValueKind kind = module.values[v].kind;
-      known[v] =
-          kind == ValueKind::Argument || kind == ValueKind::ResultGradient;
+      known[v] = false;
     }
     countUses();
     for (const Op &op : module.ops)
       result.ops.push_back(localOp(op));
-    for (uint32_t i = 0; i < module.ops.size(); ++i)
+    uint32_t i = 0, ops = static_cast<uint32_t>(module.ops.size());
+    for (; i < ops && !backward(module.ops[i]); ++i)
+      visit(i);
+    finishForward(i);
+    for (; i < ops; ++i)
       visit(i);
     finish();
     return std::move(result);
@@ -226,11 +228,14 @@ private:
   /// Adds the collective that gives operand `v` the placement `wanted`.
   void bring(uint32_t v, uint32_t axis, Placement wanted, uint32_t index) {
     Placement &now = result.placements[v][axis];
+    ValueKind kind = module.values[v].kind;
     Phase phase = index < module.ops.size() ? module.ops[index].phase
                                             : Phase::BackwardInput;
-    if (module.values[v].kind == ValueKind::Variable && !known[v] &&
-        wanted.kind == PK::Cut)
+    bool free = kind == ValueKind::Variable || kind == ValueKind::Argument;
+    if (free && !known[v] && wanted.kind == PK::Cut)
       now = wanted;
+    if (kind == ValueKind::ResultGradient && !known[v])
+      now = result.placements[module.results[module.values[v].index]][axis];
     if (now == wanted || now.kind == PK::Whole)
       return; // A slice costs nothing.
     auto key =
@@ -258,30 +263,39 @@ private:
       now = wanted;
   }
 
-  /// Class boundaries are whole; gradients lie as their variables.
-  void finish() {
-    uint32_t end = static_cast<uint32_t>(module.ops.size());
-    auto boundary = [&](uint32_t v, uint32_t beforeOp) {
-      for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
-        if (result.placements[v][a].kind == PK::Whole)
-          continue;
-        bring(v, a, {}, beforeOp);
-        result.placements[v][a] = {};
-      }
-    };
-    uint32_t firstBackward = 0;
-    while (firstBackward < end && !backward(module.ops[firstBackward]))
-      ++firstBackward;
+  /// Sums what is still partial at the end of the forward part.
+  void finishForward(uint32_t firstBackward) {
     for (uint32_t v : module.results)
-      if (known[v]) {
+      for (uint32_t a = 0; known[v] && a < mesh.axes.size(); ++a) {
+        if (!isPartial(v, a))
+          continue;
         size_t before = result.transfers.size();
-        boundary(v, firstBackward);
+        bring(v, a, streamPlacement(v, a), firstBackward);
         for (size_t t = before; t < result.transfers.size(); ++t)
           result.transfers[t].phase = Phase::Forward;
       }
-    for (int64_t v : module.argumentGradients)
-      if (v >= 0 && known[static_cast<uint32_t>(v)])
-        boundary(static_cast<uint32_t>(v), end);
+  }
+
+  /// How a result should lie: as the first argument, if it is alike.
+  Placement streamPlacement(uint32_t v, uint32_t axis) const {
+    if (module.arguments.empty())
+      return {};
+    uint32_t stream = module.arguments.front();
+    bool alike = module.values[stream].extents == module.values[v].extents;
+    return alike && known[stream] ? result.placements[stream][axis]
+                                  : Placement{};
+  }
+
+  /// Gradients of arguments and variables lie as these.
+  void finish() {
+    uint32_t end = static_cast<uint32_t>(module.ops.size());
+    for (size_t i = 0; i < module.argumentGradients.size(); ++i) {
+      int64_t v = module.argumentGradients[i];
+      for (uint32_t a = 0; v >= 0 && a < mesh.axes.size(); ++a)
+        if (known[static_cast<uint32_t>(v)])
+          bring(static_cast<uint32_t>(v), a,
+                result.placements[module.arguments[i]][a], end);
+    }
     variableGradients(end);
     for (uint32_t v = 0; v < module.values.size(); ++v)
       result.valueBytes.push_back(bytesOf(v, result.placements[v]));
@@ -292,6 +306,19 @@ private:
         result.variableElements[module.values[v].index] =
             bytesOf(v, result.placements[v]).value() /
             module.values[v].elementBytes;
+    for (uint32_t i = 0; i < module.variables.size(); ++i)
+      result.ownedElements.push_back(
+          ceilDivide(result.variableElements[i], stateShards(i)));
+  }
+
+  /// Over how many ranks the state of a variable is cut that lies whole on them.
+  int64_t stateShards(uint32_t variable) const {
+    int64_t shards = 1;
+    for (uint32_t a = 0; a < mesh.axes.size(); ++a)
+      if (mesh.axes[a].shardsState &&
+          placementOfVariable(variable, a).kind == PK::Whole)
+        shards *= mesh.axes[a].size;
+    return shards;
   }
 
   void variableGradients(uint32_t end) {

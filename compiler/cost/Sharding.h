@@ -10,8 +10,12 @@
 //  - an op uses on an axis the first dim of the axis' list that names one of
 //    its loops, if that loop can be cut and is outermost in every access;
 //    otherwise it is replicated over the axis;
-//  - a variable lies as its first forward use wants it;
-//  - arguments and results of a class, and their gradients, are whole;
+//  - a variable lies as its first forward use wants it, and so does an argument
+//    of a class: with `sequence` among the dims of a tensor split (sequence
+//    parallelism) the stream between layers is cut;
+//  - a result lies as it is made, but partial sums are summed there, onto the
+//    shards of the first argument where it has these extents; gradients of
+//    arguments and results lie as these;
 //  - partial sums are summed before their first use, unless all uses of the
 //    value in that direction let them pass (Linearity).
 //
@@ -33,6 +37,8 @@ struct SplitAxis {
   int64_t size = 1;
   /// Preference list of loop dimension names.
   std::vector<std::string> dims;
+  /// Optimizer state of variables that lie whole over the axis is cut over it.
+  bool shardsState = false;
 
   auto operator<=>(const SplitAxis &) const = default;
 };
@@ -89,6 +95,9 @@ struct ShardedClass {
   std::vector<std::vector<Placement>> placements;
   /// Per variable: elements of the largest shard.
   std::vector<int64_t> variableElements;
+  /// The share of them whose optimizer state this rank holds
+  /// (SplitAxis::shardsState).
+  std::vector<int64_t> ownedElements;
 };
 
 /// `module` must have passed workload::check.

@@ -40,8 +40,8 @@ weighted(const workload::Workload &workload, const NormalForm &form,
     for (size_t r = 0; r < workload.runs.size(); ++r) {
       Picoseconds time;
       for (const auto &one : costs)
-        time = std::max(time, one->run(s, r).forward * (m - w) +
-                                  one->run(s, r).backward * (m - 1));
+        time = std::max(time, one->forward(s, r) * (m - w) +
+                                  one->backward(s, r) * (m - 1));
       problem.times.back().push_back(time);
     }
   }
@@ -56,7 +56,7 @@ Picoseconds leastTotal(const workload::Workload &workload,
     Picoseconds least = Picoseconds::max();
     for (unsigned s = 0; s < form.stages.size(); ++s)
       least =
-          std::min(least, costs.run(s, r).forward + costs.run(s, r).backward);
+          std::min(least, costs.forward(s, r) + costs.backward(s, r));
     total += least * workload.runs[r].count;
   }
   return total;
@@ -95,7 +95,7 @@ Picoseconds lowerBound(CostTable &table, const NormalForm &form,
   }
   if (best && costs.size() == 1)
     bound += best->bottleneck;
-  return bound;
+  return wholeStep(table.hardware, form, bound);
 }
 
 CutResult bestCuts(CostTable &table, const NormalForm &form,

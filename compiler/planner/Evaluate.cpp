@@ -29,16 +29,20 @@ Bytes divided(Bytes bytes, int64_t parts) {
   return Bytes(ceilDivide(bytes.value(), parts));
 }
 
-StateBytes without(StateBytes state, const StateBytes &less) {
-  state.parameters -= less.parameters;
-  state.gradients -= less.gradients;
-  state.copies -= less.copies;
-  state.optimizer -= less.optimizer;
-  state.other -= less.other;
-  return state;
+/// The greater of two times that overlap, and what they hold each other up.
+Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
+  return std::max(a, b) + std::min(a, b).scaled(1 - overlap);
 }
 
-/// The split axes as the ops of a run see them.
+bool cutsParameters(const StageForm &stage) {
+  return std::any_of(stage.axes.begin(), stage.axes.end(),
+                     [](const Axis &axis) {
+                       return axis.shard == Shard::Parameters && axis.size > 1;
+                     });
+}
+
+/// The split axes as the ops of a run see them; `samples` are those of all
+/// ranks of an axis that also cuts the batch (`split(d, [experts, batch])`).
 cost::LocalMesh meshOf(const StageForm &stage, const Run &run,
                        int64_t samples) {
   cost::LocalMesh mesh;
@@ -51,7 +55,8 @@ cost::LocalMesh meshOf(const StageForm &stage, const Run &run,
     for (const std::string &text : axis.paths)
       if (auto pattern = PathPattern::parse(text, {}, ignored))
         covered |= pattern->covers(run.path(0));
-    mesh.axes.push_back({covered ? axis.size : 1, axis.dims});
+    mesh.axes.push_back(
+        {covered ? axis.size : 1, axis.dims, axis.shard != Shard::None});
   }
   return mesh;
 }
@@ -155,7 +160,55 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
       context.mesh = meshOf(stage, run, samples / form.microBatches);
       costs.back().push_back(&table.of(run.moduleClass, context));
     }
+    addShardTraffic(s);
   }
+}
+
+/// Gathers the parameters of an instance before its forward and backward part
+/// and scatters its gradients, where they are cut over the replicas.
+void FormCosts::addShardTraffic(unsigned stage) {
+  const cost::Execution &execution = table.hardware.execution;
+  bool cut = cutsParameters(form.stages[stage]);
+  forwards.emplace_back();
+  backwards.emplace_back();
+  for (const ClassCost *cost : costs[stage]) {
+    Picoseconds forward = cost->forward, backward = cost->backward;
+    if (cut) {
+      auto over = [&](CollectiveKind kind, Bytes bytes) {
+        return overReplicas(stage, kind, bytes, true);
+      };
+      Picoseconds gather = over(CollectiveKind::AllGather, cost->state.copies);
+      Picoseconds scatter =
+          over(CollectiveKind::ReduceScatter, wireGradients(cost->state));
+      double overlap = execution.stack.overlapsGradients
+                           ? execution.parameters.gradientOverlap
+                           : 0;
+      forward = overlapped(forward, gather, overlap);
+      backward = overlapped(backward, gather + scatter, overlap);
+    }
+    forwards.back().push_back(forward);
+    backwards.back().push_back(backward);
+  }
+}
+
+/// A collective over the replica axes that are sharded, or over the others.
+Picoseconds FormCosts::overReplicas(unsigned stage, CollectiveKind kind,
+                                    Bytes bytes, bool sharded) const {
+  Picoseconds time;
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  for (unsigned a = 0; a < axes.size(); ++a)
+    if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
+        (axes[a].shard != Shard::None) == sharded) {
+      Group group =
+          axisGroup(form, devices, coordinates(stage), a, table.hardware);
+      time += table.hardware.collectiveTime(group, kind, bytes);
+    }
+  return time;
+}
+
+Bytes FormCosts::wireGradients(const StateBytes &state) const {
+  int64_t bytes = table.hardware.execution.stack.gradientWireBytes;
+  return bytes ? Bytes(bytes) * state.trained : state.gradients;
 }
 
 Coordinates FormCosts::coordinates(unsigned stage) const {
@@ -190,9 +243,8 @@ StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
   for (const Tie &tie : table.ties)
     if (tie.user >= first && tie.user < last && tie.owner >= first &&
         tie.owner < last)
-      state = without(
-          state, run(stage, workload::instanceAt(table.workload, tie.user).run)
-                     .tiedState);
+      state -= run(stage, workload::instanceAt(table.workload, tie.user).run)
+                   .tiedState;
   return state;
 }
 
@@ -256,25 +308,51 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
   });
 }
 
+/// Parameters, gradients and optimizer state of a stage on one rank.
+MemoryParts FormCosts::stateMemory(unsigned stage,
+                                   const StateBytes &state) const {
+  const StageForm &shape = form.stages[stage];
+  int64_t shards = shardDegree(shape);
+  bool cut = cutsParameters(shape);
+  bool masters = table.hardware.execution.stack.shardsMasters && shards > 1;
+  MemoryParts parts;
+  parts.parameters = cut ? divided(state.parameters, shards)
+                     : masters ? state.copies
+                               : state.parameters;
+  parts.gradients = cut ? divided(state.gradients, shards) : state.gradients;
+  parts.optimizer = divided(state.optimizer, shards);
+  if (masters && !cut)
+    parts.optimizer += divided(state.ownedMasters, shards);
+  parts.other = state.other;
+  return parts;
+}
+
+/// Micro-batches whose activations a stage holds, in its parts together. With
+/// virtual stages: the forwards before the first backward (Narayanan et al., SC
+/// 2021, section 2.2).
+static int64_t slotsOf(const NormalForm &form, unsigned stage) {
+  int64_t stages = static_cast<int64_t>(form.stages.size());
+  if (stages == 1)
+    return 1;
+  int64_t v = form.virtualStages;
+  if (v == 1)
+    return simulator::inFlight(orderOf(form.schedule), stages, stage,
+                               form.microBatches);
+  int64_t parts = (stages - stage - 1) * 2 + (v - 1) * stages + 1;
+  return std::min(form.microBatches, ceilDivide(parts, v));
+}
+
 MemoryParts FormCosts::memory(unsigned stage, int64_t first,
                               int64_t last) const {
-  const StageForm &shape = form.stages[stage];
-  int64_t stages = static_cast<int64_t>(form.stages.size());
   StateBytes state = stateOf(stage, first, last);
-  MemoryParts parts;
-  parts.parameters = state.parameters;
-  parts.gradients = state.gradients;
-  parts.optimizer = divided(state.optimizer, shardDegree(shape));
-  parts.other = state.other;
-  int64_t slots = stages == 1 ? 1
-                              : simulator::inFlight(orderOf(form.schedule),
-                                                    stages, stage,
-                                                    form.microBatches);
+  MemoryParts parts = stateMemory(stage, state);
+  int64_t slots = slotsOf(form, stage);
   if (form.microBatches == 1)
     setSinglePeak(parts, stage, first, last);
   else
     setPeak(parts, stage, first, last, slots);
-  parts.transients += state.copies;
+  if (parts.parameters != state.copies)
+    parts.transients += state.copies;
   if (form.microBatches > 1 && stage > 0)
     parts.communication += boundary(stage, first, false);
   if (form.microBatches > 1 && stage + 1 < form.stages.size())
@@ -291,57 +369,54 @@ bool FormCosts::fits(unsigned stage, int64_t first, int64_t last) const {
          table.hardware.capacity(types[stage]);
 }
 
-Picoseconds FormCosts::gradientTime(unsigned stage,
-                                    const StateBytes &state) const {
-  Picoseconds time;
-  const std::vector<Axis> &axes = form.stages[stage].axes;
-  for (unsigned a = 0; a < axes.size(); ++a) {
-    if (axes[a].kind != AxisKind::Replica || axes[a].size == 1)
-      continue;
-    Group group =
-        axisGroup(form, devices, coordinates(stage), a, table.hardware);
-    auto run = [&](CollectiveKind kind, Bytes bytes) {
-      time += table.hardware.collectiveTime(group, kind, bytes);
-    };
-    if (axes[a].shard == Shard::None) {
-      run(CollectiveKind::AllReduce, state.gradients);
-    } else {
-      run(CollectiveKind::ReduceScatter, state.gradients);
-      run(CollectiveKind::AllGather, state.parameters);
-    }
+/// Gradients over the replicas, and parameters back where their update is
+/// shared out; once a step, partly beside the last backward and the first
+/// forward part.
+void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
+                                   StagePrediction &result) const {
+  Bytes gradients = wireGradients(state);
+  Picoseconds reduce =
+      overReplicas(stage, CollectiveKind::AllReduce, gradients, false);
+  Picoseconds gather;
+  if (!cutsParameters(form.stages[stage])) {
+    reduce +=
+        overReplicas(stage, CollectiveKind::ReduceScatter, gradients, true);
+    Bytes parameters =
+        state.copies > Bytes() ? state.copies : state.parameters;
+    gather = overReplicas(stage, CollectiveKind::AllGather, parameters, true);
   }
-  return time;
+  reduce += result.gradientSync;
+  const cost::Execution &execution = table.hardware.execution;
+  if (execution.stack.overlapsGradients) {
+    double overlap = execution.parameters.gradientOverlap;
+    reduce = overlapped(result.backward, reduce, overlap) - result.backward;
+    gather = overlapped(result.forward, gather, overlap) - result.forward;
+  }
+  result.gradientSync = reduce + gather;
+  if (replicas > 1)
+    result.gradientTraffic = gradients;
 }
 
-StagePrediction FormCosts::stage(unsigned stage, int64_t first,
-                                 int64_t last) const {
-  StagePrediction result;
-  result.first = first;
-  result.last = last;
-  result.deviceType = types[stage];
-  result.capacity = table.hardware.capacity(types[stage]);
-  result.memory = memory(stage, first, last);
+/// Times of one micro-batch.
+void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
+                         StagePrediction &result) const {
   forEachRun(first, last, [&](size_t r, int64_t n) {
     const ClassCost &cost = run(stage, r);
-    result.forward += cost.forward * n;
-    result.backward += cost.backward * n;
+    result.forward += forward(stage, r) * n;
+    result.backward += backward(stage, r) * n;
     result.communication +=
         (cost.forwardCommunication + cost.backwardCommunication) * n;
     result.recompute += cost.recompute * n;
     result.gradientSync += cost.oncePerStep * n;
     result.splitTraffic += cost.traffic * n * form.microBatches;
   });
-  StateBytes state = stateOf(stage, first, last);
-  result.gradientSync += gradientTime(stage, state);
-  if (replicas > 1)
-    result.gradientTraffic = state.gradients;
-  cost::OpWork update;
-  update.kind = workload::OpKind::Elementwise;
-  update.bytes = result.memory.parameters * 2 + result.memory.gradients +
-                 result.memory.optimizer * 2;
-  result.update = table.hardware.opTime(types[stage], update);
+}
+
+/// Times and traffic of the messages to the neighbours.
+void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
+                            StagePrediction &result) const {
   auto send = [&](unsigned to, Bytes bytes) {
-    result.boundaryTraffic += bytes * form.microBatches;
+    result.boundaryTraffic += bytes * form.microBatches * form.virtualStages;
     int64_t from = devices.deviceOf(form, coordinates(stage));
     int64_t pairs = std::min(form.stages[stage].innerDevices(form.outerAxes),
                              table.hardware.poolOf(from).perNode);
@@ -352,6 +427,28 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
     result.sendForward = send(stage + 1, boundary(stage + 1, last, false));
   if (stage > 0)
     result.sendBackward = send(stage - 1, boundary(stage, first, true));
+  if (table.hardware.execution.stack.overlapsPipeline)
+    return;
+  result.forward += result.sendForward * form.virtualStages;
+  result.backward += result.sendBackward * form.virtualStages;
+}
+
+StagePrediction FormCosts::stage(unsigned stage, int64_t first,
+                                 int64_t last) const {
+  StagePrediction result;
+  result.first = first;
+  result.last = last;
+  result.deviceType = types[stage];
+  result.capacity = table.hardware.capacity(types[stage]);
+  result.memory = memory(stage, first, last);
+  setTimes(stage, first, last, result);
+  setMessages(stage, first, last, result);
+  setSynchronisation(stage, stateOf(stage, first, last), result);
+  cost::OpWork update;
+  update.kind = workload::OpKind::Elementwise;
+  update.bytes = result.memory.parameters * 2 + result.memory.gradients +
+                 result.memory.optimizer * 2;
+  result.update = table.hardware.opTime(types[stage], update);
   return result;
 }
 
@@ -445,7 +542,7 @@ public:
     }
     addTies(problem);
     simulator::Timeline line = simulator::simulate(problem);
-    prediction.step = line.step;
+    prediction.step = line.step - savedByVirtualStages(line);
     for (size_t s = 0; s < prediction.stages.size(); ++s) {
       prediction.stages[s].busy = line.stages[s].busy;
       prediction.stages[s].bubble = line.stages[s].bubble;
@@ -465,6 +562,14 @@ private:
     result.gradientSync = stage.gradientSync;
     result.update = stage.update;
     return result;
+  }
+
+  /// The ramps of the pipeline get shorter by the number of parts.
+  Picoseconds savedByVirtualStages(const simulator::Timeline &line) const {
+    Picoseconds least = Picoseconds::max();
+    for (const simulator::StageResult &stage : line.stages)
+      least = std::min(least, stage.bubble);
+    return least.scaled(1 - 1.0 / candidate.form.virtualStages);
   }
 
   int64_t stageOf(int64_t position) const {
@@ -517,6 +622,7 @@ private:
 
 void finish(CostTable &table, const Candidate &candidate,
             Prediction &prediction) {
+  prediction.step = wholeStep(table.hardware, candidate.form, prediction.step);
   double peak = 0;
   const cost::Hardware &hardware = table.hardware;
   for (const cost::Pool &pool : hardware.pools())
@@ -534,6 +640,17 @@ void finish(CostTable &table, const Candidate &candidate,
 }
 
 } // namespace
+
+Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
+                      Picoseconds time) {
+  const cost::Parameters &parameters = hardware.execution.parameters;
+  double loss = 0;
+  int64_t perNode = hardware.pools().front().perNode;
+  for (int64_t ranks = rankCount(form); ranks > perNode; ranks /= 2)
+    loss += parameters.stragglersPerDoubling;
+  return time.scaled(1 + loss) +
+         picosecondsFromSeconds(parameters.stepSeconds);
+}
 
 Prediction evaluate(CostTable &table, const Candidate &candidate) {
   Prediction slowest;

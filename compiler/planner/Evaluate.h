@@ -121,6 +121,14 @@ public:
   const cost::ClassCost &run(unsigned stage, size_t run) const {
     return *costs[stage][run];
   }
+  /// One micro-batch of one instance, parameters gathered and gradients
+  /// scattered where they are cut over the replicas (ZeRO-3).
+  Picoseconds forward(unsigned stage, size_t run) const {
+    return forwards[stage][run];
+  }
+  Picoseconds backward(unsigned stage, size_t run) const {
+    return backwards[stage][run];
+  }
   unsigned deviceType(unsigned stage) const { return types[stage]; }
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
   bool fits(unsigned stage, int64_t first, int64_t last) const;
@@ -137,13 +145,24 @@ private:
                int64_t slots) const;
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                      int64_t last) const;
-  Picoseconds gradientTime(unsigned stage, const cost::StateBytes &state) const;
+  void addShardTraffic(unsigned stage);
+  Picoseconds overReplicas(unsigned stage, CollectiveKind kind,
+                           Bytes bytes, bool sharded) const;
+  Bytes wireGradients(const cost::StateBytes &state) const;
+  void setSynchronisation(unsigned stage, const cost::StateBytes &state,
+                          StagePrediction &result) const;
+  void setTimes(unsigned stage, int64_t first, int64_t last,
+                StagePrediction &result) const;
+  void setMessages(unsigned stage, int64_t first, int64_t last,
+                   StagePrediction &result) const;
+  MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
 
   CostTable &table;
   const NormalForm &form;
   const DeviceMap &devices;
   std::vector<int64_t> replica;
   std::vector<std::vector<const cost::ClassCost *>> costs;
+  std::vector<std::vector<Picoseconds>> forwards, backwards;
   std::vector<unsigned> types;
   int64_t replicas = 1;
 };
@@ -159,6 +178,11 @@ std::vector<ReplicaClass> replicaClasses(const workload::Workload &workload,
                                          const cost::Hardware &hardware,
                                          const NormalForm &form,
                                          const DeviceMap &devices);
+
+/// A step that takes `time` on the devices alone: what the host adds, and what
+/// many devices lose by waiting for the slowest (execution parameters).
+Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
+                      Picoseconds time);
 
 /// Requires cuts that fit the form, and shares that are multiples of the
 /// micro-batches.

@@ -170,6 +170,9 @@ struct StageForm {
 struct NormalForm {
   unsigned outerAxes = 0;
   int64_t microBatches = 1;
+  /// Parts of a stage that lie on its devices in turn with those of the other
+  /// stages (interleaved 1F1B); 1 = a stage is in one piece.
+  int64_t virtualStages = 1;
   Schedule schedule = Schedule::OneFOneB;
   std::vector<StageForm> stages;
 

@@ -57,6 +57,7 @@ void addCompile(CLI::App &app, Session &session);
 void addRun(CLI::App &app, Session &session);
 void addVerify(CLI::App &app, Session &session);
 void addExplain(CLI::App &app, Session &session);
+void addValidate(CLI::App &app, Session &session);
 void addDump(CLI::App &app, Session &session);
 void addCluster(CLI::App &app, Session &session);
 

@@ -1,0 +1,86 @@
+//===- Execution.h - the software that runs a plan --------------*- C++ -*-===//
+//
+// What the cost model has to know of software besides the machine: a few
+// documented switches (which kernels there are, what overlaps) and a few global
+// numbers. The numbers are data (parameters.json), fitted on measured training
+// runs by tools/fit/fit_parameters.py; there is none per model, per run or per
+// source of a measurement.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_COST_EXECUTION_H
+#define WHALE_COST_EXECUTION_H
+
+#include "compiler/support/Diagnostics.h"
+#include "compiler/support/Json.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace whale::cost {
+
+/// Switches. The defaults are the programs that `whalec compile` writes.
+struct Stack {
+  /// Attention is one kernel that never writes the scores (FlashAttention);
+  /// otherwise products, softmax and dropout with the scores in memory.
+  bool fusedAttention = true;
+  /// Elementwise chains run as one kernel (a compiler, or fused by hand);
+  /// otherwise one kernel an op.
+  bool fusedElementwise = true;
+  /// Operators are issued one by one by an interpreter on the host.
+  bool eager = false;
+  /// Gradients are reduced while the backward part still runs, and parameters
+  /// gathered while the forward part does.
+  bool overlapsGradients = false;
+  /// Collectives of split axes run beside the products that need them.
+  bool overlapsSplits = false;
+  /// Messages between stages run beside compute.
+  bool overlapsPipeline = true;
+  /// Optimizer sharding also cuts the master copies.
+  bool shardsMasters = false;
+  /// Bytes of an element of a gradient on the wire; 0 = as it is accumulated.
+  int64_t gradientWireBytes = 0;
+
+  auto operator<=>(const Stack &) const = default;
+};
+
+/// Fitted numbers; each is explained in parameters.json.
+struct Parameters {
+  double matmulSustained = 1;
+  double attentionForward = 0.6, attentionBackward = 0.6;
+  double memorySustained = 1;
+  double dispatchSeconds = 0;
+  double stepSeconds = 0;
+  double networkSustained = 1;
+  double splitOverlap = 0;
+  double gradientOverlap = 0;
+  double overlapSlowdown = 0;
+  double stragglersPerDoubling = 0;
+};
+
+/// A parameter by the name that it has in parameters.json.
+struct ParameterField {
+  std::string_view name;
+  double Parameters::*member;
+};
+std::span<const ParameterField> parameterFields();
+
+/// The numbers that the compiler ships.
+const Parameters &defaultParameters();
+
+/// Reads `{"name": number, ...}` or `{"name": {"value": number, ...}, ...}`
+/// over `parameters`. Unknown names and negative numbers are errors.
+bool readParameters(const json::Value &json, Parameters &parameters,
+                    Diagnostics &diagnostics);
+
+struct Execution {
+  Stack stack;
+  /// Neutral, so that hardware made by hand has round numbers.
+  Parameters parameters;
+};
+
+} // namespace whale::cost
+
+#endif // WHALE_COST_EXECUTION_H

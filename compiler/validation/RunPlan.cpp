@@ -1,0 +1,150 @@
+//===- RunPlan.cpp - the plan of a measured run ---------------------------===//
+
+#include "compiler/validation/RunPlan.h"
+
+#include "compiler/planner/Search.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace whale::validation {
+
+using planner::Axis;
+using planner::AxisKind;
+using planner::NormalForm;
+using planner::Recompute;
+using planner::Shard;
+
+namespace {
+
+int64_t atLeastOne(int64_t degree) { return std::max<int64_t>(degree, 1); }
+
+/// Degrees with what is not given filled in.
+struct Degrees {
+  explicit Degrees(const MeasuredRun &run)
+      : tensor(atLeastOne(run.tensor)), context(atLeastOne(run.context)),
+        pipeline(atLeastOne(run.pipeline)),
+        data(std::max<int64_t>(run.gpus / (tensor * context * pipeline), 1)),
+        expert(run.experts ? atLeastOne(run.expert) : 1) {}
+
+  int64_t tensor, context, pipeline, data, expert;
+};
+
+Shard shardOf(int64_t zero) {
+  switch (zero) {
+  case 0:
+    return Shard::None;
+  case 1:
+    return Shard::Optimizer;
+  case 2:
+    return Shard::Gradients;
+  default:
+    return Shard::Parameters;
+  }
+}
+
+Axis replica(int64_t size, Shard shard) {
+  Axis axis;
+  axis.name = "r0";
+  axis.size = size;
+  axis.shard = shard;
+  return axis;
+}
+
+Axis split(std::string name, int64_t size, std::vector<std::string> dims,
+           Shard shard = Shard::None) {
+  Axis axis;
+  axis.name = std::move(name);
+  axis.kind = AxisKind::Split;
+  axis.size = size;
+  axis.dims = std::move(dims);
+  axis.shard = shard;
+  return axis;
+}
+
+std::vector<Axis> axesOf(const MeasuredRun &run, const Degrees &degrees,
+                         const workload::Workload &workload) {
+  Shard shard = shardOf(run.zero);
+  std::vector<Axis> axes;
+  // Experts lie over the data axis, and what it lacks over the context axis.
+  int64_t overData = std::min(degrees.expert, degrees.data);
+  if (degrees.data > overData)
+    axes.push_back(replica(degrees.data / overData, shard));
+  if (overData > 1)
+    axes.push_back(
+        split("e0", overData, {"experts", workload.batchDim}, shard));
+  if (degrees.context > 1)
+    axes.push_back(split("c0", degrees.context, {"sequence", "keys"}, shard));
+  if (degrees.tensor > 1) {
+    std::vector<std::string> dims = planner::splitDims(workload);
+    if (run.sequenceParallel)
+      dims.insert(dims.end(), {"sequence", "keys"});
+    axes.push_back(split("t0", degrees.tensor, dims));
+  }
+  return axes;
+}
+
+/// Stages with equal numbers of layers; embedding and head, which no layer run
+/// contains, at the ends. Where they do not divide, embedding and head count as
+/// a layer each (as in MLPerf's 405B runs), else the first stages get more.
+std::vector<int64_t> cutsOf(const workload::Workload &workload,
+                            int64_t stages) {
+  int64_t before = 0, after = 0;
+  size_t first = 0, last = workload.runs.size();
+  while (first < last && workload.runs[first].count == 1)
+    before += workload.runs[first++].count;
+  while (last > first && workload.runs[last - 1].count == 1)
+    after += workload.runs[--last].count;
+  int64_t total = workload::instanceCount(workload);
+  int64_t layers = total - before - after;
+  bool endsCount = layers % stages != 0 && (layers + 2) % stages == 0;
+  int64_t counted = endsCount ? layers + 2 : layers;
+  std::vector<int64_t> cuts = {0};
+  int64_t done = 0;
+  for (int64_t s = 0; s + 1 < stages; ++s) {
+    done += counted / stages + (s < counted % stages ? 1 : 0);
+    cuts.push_back(before + done - (endsCount ? 1 : 0));
+  }
+  cuts.push_back(total);
+  return cuts;
+}
+
+} // namespace
+
+std::optional<planner::Candidate> planOf(const MeasuredRun &run,
+                                         const workload::Workload &workload,
+                                         std::string &reason) {
+  auto refuse = [&](std::string why) {
+    reason = std::move(why);
+    return std::nullopt;
+  };
+  Degrees degrees(run);
+  int64_t ranks =
+      degrees.tensor * degrees.context * degrees.pipeline * degrees.data;
+  if (ranks != run.gpus)
+    return refuse(fmt::format("degrees make {} ranks of {} GPUs", ranks,
+                              run.gpus));
+  int64_t micro = run.microBatch ? run.microBatch
+                                 : run.globalBatch / degrees.data;
+  if (micro < 1 || run.globalBatch % (degrees.data * micro) != 0)
+    return refuse(fmt::format("a global batch of {} is not micro-batches of "
+                              "{} on {} replicas",
+                              run.globalBatch, micro, degrees.data));
+  planner::Candidate candidate;
+  NormalForm &form = candidate.form;
+  form.microBatches = run.globalBatch / (degrees.data * micro);
+  form.virtualStages = degrees.pipeline > 1 ? atLeastOne(run.virtualStages) : 1;
+  planner::StageForm stage;
+  stage.axes = axesOf(run, degrees, workload);
+  stage.recompute = run.recompute == "full" ? Recompute::Full
+                    : run.recompute == "selective" ? Recompute::Selective
+                                                   : Recompute::None;
+  form.stages.assign(degrees.pipeline, stage);
+  if (workload::instanceCount(workload) < degrees.pipeline)
+    return refuse("more stages than layers");
+  candidate.cuts = cutsOf(workload, degrees.pipeline);
+  return candidate;
+}
+
+} // namespace whale::validation
