@@ -216,7 +216,7 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
     work.precision = "bf16";
   if (op.kind == OpKind::Attention)
     work.scores = scoresOf(op, local);
-  work.used = static_cast<double>(op.usedNumerator) /
+  work.used = static_cast<double>(op.usedNumerator * local.routedParts) /
               static_cast<double>(op.usedDenominator);
   work.fused = op.fused &&
                !(op.results.size() && materialised[op.results.front().value]);

@@ -112,12 +112,42 @@ private:
     std::for_each(op.operands.begin(), op.operands.end(), noteBatch);
     std::for_each(op.results.begin(), op.results.end(), noteBatch);
     for (const SplitAxis &axis : mesh.axes) {
-      int32_t loop = axis.size > 1 ? chosenLoop(op, local, axis) : -1;
+      int32_t experts = axis.size > 1 ? routingLoop(op, axis) : -1;
+      int32_t loop = experts >= 0     ? experts
+                     : axis.size > 1 ? chosenLoop(op, local, axis)
+                                     : -1;
       local.loops.push_back(loop);
+      local.routed.push_back(experts >= 0);
       if (loop >= 0)
         local.extents[loop] = ceilDivide(local.extents[loop], axis.size);
+      if (experts < 0)
+        continue;
+      local.routedParts *= axis.size;
+      int64_t &batch = local.extents[batchLoop(op)];
+      batch = ceilDivide(batch, axis.size);
     }
     return local;
+  }
+
+  int32_t batchLoop(const Op &op) const {
+    for (size_t l = 0; l < op.loops.size(); ++l)
+      if (op.loops[l].hasName(workload.batchDim))
+        return static_cast<int32_t>(l);
+    return -1;
+  }
+
+  /// The loop over experts of an op in which each row meets one of them, if the
+  /// axis cuts experts and the batch; else -1.
+  int32_t routingLoop(const Op &op, const SplitAxis &axis) const {
+    bool both = axis.dims.size() > 1 && axis.dims.back() == workload.batchDim;
+    if (!both || batchLoop(op) < 0)
+      return -1;
+    for (size_t l = 0; l < op.loops.size(); ++l)
+      if (op.loops[l].hasName(axis.dims.front()) &&
+          op.usedDenominator == op.loops[l].extent * op.usedNumerator &&
+          op.loops[l].extent >= axis.size)
+        return static_cast<int32_t>(l);
+    return -1;
   }
 
   int32_t chosenLoop(const Op &op, const LocalOp &local,
@@ -137,7 +167,7 @@ private:
     int64_t bytes = module.values[v].elementBytes;
     std::vector<int64_t> extents = batchExtents[v];
     for (size_t a = 0; a < placements.size(); ++a)
-      if (placements[a].kind == PK::Cut) {
+      if (placements[a].kind == PK::Cut || placements[a].kind == PK::Routed) {
         int64_t &extent = extents[placements[a].dim];
         extent = ceilDivide(extent, mesh.axes[a].size);
       }
@@ -185,10 +215,51 @@ private:
     return made <= operand;
   }
 
+  /// How an operand or result of a routed op lies: its weights by experts, its
+  /// rows at them.
+  Placement routedPlacement(const Op &op, const Access &access,
+                            int32_t experts) const {
+    if (outermostDim(access, experts) >= 0)
+      return demandOf(access, experts);
+    Placement rows = demandOf(access, batchLoop(op));
+    if (rows.kind == PK::Cut)
+      rows.kind = PK::Routed;
+    return rows;
+  }
+
+  /// Whether an op works on rows where they are: all its operands with a batch
+  /// are at the experts, and its result has all its loops.
+  bool staysRouted(const Op &op, uint32_t axis) const {
+    int32_t batch = batchLoop(op);
+    bool any = false;
+    for (const Access &operand : op.operands) {
+      if (outermostDim(operand, batch) < 0)
+        continue;
+      if (result.placements[operand.value][axis].kind != PK::Routed)
+        return false;
+      any = true;
+    }
+    return any && op.results.size() == 1 &&
+           op.results.front().dims.size() == op.loops.size();
+  }
+
+  void visitRouted(uint32_t index, uint32_t axis, int32_t experts) {
+    const Op &op = module.ops[index];
+    for (const Access &operand : op.operands)
+      bring(operand.value, axis, routedPlacement(op, operand, experts), index);
+    for (const Access &made : op.results)
+      result.placements[made.value][axis] = routedPlacement(op, made, experts);
+  }
+
   void visit(uint32_t index) {
     const Op &op = module.ops[index];
     for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
       int32_t loop = result.ops[index].loops[a];
+      bool routed = result.ops[index].routed[a];
+      if (routed || staysRouted(op, a)) {
+        visitRouted(index, a, routed ? loop : -1);
+        continue;
+      }
       bool pass = loop < 0 && passesPartial(op, a);
       if (!pass)
         for (const Access &operand : op.operands)
@@ -240,7 +311,8 @@ private:
       return; // A slice costs nothing.
     auto key =
         std::make_tuple(axis, wanted.kind, wanted.dim, phase != Phase::Forward);
-    if (now.kind == PK::Cut && !copies[v].insert(key).second)
+    bool held = now.kind == PK::Cut || now.kind == PK::Routed;
+    if (held && !copies[v].insert(key).second)
       return; // The copy is still there.
     Transfer transfer;
     transfer.axis = axis;
@@ -248,8 +320,8 @@ private:
     transfer.value = v;
     transfer.phase = phase;
     std::vector<Placement> larger = result.placements[v];
-    bool gather = now.kind == PK::Cut;
-    if (gather && wanted.kind == PK::Cut) {
+    bool gather = held;
+    if (gather && wanted.kind != PK::Whole) {
       transfer.kind = CollectiveKind::AllToAll;
     } else {
       larger[axis] = {};

@@ -16,6 +16,9 @@
 //  - a result lies as it is made, but partial sums are summed there, onto the
 //    shards of the first argument where it has these extents; gradients of
 //    arguments and results lie as these;
+//  - on an axis that cuts experts and the batch, an op in which each row meets
+//    one expert has its experts cut and the rows sent to them, evenly: rows go
+//    there and come back by all-to-all, elementwise ops between stay there;
 //  - partial sums are summed before their first use, unless all uses of the
 //    value in that direction let them pass (Linearity).
 //
@@ -55,8 +58,10 @@ struct LocalMesh {
 
 /// Where a value is along one axis.
 struct Placement {
-  enum class Kind : uint8_t { Whole, Cut, Partial } kind = Kind::Whole;
-  /// Cut: dimension of the value.
+  /// Routed: cut along `dim` (the batch), but each rank has the rows that its
+  /// experts want instead of its own.
+  enum class Kind : uint8_t { Whole, Cut, Partial, Routed } kind = Kind::Whole;
+  /// Cut, Routed: dimension of the value.
   uint8_t dim = 0;
 
   bool operator==(const Placement &) const = default;
@@ -83,6 +88,11 @@ struct LocalOp {
   std::vector<int64_t> extents;
   /// Per axis the loop that is cut, or -1.
   std::vector<int32_t> loops;
+  /// Per axis: rows go to the experts' ranks (LocalMesh). Its experts and its
+  /// batch are both cut there.
+  std::vector<bool> routed;
+  /// Product of the sizes of the axes with `routed`.
+  int64_t routedParts = 1;
 };
 
 /// A class on the largest shard's rank.

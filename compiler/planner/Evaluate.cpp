@@ -314,14 +314,14 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   const StageForm &shape = form.stages[stage];
   int64_t shards = shardDegree(shape);
   bool cut = cutsParameters(shape);
-  bool masters = table.hardware.execution.stack.shardsMasters && shards > 1;
+  bool masters = keepsCopies(stage);
   MemoryParts parts;
   parts.parameters = cut ? divided(state.parameters, shards)
                      : masters ? state.copies
                                : state.parameters;
   parts.gradients = cut ? divided(state.gradients, shards) : state.gradients;
   parts.optimizer = divided(state.optimizer, shards);
-  if (masters && !cut)
+  if (masters)
     parts.optimizer += divided(state.ownedMasters, shards);
   parts.other = state.other;
   return parts;
@@ -342,6 +342,29 @@ static int64_t slotsOf(const NormalForm &form, unsigned stage) {
   return std::min(form.microBatches, ceilDivide(parts, v));
 }
 
+/// Copies of parameters that are made when they are needed: of the whole stage,
+/// or of the instance that runs and the next one, with the gradients of one.
+Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
+                                const StateBytes &state) const {
+  const StageForm &shape = form.stages[stage];
+  if (!cutsParameters(shape))
+    return keepsCopies(stage) ? Bytes() : state.copies;
+  Bytes copies, gradients;
+  forEachRun(first, last, [&](size_t r, int64_t) {
+    const StateBytes &one = run(stage, r).state;
+    copies = std::max(copies, one.copies);
+    gradients = std::max(gradients, wireGradients(one));
+  });
+  return copies * 2 + gradients;
+}
+
+/// Whether masters are cut over the replicas and copies are what remains.
+bool FormCosts::keepsCopies(unsigned stage) const {
+  return table.hardware.execution.stack.shardsMasters &&
+         shardDegree(form.stages[stage]) > 1 &&
+         !cutsParameters(form.stages[stage]);
+}
+
 MemoryParts FormCosts::memory(unsigned stage, int64_t first,
                               int64_t last) const {
   StateBytes state = stateOf(stage, first, last);
@@ -351,8 +374,7 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
     setSinglePeak(parts, stage, first, last);
   else
     setPeak(parts, stage, first, last, slots);
-  if (parts.parameters != state.copies)
-    parts.transients += state.copies;
+  parts.transients += gatheredMemory(stage, first, last, state);
   if (form.microBatches > 1 && stage > 0)
     parts.communication += boundary(stage, first, false);
   if (form.microBatches > 1 && stage + 1 < form.stages.size())

@@ -155,6 +155,9 @@ private:
                 StagePrediction &result) const;
   void setMessages(unsigned stage, int64_t first, int64_t last,
                    StagePrediction &result) const;
+  Bytes gatheredMemory(unsigned stage, int64_t first, int64_t last,
+                       const cost::StateBytes &state) const;
+  bool keepsCopies(unsigned stage) const;
   MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
 
   CostTable &table;

@@ -54,6 +54,13 @@ cost::Stack megatronCore() {
   return stack;
 }
 
+/// GPUs of a node joined pairwise by 4 links of 25 GB/s instead of a switch.
+void writeFourLinks(json::Writer &writer) {
+  writer.key("within").beginObject().field("level", "nvlink");
+  writer.field("bandwidth_gigabytes_per_second", 100);
+  writer.field("latency_microseconds", 3.0).endObject();
+}
+
 } // namespace
 
 std::optional<std::string> clusterOf(const MeasuredRun &run,
@@ -73,7 +80,9 @@ std::optional<std::string> clusterOf(const MeasuredRun &run,
   writer.beginObject().key("gpus").beginObject();
   writer.field("type", machine->device).field("count", perNode).endObject();
   writer.field("count", ceilDivide(run.gpus, perNode));
-  if (perNode > 1)
+  if (run.intraNodeLink == "NVLink3 (4 links)")
+    writeFourLinks(writer);
+  else if (perNode > 1)
     writer.key("collectives").beginObject().field("fit", machine->node)
         .endObject();
   writer.endObject().endArray();

@@ -68,7 +68,9 @@ std::string bertConfig(const MeasuredRun &run) {
 std::optional<std::string> arithmeticOf(const MeasuredRun &run) {
   std::string_view text = run.precision;
   auto begins = [&](std::string_view with) { return text.starts_with(with); };
-  if (begins("fp16") || begins("bf16"))
+  if (begins("fp16"))
+    return "f16";
+  if (begins("bf16"))
     return "bf16";
   if (begins("fp8") || begins("mxfp8"))
     return "fp8";

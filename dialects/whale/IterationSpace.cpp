@@ -452,7 +452,8 @@ static AttentionLoops attentionLoops(SpaceBuilder &builder, Value query,
   ArrayRef<int64_t> q = shapeOf(query);
   AttentionLoops loops;
   loops.batch = builder.loop(q[0]);
-  loops.sequence = builder.loop(q[1], LoopKind::Whole);
+  // A shard of the queries needs its offset for masks.
+  loops.sequence = builder.loop(q[1], LoopKind::Indexed);
   loops.kvHeads = builder.loop(q[2], LoopKind::Parallel, "heads");
   loops.group = builder.loop(q[3], LoopKind::Parallel, "group");
   loops.head = builder.loop(q[4], LoopKind::Whole);
