@@ -363,6 +363,23 @@ static void readNvlinkDomain(ObjectReader &reader, NodeType &node,
                             linkLevelName(node.within.level)));
 }
 
+static void readBridge(ObjectReader &reader, NodeType &node,
+                       Diagnostics &diags) {
+  const Value *value = reader.optional("bridge");
+  if (!value)
+    return;
+  ObjectReader group(*value, "'bridge'", diags);
+  node.bridgeSize = group.requiredInteger("gpus", {2, 1'000'000}).value_or(1);
+  node.bridge = readLink(group, LinkLevel::NvLink, std::nullopt, diags);
+  readSource(group, "bridge", node.sources);
+  group.finish();
+  if (node.within.level == LinkLevel::NvLink)
+    diags.error(value->place(),
+                fmt::format("'bridge' joins devices that are linked by pcie, "
+                            "those of '{}' are linked by nvlink",
+                            node.device.name));
+}
+
 void Catalogue::readCollectiveFit(ObjectReader &reader, NodeType &node,
                                   Diagnostics &diags) const {
   const Value *value = reader.optional("collectives");
@@ -414,6 +431,7 @@ std::optional<NodeType> Catalogue::readNode(ObjectReader &reader,
     group.finish();
   }
   readNvlinkDomain(reader, node, diags);
+  readBridge(reader, node, diags);
   readCollectiveFit(reader, node, diags);
   if (diags.errorCount() != errorsBefore)
     return std::nullopt;

@@ -28,6 +28,10 @@ struct NodeType {
   int64_t nvlinkDomain = 1;
   /// Between two devices of the domain.
   Link within;
+  /// Between devices of one bridge, where `bridgeSize` in a row are joined by
+  /// NVLink and the rest of the node is not (`within` is PCIe).
+  std::optional<Link> bridge;
+  int64_t bridgeSize = 1;
   /// Out of the node; empty if nothing was said (a single host).
   std::optional<Link> network;
   /// Equal adapters that make up `network`. A device uses its share of them,
@@ -39,6 +43,8 @@ struct NodeType {
   /// Measured collectives within such a domain. Null until
   /// `Catalogue::completeCollectives` if there are none of its own.
   std::shared_ptr<const CollectiveFits> collectives;
+  /// The same within one bridge.
+  std::shared_ptr<const CollectiveFits> bridgeCollectives;
 
   int64_t devicesPerDomain() const { return devicesPerNode * nvlinkDomain; }
   std::vector<std::pair<std::string, std::string>> sources;
@@ -87,6 +93,7 @@ public:
   /// Gives the node what it lacks of collective fits: those of its link level's
   /// default, scaled to its own link.
   void completeCollectives(NodeType &node) const;
+  std::shared_ptr<const CollectiveFits> standInFits(const Link &link) const;
   const NetworkParameters &networkParameters() const { return network; }
   /// A network link: as `readLink`, with the catalogue's default latency.
   std::optional<Link> readNetwork(json::ObjectReader &group,

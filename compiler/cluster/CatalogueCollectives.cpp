@@ -155,20 +155,27 @@ bool Catalogue::readNetworkParameters(const Value &value, Diagnostics &diags) {
   return reader.finish() && diags.errorCount() == errorsBefore;
 }
 
-void Catalogue::completeCollectives(NodeType &node) const {
-  auto name = defaultCollectives.find(node.within.level);
+std::shared_ptr<const CollectiveFits>
+Catalogue::standInFits(const Link &link) const {
+  auto name = defaultCollectives.find(link.level);
   if (name == defaultCollectives.end())
-    return;
+    return nullptr;
   auto found = collectives.find(name->second);
   if (found == collectives.end())
-    return;
-  CollectiveFits standIn = found->second->scaledTo(node.within);
-  if (!node.collectives) {
-    node.collectives = std::make_shared<CollectiveFits>(std::move(standIn));
+    return nullptr;
+  return std::make_shared<CollectiveFits>(found->second->scaledTo(link));
+}
+
+void Catalogue::completeCollectives(NodeType &node) const {
+  if (node.bridge)
+    node.bridgeCollectives = standInFits(*node.bridge);
+  std::shared_ptr<const CollectiveFits> standIn = standInFits(node.within);
+  if (!node.collectives || !standIn) {
+    node.collectives = node.collectives ? node.collectives : standIn;
     return;
   }
   CollectiveFits all = *node.collectives;
-  for (const CollectiveFit &fit : standIn.fits)
+  for (const CollectiveFit &fit : standIn->fits)
     if (!node.collectives->hasGeneral(fit.kind))
       all.fits.push_back(fit);
   node.collectives = std::make_shared<CollectiveFits>(std::move(all));

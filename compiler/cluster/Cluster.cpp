@@ -44,6 +44,17 @@ bool Cluster::inOneDomain(int64_t a, int64_t b) const {
          (a - nodes.firstRank) / size == (b - nodes.firstRank) / size;
 }
 
+bool Cluster::inOneBridge(int64_t first, int64_t last) const {
+  const NodeClass &nodes = classOf(first);
+  if (!nodes.type.bridge || nodeOf(first) != nodeOf(last))
+    return false;
+  int64_t perNode = nodes.type.devicesPerNode, size = nodes.type.bridgeSize;
+  auto bridgeOf = [&](int64_t rank) {
+    return (rank - nodes.firstRank) % perNode / size;
+  };
+  return bridgeOf(first) == bridgeOf(last);
+}
+
 /// The way out of a node. parseCluster demands one where there are two domains.
 static Link networkOf(const NodeClass &nodes) {
   Link link = nodes.type.network.value_or(Link{LinkLevel::Network, {}, {}});
@@ -55,6 +66,8 @@ Link Cluster::linkBetween(int64_t a, int64_t b) const {
   if (a == b)
     return {};
   const NodeClass &classA = classOf(a), &classB = classOf(b);
+  if (inOneBridge(a, b))
+    return *classA.type.bridge;
   if (inOneDomain(a, b))
     return classA.type.within;
   return slower(networkOf(classA), networkOf(classB));
@@ -146,6 +159,11 @@ GroupLinks Cluster::linksOf(const RankGroup &group) const {
   }
   if (links.domains == 1)
     links.network.reset();
+  int64_t last = group.first + (group.size - 1) * group.stride;
+  if (group.size > 1 && inOneBridge(group.first, last)) {
+    links.within = *links.slowest->type.bridge;
+    links.isBridged = true;
+  }
   return links;
 }
 
@@ -189,6 +207,10 @@ void whale::writeNodeType(const NodeType &type, json::Writer &writer) {
   writer.field("devices", type.devicesPerNode);
   writeDevice(type.device, writer);
   writeLink("within", type.within, writer);
+  if (type.bridge) {
+    writer.field("bridge_size", type.bridgeSize);
+    writeLink("bridge", *type.bridge, writer);
+  }
   if (type.nvlinkDomain > 1)
     writer.field("nvlink_domain", type.nvlinkDomain);
   if (type.network) {

@@ -19,7 +19,7 @@
 //     nodes            how many (1); gpus_per_node (1), on a CPU ranks (1)
 //   nodes              or a list, in rank order, of
 //     {type | gpus: {type, count}, count (1), title, within, network,
-//      nvlink_domain (1), collectives: {fit}}
+//      nvlink_domain (1), bridge, collectives: {fit}}
 //   within             {level: nvlink | pcie, bandwidth, latency}: between two
 //                      devices of a node, per device, one direction
 //   network            {bandwidth, latency, rails (1), oversubscription (1)}:
@@ -27,6 +27,9 @@
 //                      a whole node, one direction, in `rails` equal adapters.
 //                      A node's own link counts before the cluster's, that
 //                      before its type's
+//   bridge             {gpus, bandwidth, latency}: so many devices in a row of
+//   a
+//                      PCIe node have NVLink
 //   nvlink_domain      nodes in a row that share one NVLink domain
 //   bandwidth, latency bandwidth_gigabytes_per_second or
 //                      bandwidth_gigabits_per_second; latency_microseconds
@@ -78,6 +81,8 @@ struct GroupLinks {
   Link within;
   /// The node class with that link; never null.
   const NodeClass *slowest = nullptr;
+  /// That link is the class's bridge.
+  bool isBridged = false;
   /// The slowest way out of one of these nodes (its total, divided by the
   /// oversubscription); empty if the group lies in one domain.
   std::optional<Link> network;
@@ -113,6 +118,10 @@ public:
   /// Requires size >= 1, stride >= 1 and all members in range. Cost: the number
   /// of node classes.
   GroupLinks linksOf(const RankGroup &group) const;
+
+private:
+  /// True if one bridge joins all devices from `first` to `last`.
+  bool inOneBridge(int64_t first, int64_t last) const;
 };
 
 /// Reads cluster.json. `file` is the name in messages. Errors have places; an

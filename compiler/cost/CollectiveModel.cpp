@@ -50,7 +50,9 @@ Route routeOf(const Cluster &cluster, const GroupLinks &links, int64_t ranks,
               links.domains,
               links.mostPerDomain,
               links.fewestPerDomain,
-              links.slowest->type.collectives.get(),
+              (links.isBridged ? links.slowest->type.bridgeCollectives
+                               : links.slowest->type.collectives)
+                  .get(),
               &cluster.network,
               0,
               0};

@@ -92,6 +92,20 @@ TEST_CASE("replacing a node's inner link drops what was measured over it") {
   CHECK(c.classes[0].type.collectives->link.bandwidth.value == 100e9);
 }
 
+TEST_CASE("bridges join pairs of a PCIe node") {
+  Cluster c = testCluster(R"({"format_version": 1, "nodes": [
+    {"gpus": {"type": "a100-pcie-80", "count": 5},
+     "bridge": {"gpus": 2, "bandwidth_gigabytes_per_second": 300,
+                "latency_microseconds": 3}}]})");
+  CHECK(c.linkBetween(2, 3).level == LinkLevel::NvLink);
+  CHECK(c.linkBetween(1, 2).level == LinkLevel::Pcie);
+  CHECK(c.linksOf({2, 2, 1}).isBridged);
+  CHECK(c.linksOf({2, 2, 1}).within.bandwidth.value == 300e9);
+  CHECK_FALSE(c.linksOf({1, 2, 1}).isBridged);
+  CHECK_FALSE(c.linksOf({0, 4, 1}).isBridged);
+  CHECK(c.linksOf({0, 4, 1}).within.level == LinkLevel::Pcie);
+}
+
 TEST_CASE("rails, oversubscription and NVLink domains are said by a node") {
   Cluster c = testCluster(R"({"format_version": 1, "nodes": [
     {"gpus": {"type": "gb300", "count": 4}, "count": 4, "nvlink_domain": 2,
@@ -261,6 +275,11 @@ TEST_CASE("links: units exclude each other, numbers are positive") {
   CHECK(startsWith(errorOf(R"({"format_version": 1, "preset": "dgx-h100",
 "network": {"rails": 0}})"),
                    "c:2:22: error: 'rails' must be at least 1, found 0\n"));
+  CHECK(startsWith(errorOf(R"({"format_version": 1, "nodes": [{"type":
+"dgx-h100", "bridge": {"gpus": 2, "bandwidth_gigabytes_per_second": 300,
+"latency_microseconds": 3}}]})"),
+                   "c:2:23: error: 'bridge' joins devices that are linked by "
+                   "pcie, those of 'h100-sxm-80' are linked by nvlink\n"));
   CHECK(startsWith(errorOf(R"({"format_version": 1, "nodes": [{"gpus":
 {"type": "t4", "count": 2}, "nvlink_domain": 2}]})"),
                    "c:2:46: error: 'nvlink_domain' needs devices linked by "

@@ -227,6 +227,18 @@ TEST_CASE("groups use their rails and share them") {
         Approx(2 * all).epsilon(0.05));
 }
 
+// Rows of microsoft/vidur, 64 MiB: 2 and 4 A100 PCIe cards bridged in pairs.
+TEST_CASE("a bridged pair has NVLink, four cards have PCIe") {
+  Machine machine(R"({"format_version": 1, "nodes": [
+    {"gpus": {"type": "a100-pcie-80", "count": 4},
+     "bridge": {"gpus": 2, "bandwidth_gigabytes_per_second": 300,
+                "latency_microseconds": 3}}]})");
+  CHECK(machine.seconds({0, 2, 1, 1}, Kind::AllReduce, 1 << 26) ==
+        Approx(384e-6).epsilon(0.1));
+  CHECK(machine.seconds({0, 4, 1, 1}, Kind::AllReduce, 1 << 26) ==
+        Approx(4268e-6).epsilon(0.1));
+}
+
 TEST_CASE("uneven members: the fullest node's links, the emptiest's rails") {
   Machine machine = Machine::preset("dgx-a100", 2);
   constexpr int64_t n = int64_t(1) << 30;
