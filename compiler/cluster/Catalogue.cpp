@@ -587,6 +587,8 @@ std::optional<Catalogue> Catalogue::load(Diagnostics &diags,
     for (const EmbeddedFile &file : files)
       if (file.path.starts_with(folder) && !catalogue.readFile(file, diags))
         return std::nullopt;
+  if (!catalogue.checkDefaults(diags))
+    return std::nullopt;
   return catalogue;
 }
 

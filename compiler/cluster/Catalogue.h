@@ -114,6 +114,8 @@ private:
   bool readCollectives(const json::Value &value, Diagnostics &diags);
   bool readNetworkParameters(const json::Value &value, Diagnostics &diags);
   bool readCollectiveDefaults(const json::Value &value, Diagnostics &diags);
+  /// Reports link levels for which no fit stands in.
+  bool checkDefaults(Diagnostics &diags) const;
   void readGpus(json::ObjectReader &reader, NodeType &node,
                 Diagnostics &diags) const;
   void readCollectiveFit(json::ObjectReader &reader, NodeType &node,

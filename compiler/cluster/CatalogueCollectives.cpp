@@ -55,10 +55,12 @@ static std::optional<CollectiveFit> readFit(const Value &value,
   return fit;
 }
 
-/// "nvlink", "pcie" or "shared_memory".
+/// The levels of links within a node.
+static constexpr LinkLevel defaultLevels[] = {
+    LinkLevel::NvLink, LinkLevel::Pcie, LinkLevel::SharedMemory};
+
 static std::optional<LinkLevel> levelFromName(std::string_view name) {
-  for (LinkLevel level :
-       {LinkLevel::NvLink, LinkLevel::Pcie, LinkLevel::SharedMemory})
+  for (LinkLevel level : defaultLevels)
     if (linkLevelName(level) == name)
       return level;
   return std::nullopt;
@@ -98,8 +100,7 @@ bool Catalogue::readCollectiveDefaults(const Value &value, Diagnostics &diags) {
   ObjectReader reader(value, "defaults file", diags);
   json::checkFormatVersion(reader, "defaults file", 1, diags);
   reader.requiredString("source");
-  for (LinkLevel level :
-       {LinkLevel::NvLink, LinkLevel::Pcie, LinkLevel::SharedMemory})
+  for (LinkLevel level : defaultLevels)
     if (auto name = reader.requiredString(linkLevelName(level)))
       defaultCollectives[level] = std::move(*name);
   return reader.finish();
@@ -153,6 +154,19 @@ bool Catalogue::readNetworkParameters(const Value &value, Diagnostics &diags) {
   }
   readProtocols(reader, network, diags);
   return reader.finish() && diags.errorCount() == errorsBefore;
+}
+
+bool Catalogue::checkDefaults(Diagnostics &diags) const {
+  for (LinkLevel level : defaultLevels) {
+    auto name = defaultCollectives.find(level);
+    if (name != defaultCollectives.end() && collectives.contains(name->second))
+      continue;
+    diags.error(
+        Place{"catalogue/defaults/collectives.json"},
+        fmt::format("no collectives stand in for {}", linkLevelName(level)));
+    return false;
+  }
+  return true;
 }
 
 std::shared_ptr<const CollectiveFits>

@@ -70,9 +70,10 @@ double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
 
 /// Memory traffic of attention whose scores lie in memory, in passes over them.
 /// Forward: the product writes them, softmax reads and writes them, dropout
-/// too (and a mask of 1 byte), the product with the values reads them. Backward:
-/// both products' gradients, dropout and softmax. Source of the passes:
-/// Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, for what is kept.
+/// too (and a mask of 1 byte), the product with the values reads them.
+/// Backward: both products' gradients, dropout and softmax. Source of the
+/// passes: Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, for what is
+/// kept.
 static constexpr double scorePasses = 6.5, scorePassesBackward = 9.5;
 
 Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {

@@ -58,10 +58,10 @@ Route routeOf(const Cluster &cluster, const GroupLinks &links, int64_t ranks,
               0};
   if (!links.network)
     return route;
-  int64_t perDomain = links.slowest->type.devicesPerNode;
-  int64_t nodes = ceilDivide(links.fewestPerDomain, perDomain);
   // A stride spreads few members over many nodes of a domain.
-  nodes = std::max(nodes, links.nodes / links.domains);
+  int64_t nodes = std::max(
+      ceilDivide(links.fewestPerDomain, links.slowest->type.devicesPerNode),
+      links.nodes / links.domains);
   route.networkCost = 1 / (portRate(links, links.fewestPerNode, concurrent) *
                            static_cast<double>(nodes));
   route.latency = toSeconds(links.network->latency);

@@ -177,6 +177,40 @@ TEST_CASE("a broken catalogue file is reported at its place") {
                          "be 'gpu' or 'cpu', found 'tpu'") == 0);
 }
 
+TEST_CASE("broken measurements are reported at their place") {
+  auto errorOf = [](std::string_view path, std::string_view text) {
+    std::vector<EmbeddedFile> files(embeddedCatalogue().begin(),
+                                    embeddedCatalogue().end());
+    files.push_back({path, text});
+    Diagnostics diags;
+    CHECK_FALSE(Catalogue::load(diags, files));
+    return diags.str();
+  };
+  CHECK(errorOf("collectives/x.json", R"({"format_version": 1, "name": "x",
+    "source": "s", "link": {"level": "pcie", "latency_microseconds": 1,
+    "bandwidth_gigabytes_per_second": 1}, "fits": [
+    {"collective": "all_reduce", "algorithm": "star", "protocol": "ll",
+     "start_microseconds": 1, "step_microseconds": 1,
+     "microseconds_per_root_byte": 0}]})")
+            .find("catalogue/collectives/x.json:4:5: error: unknown algorithm "
+                  "'star'") == 0);
+  CHECK(errorOf("efficiency/x.json", R"({"format_version": 1, "type": "x",
+    "tile": 64, "tables": {"bf16": {"source": "s", "peak_teraflops": 1,
+    "m": [1, 2], "n": [1, 2], "k": [1, 2],
+    "microseconds": [[[1, 2], [3]], [[1, 2], [3, 4]]]}}})")
+            .find("catalogue/efficiency/x.json:4:31: error: 'microseconds' "
+                  "has 1 values of k, expected 2") == 0);
+  CHECK(errorOf("efficiency/x.json", R"({"format_version": 1, "type": "x",
+    "tile": 64, "tables": {"bf16": {"source": "s", "peak_teraflops": 1,
+    "m": [2, 1], "n": [1, 2], "k": [1, 2], "microseconds": []}}})")
+            .find("catalogue/efficiency/x.json:3:14: error: 'm' must ascend") ==
+        0);
+  Diagnostics diags;
+  CHECK_FALSE(Catalogue::load(diags, {}));
+  CHECK(diags.str().find("no collectives stand in for nvlink") !=
+        std::string::npos);
+}
+
 TEST_CASE("collective and precision names read back") {
   for (size_t i = 0; i < collectiveKindCount; ++i) {
     auto kind = static_cast<CollectiveKind>(i);
