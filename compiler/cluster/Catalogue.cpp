@@ -80,13 +80,16 @@ public:
     readPeaks();
     readMemory();
     readDeviceLink("nvlink", LinkLevel::NvLink, type.fastLink);
+    readDeviceLink("infinity_fabric", LinkLevel::NvLink, type.fastLink);
     readDeviceLink("pcie", LinkLevel::Pcie, type.hostLink);
     readDeviceLink("shared_memory", LinkLevel::SharedMemory, type.hostLink);
     if (!type.fastLink && !type.hostLink)
-      reader.error("device type needs a link: 'nvlink', 'pcie' or "
-                   "'shared_memory'");
+      reader.error("device type needs a link: 'nvlink', "
+                   "'infinity_fabric', 'pcie' or 'shared_memory'");
     readLaunchOverhead();
     readReserve();
+    readOne("power", "watts", type.powerWatts);
+    readOne("price", "dollars_per_hour", type.dollarsPerHour);
   }
 
 private:
@@ -146,6 +149,18 @@ private:
     readSource(group, key, type.sources);
     group.finish();
   }
+  /// An optional group of one number.
+  void readOne(const char *key, const char *unit,
+               std::optional<double> &number) {
+    const Value *value = reader.optional(key);
+    if (!value)
+      return;
+    ObjectReader group(*value, quoted(key), diags);
+    if (auto read = group.requiredNumber(unit, {0, 1e9}))
+      number = read;
+    readSource(group, key, type.sources);
+    group.finish();
+  }
   void readLaunchOverhead() {
     const Value *value = group("launch_overhead");
     if (!value)
@@ -178,7 +193,7 @@ private:
 };
 } // namespace
 
-static Diag &unknownName(const Value &value, std::string_view what,
+Diag &whale::unknownName(const Value &value, std::string_view what,
                          const std::vector<std::string> &known,
                          Diagnostics &diags) {
   Diag &diag = diags.error(
@@ -213,6 +228,8 @@ bool Catalogue::readSimilar(ObjectReader &reader, DeviceType &type,
     return true;
   ObjectReader group(*value, "'similar_to'", diags);
   const Value *name = group.required("type");
+  double relative =
+      group.number("relative_efficiency", {0, 10, true}).value_or(1);
   readSource(group, "similar_to", type.sources);
   if (!group.finish() || !json::toString(*name, "'type'", diags))
     return false;
@@ -224,9 +241,23 @@ bool Catalogue::readSimilar(ObjectReader &reader, DeviceType &type,
     unknownName(*name, "measured device type", known, diags);
     return false;
   }
-  if (own == efficiencies.end())
-    type.curves = borrowed->second;
+  if (own != efficiencies.end())
+    return true;
+  type.curves = borrowed->second;
+  type.relativeEfficiency = relative;
   return true;
+}
+
+static void readAliases(ObjectReader &reader, DeviceType &type,
+                        Diagnostics &diags) {
+  const Value *value = reader.optional("aliases");
+  const Value::Array *array =
+      value ? json::toArray(*value, "'aliases'", diags) : nullptr;
+  if (!array)
+    return;
+  for (const Value &element : *array)
+    if (json::toString(element, "alias", diags))
+      type.aliases.push_back(element.asString());
 }
 
 std::optional<DeviceType> Catalogue::readDevice(const Value &value,
@@ -241,6 +272,8 @@ std::optional<DeviceType> Catalogue::readDevice(const Value &value,
       type = *found;
   type.name = std::move(name);
   type.title = reader.string("title").value_or(type.name);
+  type.aliases.clear();
+  readAliases(reader, type, diags);
   // Keys that only the catalogue's own files have.
   reader.optional("format_version");
   reader.optional("name");
@@ -317,6 +350,36 @@ static void readWithin(ObjectReader &reader, NodeType &node,
   group.finish();
 }
 
+static void readNvlinkDomain(ObjectReader &reader, NodeType &node,
+                             Diagnostics &diags) {
+  const Value *value = reader.optional("nvlink_domain");
+  node.nvlinkDomain =
+      reader.integer("nvlink_domain", {1, 100'000}).value_or(node.nvlinkDomain);
+  if (value && node.nvlinkDomain > 1 && node.within.level != LinkLevel::NvLink)
+    diags.error(value->place(),
+                fmt::format("'nvlink_domain' needs devices linked by NVLink, "
+                            "those of '{}' are linked by {}",
+                            node.device.name,
+                            linkLevelName(node.within.level)));
+}
+
+static void readBridge(ObjectReader &reader, NodeType &node,
+                       Diagnostics &diags) {
+  const Value *value = reader.optional("bridge");
+  if (!value)
+    return;
+  ObjectReader group(*value, "'bridge'", diags);
+  node.bridgeSize = group.requiredInteger("gpus", {2, 1'000'000}).value_or(1);
+  node.bridge = readLink(group, LinkLevel::NvLink, std::nullopt, diags);
+  readSource(group, "bridge", node.sources);
+  group.finish();
+  if (node.within.level == LinkLevel::NvLink)
+    diags.error(value->place(),
+                fmt::format("'bridge' joins devices that are linked by pcie, "
+                            "those of '{}' are linked by nvlink",
+                            node.device.name));
+}
+
 void Catalogue::readCollectiveFit(ObjectReader &reader, NodeType &node,
                                   Diagnostics &diags) const {
   const Value *value = reader.optional("collectives");
@@ -341,8 +404,7 @@ void Catalogue::readCollectiveFit(ObjectReader &reader, NodeType &node,
 std::optional<Link> Catalogue::readNetwork(ObjectReader &group,
                                            const std::optional<Link> &base,
                                            Diagnostics &diags) const {
-  return readLink(group, LinkLevel::Network, base, diags,
-                  defaultNetworkLatency);
+  return readLink(group, LinkLevel::Network, base, diags, network.latency);
 }
 
 std::optional<NodeType> Catalogue::readNode(ObjectReader &reader,
@@ -362,9 +424,14 @@ std::optional<NodeType> Catalogue::readNode(ObjectReader &reader,
   if (const Value *network = reader.optional("network")) {
     ObjectReader group(*network, "'network'", diags);
     node.network = readNetwork(group, node.network, diags);
+    node.rails = group.integer("rails", {1, 1'000'000}).value_or(node.rails);
+    node.oversubscription = group.number("oversubscription", {1, 1e6})
+                                .value_or(node.oversubscription);
     readSource(group, "network", node.sources);
     group.finish();
   }
+  readNvlinkDomain(reader, node, diags);
+  readBridge(reader, node, diags);
   readCollectiveFit(reader, node, diags);
   if (diags.errorCount() != errorsBefore)
     return std::nullopt;
@@ -375,7 +442,7 @@ std::optional<NodeType> Catalogue::readNode(ObjectReader &reader,
 // Measured data
 //===----------------------------------------------------------------------===//
 
-/// An ascending, non-empty list of positive numbers.
+/// An ascending list of at least two positive numbers.
 static std::optional<std::vector<double>>
 readGrid(ObjectReader &reader, const char *key, Diagnostics &diags) {
   const Value::Array *array = reader.requiredArray(key);
@@ -393,35 +460,40 @@ readGrid(ObjectReader &reader, const char *key, Diagnostics &diags) {
     }
     grid.push_back(*number);
   }
-  if (grid.empty()) {
-    reader.error(fmt::format("'{}' is empty", key));
+  if (grid.size() < 2) {
+    reader.error(fmt::format("'{}' needs two values", key));
     return std::nullopt;
   }
   return grid;
 }
 
-/// One row of a table, `width` fractions.
-static bool readFractions(const Value &row, size_t width,
-                          std::vector<double> &out, Diagnostics &diags) {
-  const Value::Array *array = json::toArray(row, "row of 'efficiency'", diags);
+/// Times by m, then n, then k, as arrays of arrays of arrays.
+static bool readTimes(const Value &value, MatmulTable &table, size_t axis,
+                      Diagnostics &diags) {
+  if (axis == table.grid.size()) {
+    auto number = json::toNumber(value, "time", diags, json::positiveNumber);
+    if (number)
+      table.seconds.push_back(*number * micro);
+    return number.has_value();
+  }
+  const Value::Array *array = json::toArray(value, "'microseconds'", diags);
   if (!array)
     return false;
-  for (const Value &element : *array) {
-    auto number = json::toNumber(element, "efficiency", diags, {0, 1, true});
-    if (!number)
-      return false;
-    out.push_back(*number);
+  if (array->size() != table.grid[axis].size()) {
+    diags.error(value.place(),
+                fmt::format("'microseconds' has {} values of {}, expected {}",
+                            array->size(), std::string_view("mnk")[axis],
+                            table.grid[axis].size()));
+    return false;
   }
-  if (out.size() == width)
-    return true;
-  diags.error(row.place(), fmt::format("row of 'efficiency' has {} numbers, "
-                                       "expected {}",
-                                       out.size(), width));
-  return false;
+  for (const Value &element : *array)
+    if (!readTimes(element, table, axis + 1, diags))
+      return false;
+  return true;
 }
 
-static std::optional<EfficiencyTable> readTable(const json::Member &member,
-                                                Diagnostics &diags) {
+static std::optional<MatmulTable> readTable(const json::Member &member,
+                                            Diagnostics &diags) {
   auto precision = precisionFromName(member.key);
   if (!precision) {
     diags.error(member.keyPlace,
@@ -429,30 +501,24 @@ static std::optional<EfficiencyTable> readTable(const json::Member &member,
     return std::nullopt;
   }
   ObjectReader reader(member.value, "efficiency table", diags);
-  EfficiencyTable table;
+  MatmulTable table;
   table.precision = *precision;
   table.source = reader.requiredString("source").value_or("");
   table.peak = {
       reader.requiredNumber("peak_teraflops", anyPositive).value_or(1) * tera};
-  reader.optional("rows");
-  reader.optional("held_out_error");
-  auto minimum = readGrid(reader, "minimum_dimension", diags);
-  auto flops = readGrid(reader, "flops", diags);
-  const Value::Array *rows = reader.requiredArray("efficiency");
-  if (!reader.finish())
-    return std::nullopt;
-  table.minimumDimension = std::move(*minimum);
-  table.flops = std::move(*flops);
-  if (rows->size() != table.minimumDimension.size()) {
-    reader.error(fmt::format("'efficiency' has {} rows, expected {}",
-                             rows->size(), table.minimumDimension.size()));
-    return std::nullopt;
+  for (const char *key : {"rows", "error", "held_out_error"})
+    reader.optional(key);
+  bool hasGrid = true;
+  for (size_t axis = 0; axis < table.grid.size(); ++axis) {
+    constexpr std::array<const char *, 3> keys = {"m", "n", "k"};
+    auto grid = readGrid(reader, keys[axis], diags);
+    hasGrid &= grid.has_value();
+    if (grid)
+      table.grid[axis] = std::move(*grid);
   }
-  for (const Value &row : *rows) {
-    table.efficiency.emplace_back();
-    if (!readFractions(row, table.flops.size(), table.efficiency.back(), diags))
-      return std::nullopt;
-  }
+  const Value *times = reader.required("microseconds");
+  if (!reader.finish() || !hasGrid || !readTimes(*times, table, 0, diags))
+    return std::nullopt;
   return table;
 }
 
@@ -480,71 +546,9 @@ bool Catalogue::readEfficiency(const Value &value, Diagnostics &diags) {
   return efficiencies.emplace(type, std::move(curves)).second;
 }
 
-static std::optional<CollectiveFit> readFit(const Value &value,
-                                            Diagnostics &diags) {
-  ObjectReader reader(value, "collective fit", diags);
-  CollectiveFit fit;
-  auto name = reader.requiredString("collective");
-  auto kind = name ? collectiveFromName(*name) : std::nullopt;
-  if (name && !kind)
-    reader.error(fmt::format("unknown collective '{}'", *name));
-  fit.kind = kind.value_or(CollectiveKind::AllReduce);
-  fit.ranks = reader.requiredInteger("ranks", {2, 1'000'000}).value_or(2);
-  fit.latency = picosecondsFromSeconds(
-      reader.requiredNumber("latency_microseconds", {0, 1e9}).value_or(0) *
-      micro);
-  fit.secondsPerRootByte =
-      reader.requiredNumber("microseconds_per_root_byte", {0, 1e9})
-          .value_or(0) *
-      micro;
-  fit.bandwidth = {
-      reader.requiredNumber("bandwidth_gigabytes_per_second", anyPositive)
-          .value_or(1) *
-      giga};
-  reader.optional("rows");
-  if (const Value *error = reader.required("error")) {
-    ObjectReader group(*error, "'error'", diags);
-    fit.meanError = group.requiredNumber("mean", {0, 100}).value_or(0);
-    group.optional("p90");
-    group.finish();
-  }
-  if (!reader.finish())
-    return std::nullopt;
-  return fit;
-}
-
-bool Catalogue::readCollectives(const Value &value, Diagnostics &diags) {
-  ObjectReader reader(value, "collectives file", diags);
-  json::checkFormatVersion(reader, "collectives file", 1, diags);
-  auto fits = std::make_shared<CollectiveFits>();
-  fits->name = reader.requiredString("name").value_or("");
-  fits->source = reader.requiredString("source").value_or("");
-  reader.string("made_by");
-  const Value::Array *array = reader.requiredArray("fits");
-  if (!reader.finish())
-    return false;
-  for (const Value &element : *array) {
-    auto fit = readFit(element, diags);
-    if (!fit)
-      return false;
-    fits->fits.push_back(*fit);
-  }
-  std::string name = fits->name;
-  return collectives.emplace(name, std::move(fits)).second;
-}
-
 //===----------------------------------------------------------------------===//
 // The whole
 //===----------------------------------------------------------------------===//
-
-bool Catalogue::readDefaults(const Value &value, Diagnostics &diags) {
-  ObjectReader reader(value, "defaults file", diags);
-  json::checkFormatVersion(reader, "defaults file", 1, diags);
-  reader.requiredString("source");
-  if (auto latency = reader.requiredNumber("latency_microseconds", {0, 1e9}))
-    defaultNetworkLatency = picosecondsFromSeconds(*latency * micro);
-  return reader.finish();
-}
 
 bool Catalogue::readFile(const EmbeddedFile &file, Diagnostics &diags) {
   auto value =
@@ -552,8 +556,10 @@ bool Catalogue::readFile(const EmbeddedFile &file, Diagnostics &diags) {
   if (!value)
     return false;
   std::string_view folder = file.path.substr(0, file.path.find('/'));
+  if (file.path == "defaults/network.json")
+    return readNetworkParameters(*value, diags);
   if (folder == "defaults")
-    return readDefaults(*value, diags);
+    return readCollectiveDefaults(*value, diags);
   if (folder == "efficiency")
     return readEfficiency(*value, diags);
   if (folder == "collectives")
@@ -581,11 +587,14 @@ std::optional<Catalogue> Catalogue::load(Diagnostics &diags,
     for (const EmbeddedFile &file : files)
       if (file.path.starts_with(folder) && !catalogue.readFile(file, diags))
         return std::nullopt;
+  if (!catalogue.checkDefaults(diags))
+    return std::nullopt;
   return catalogue;
 }
 
 const DeviceType *Catalogue::findDevice(std::string_view name) const {
-  auto found = devices.find(name);
+  auto alias = aliases.find(name);
+  auto found = devices.find(alias == aliases.end() ? name : alias->second);
   return found == devices.end() ? nullptr : &found->second;
 }
 
@@ -609,6 +618,11 @@ std::vector<std::string> Catalogue::nodeNames() const {
 }
 
 bool Catalogue::add(DeviceType type) {
+  if (findDevice(type.name))
+    return false;
+  for (const std::string &alias : type.aliases)
+    if (findDevice(alias) || !aliases.emplace(alias, type.name).second)
+      return false;
   std::string name = type.name;
   return devices.emplace(name, std::move(type)).second;
 }

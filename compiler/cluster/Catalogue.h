@@ -9,7 +9,6 @@
 #ifndef WHALE_CLUSTER_CATALOGUE_H
 #define WHALE_CLUSTER_CATALOGUE_H
 
-#include "compiler/cluster/Collectives.h"
 #include "compiler/cluster/DeviceType.h"
 #include "compiler/support/Diagnostics.h"
 #include "compiler/support/Json.h"
@@ -24,12 +23,30 @@ struct NodeType {
   std::string title;
   DeviceType device;
   int64_t devicesPerNode = 1;
-  /// Between two devices of the node.
+  /// Nodes in a row that share one NVLink domain (18 trays of a rack); traffic
+  /// between them takes `within` and not the network.
+  int64_t nvlinkDomain = 1;
+  /// Between two devices of the domain.
   Link within;
+  /// Between devices of one bridge, where `bridgeSize` in a row are joined by
+  /// NVLink and the rest of the node is not (`within` is PCIe).
+  std::optional<Link> bridge;
+  int64_t bridgeSize = 1;
   /// Out of the node; empty if nothing was said (a single host).
   std::optional<Link> network;
-  /// Measured collectives within such a node; null if there are none.
+  /// Equal adapters that make up `network`. A device uses its share of them,
+  /// and at least one.
+  int64_t rails = 1;
+  /// How many times the nodes' links together exceed what the network's core
+  /// carries; 1 = none. Applies to all traffic between nodes.
+  double oversubscription = 1;
+  /// Measured collectives within such a domain. Null until
+  /// `Catalogue::completeCollectives` if there are none of its own.
   std::shared_ptr<const CollectiveFits> collectives;
+  /// The same within one bridge.
+  std::shared_ptr<const CollectiveFits> bridgeCollectives;
+
+  int64_t devicesPerDomain() const { return devicesPerNode * nvlinkDomain; }
   std::vector<std::pair<std::string, std::string>> sources;
 };
 
@@ -49,7 +66,7 @@ public:
   load(Diagnostics &diags,
        std::span<const EmbeddedFile> files = embeddedCatalogue());
 
-  /// Null if there is none of that name.
+  /// By name or alias; null if there is none.
   const DeviceType *findDevice(std::string_view name) const;
   const NodeType *findNode(std::string_view name) const;
 
@@ -73,6 +90,11 @@ public:
   std::optional<NodeType> readNode(json::ObjectReader &reader, std::string name,
                                    const std::optional<NodeType> &base,
                                    Diagnostics &diags) const;
+  /// Gives the node what it lacks of collective fits: those of its link level's
+  /// default, scaled to its own link.
+  void completeCollectives(NodeType &node) const;
+  std::shared_ptr<const CollectiveFits> standInFits(const Link &link) const;
+  const NetworkParameters &networkParameters() const { return network; }
   /// A network link: as `readLink`, with the catalogue's default latency.
   std::optional<Link> readNetwork(json::ObjectReader &group,
                                   const std::optional<Link> &base,
@@ -90,7 +112,10 @@ private:
   bool readFile(const EmbeddedFile &file, Diagnostics &diags);
   bool readEfficiency(const json::Value &value, Diagnostics &diags);
   bool readCollectives(const json::Value &value, Diagnostics &diags);
-  bool readDefaults(const json::Value &value, Diagnostics &diags);
+  bool readNetworkParameters(const json::Value &value, Diagnostics &diags);
+  bool readCollectiveDefaults(const json::Value &value, Diagnostics &diags);
+  /// Reports link levels for which no fit stands in.
+  bool checkDefaults(Diagnostics &diags) const;
   void readGpus(json::ObjectReader &reader, NodeType &node,
                 Diagnostics &diags) const;
   void readCollectiveFit(json::ObjectReader &reader, NodeType &node,
@@ -99,13 +124,21 @@ private:
                    Diagnostics &diags) const;
 
   std::map<std::string, DeviceType, std::less<>> devices;
+  /// Alias -> name.
+  std::map<std::string, std::string, std::less<>> aliases;
   std::map<std::string, NodeType, std::less<>> nodes;
   std::map<std::string, std::shared_ptr<const EfficiencyCurves>, std::less<>>
       efficiencies;
   std::map<std::string, std::shared_ptr<const CollectiveFits>, std::less<>>
       collectives;
-  Picoseconds defaultNetworkLatency;
+  NetworkParameters network;
+  /// Names of the fits that stand in, by link level.
+  std::map<LinkLevel, std::string> defaultCollectives;
 };
+
+/// Reports a name that is not among `known`, with the nearest as a hint.
+Diag &unknownName(const json::Value &value, std::string_view what,
+                  const std::vector<std::string> &known, Diagnostics &diags);
 
 /// Reads a link group: {"bandwidth_gigabytes_per_second" or
 /// "bandwidth_gigabits_per_second", "latency_microseconds", "source"}. Without

@@ -37,10 +37,28 @@ static Link slower(const Link &a, const Link &b) {
           std::max(a.latency, b.latency)};
 }
 
-/// The way out of a node. parseCluster demands one where there are two nodes.
-static Link networkOf(const NodeClass &nodes, double oversubscription) {
+bool Cluster::inOneDomain(int64_t a, int64_t b) const {
+  const NodeClass &nodes = classOf(a);
+  int64_t size = nodes.type.devicesPerDomain();
+  return &nodes == &classOf(b) &&
+         (a - nodes.firstRank) / size == (b - nodes.firstRank) / size;
+}
+
+bool Cluster::inOneBridge(int64_t first, int64_t last) const {
+  const NodeClass &nodes = classOf(first);
+  if (!nodes.type.bridge || nodeOf(first) != nodeOf(last))
+    return false;
+  int64_t perNode = nodes.type.devicesPerNode, size = nodes.type.bridgeSize;
+  auto bridgeOf = [&](int64_t rank) {
+    return (rank - nodes.firstRank) % perNode / size;
+  };
+  return bridgeOf(first) == bridgeOf(last);
+}
+
+/// The way out of a node. parseCluster demands one where there are two domains.
+static Link networkOf(const NodeClass &nodes) {
   Link link = nodes.type.network.value_or(Link{LinkLevel::Network, {}, {}});
-  link.bandwidth.value /= oversubscription;
+  link.bandwidth.value /= nodes.type.oversubscription;
   return link;
 }
 
@@ -48,89 +66,105 @@ Link Cluster::linkBetween(int64_t a, int64_t b) const {
   if (a == b)
     return {};
   const NodeClass &classA = classOf(a), &classB = classOf(b);
-  if (nodeOf(a) == nodeOf(b))
+  if (inOneBridge(a, b))
+    return *classA.type.bridge;
+  if (inOneDomain(a, b))
     return classA.type.within;
-  return slower(networkOf(classA, oversubscription),
-                networkOf(classB, oversubscription));
+  return slower(networkOf(classA), networkOf(classB));
 }
 
 namespace {
-/// How the members of a group that lie in one class fill its nodes.
+/// How the members of a group that lie in one class fill its nodes, or its
+/// domains.
 struct ClassShare {
-  int64_t nodes, most, fewest;
+  int64_t blocks, most, fewest;
 };
 } // namespace
 
-/// Members are `first + i * stride`, all in `nodes`. A stride of at least the
-/// node's size puts each member into a node of its own; a smaller one leaves no
-/// node between the first and the last out.
-static ClassShare shareOf(const NodeClass &nodes, int64_t first, int64_t size,
+/// Members are `first + i * stride`, counted from the class's first rank. A
+/// stride of at least the block's size puts each member into a block of its
+/// own; a smaller one leaves no block between the first and the last out.
+static ClassShare shareOf(int64_t perBlock, int64_t first, int64_t size,
                           int64_t stride) {
-  int64_t perNode = nodes.type.devicesPerNode;
-  if (stride >= perNode)
+  if (stride >= perBlock)
     return {size, 1, 1};
   int64_t last = first + (size - 1) * stride;
-  int64_t firstNode = nodeInClass(nodes, first);
-  int64_t lastNode = nodeInClass(nodes, last);
-  if (firstNode == lastNode)
+  int64_t firstBlock = first / perBlock, lastBlock = last / perBlock;
+  if (firstBlock == lastBlock)
     return {1, size, size};
-  auto membersBefore = [&](int64_t node) {
-    int64_t begin = nodes.firstRank + node * perNode;
+  auto membersBefore = [&](int64_t block) {
+    int64_t begin = block * perBlock;
     return begin <= first ? 0 : ceilDivide(begin - first, stride);
   };
-  int64_t inFirst = membersBefore(firstNode + 1);
-  int64_t inLast = size - membersBefore(lastNode);
-  ClassShare share{lastNode - firstNode + 1, std::max(inFirst, inLast),
+  int64_t inFirst = membersBefore(firstBlock + 1);
+  int64_t inLast = size - membersBefore(lastBlock);
+  ClassShare share{lastBlock - firstBlock + 1, std::max(inFirst, inLast),
                    std::min(inFirst, inLast)};
-  // Full nodes between hold floor or ceil of perNode / stride; which of both
-  // occurs repeats with a period of at most `stride` nodes.
-  int64_t between = std::min(lastNode - firstNode - 1, stride);
-  for (int64_t node = firstNode + 1; node <= firstNode + between; ++node) {
-    int64_t members = membersBefore(node + 1) - membersBefore(node);
+  // Full blocks between hold floor or ceil of perBlock / stride; which of both
+  // occurs repeats with a period of at most `stride` blocks.
+  int64_t between = std::min(lastBlock - firstBlock - 1, stride);
+  for (int64_t block = firstBlock + 1; block <= firstBlock + between; ++block) {
+    int64_t members = membersBefore(block + 1) - membersBefore(block);
     share.most = std::max(share.most, members);
     share.fewest = std::min(share.fewest, members);
   }
   return share;
 }
 
+/// Adds the part of a group that lies in one class.
+static void addClass(GroupLinks &links, const NodeClass &nodes,
+                     const ClassShare &byNode, const ClassShare &byDomain) {
+  bool isFirst = links.nodes == 0;
+  const NodeType &type = nodes.type;
+  links.nodes += byNode.blocks;
+  links.domains += byDomain.blocks;
+  links.mostPerDomain = std::max(links.mostPerDomain, byDomain.most);
+  if (isFirst || byNode.fewest < links.fewestPerNode)
+    links.fewestPerNode = byNode.fewest;
+  if (isFirst || byDomain.fewest < links.fewestPerDomain)
+    links.fewestPerDomain = byDomain.fewest;
+  bool isLinked = byDomain.most > 1,
+       wasLinked = links.within.level != LinkLevel::Same;
+  if (!links.slowest || (isLinked && !wasLinked) ||
+      (isLinked && type.within.bandwidth < links.within.bandwidth))
+    links.slowest = &nodes;
+  if (isLinked)
+    links.within = wasLinked ? slower(links.within, type.within) : type.within;
+  Link out = networkOf(nodes);
+  BytesPerSecond rail{out.bandwidth.value / static_cast<double>(type.rails)};
+  BytesPerSecond perDevice{out.bandwidth.value /
+                           static_cast<double>(type.devicesPerNode)};
+  links.network = isFirst ? out : slower(*links.network, out);
+  links.rail = isFirst ? rail : std::min(links.rail, rail);
+  links.perDevice = isFirst ? perDevice : std::min(links.perDevice, perDevice);
+}
+
 GroupLinks Cluster::linksOf(const RankGroup &group) const {
   assert(group.size >= 1 && group.stride >= 1 && group.first >= 0 &&
          group.first + (group.size - 1) * group.stride < rankCount());
   GroupLinks links;
-  links.nodes = 0;
-  links.fewestPerNode = group.size;
-  std::optional<Link> within, network;
-  int64_t classesUsed = 0;
+  links.nodes = links.domains = 0;
   for (int64_t done = 0; done < group.size;) {
     int64_t first = group.first + done * group.stride;
     const NodeClass &nodes = classOf(first);
     int64_t end = nodes.firstRank + nodes.rankCount();
     int64_t size =
         std::min(ceilDivide(end - first, group.stride), group.size - done);
-    ClassShare share = shareOf(nodes, first, size, group.stride);
-    links.nodes += share.nodes;
-    links.mostPerNode = std::max(links.mostPerNode, share.most);
-    links.fewestPerNode = std::min(links.fewestPerNode, share.fewest);
-    if (share.most > 1)
-      within = within ? slower(*within, nodes.type.within) : nodes.type.within;
-    Link out = networkOf(nodes, oversubscription);
-    network = network ? slower(*network, out) : out;
-    links.onlyClass = classesUsed++ ? nullptr : &nodes;
+    auto share = [&](int64_t perBlock) {
+      return shareOf(perBlock, first - nodes.firstRank, size, group.stride);
+    };
+    addClass(links, nodes, share(nodes.type.devicesPerNode),
+             share(nodes.type.devicesPerDomain()));
     done += size;
   }
-  links.within = within.value_or(Link{});
-  if (links.nodes > 1)
-    links.network = network;
+  if (links.domains == 1)
+    links.network.reset();
+  int64_t last = group.first + (group.size - 1) * group.stride;
+  if (group.size > 1 && inOneBridge(group.first, last)) {
+    links.within = *links.slowest->type.bridge;
+    links.isBridged = true;
+  }
   return links;
-}
-
-const CollectiveFit *whale::collectiveFit(const Cluster &cluster,
-                                          CollectiveKind kind,
-                                          const RankGroup &group) {
-  GroupLinks links = cluster.linksOf(group);
-  if (links.nodes != 1 || !links.onlyClass->type.collectives)
-    return nullptr;
-  return links.onlyClass->type.collectives->find(kind, group.size);
 }
 
 static void writeLink(std::string_view key, const Link &link,
@@ -162,6 +196,8 @@ static void writeDevice(const DeviceType &type, json::Writer &writer) {
     writeLink("host_link", *type.hostLink, writer);
   writer.field("launch_overhead_picoseconds", type.launchOverhead.value());
   writer.field("efficiency_of", type.curves ? type.curves->type : "");
+  if (type.relativeEfficiency != 1)
+    writer.field("relative_efficiency", type.relativeEfficiency);
   writer.endObject();
 }
 
@@ -171,8 +207,17 @@ void whale::writeNodeType(const NodeType &type, json::Writer &writer) {
   writer.field("devices", type.devicesPerNode);
   writeDevice(type.device, writer);
   writeLink("within", type.within, writer);
-  if (type.network)
+  if (type.bridge) {
+    writer.field("bridge_size", type.bridgeSize);
+    writeLink("bridge", *type.bridge, writer);
+  }
+  if (type.nvlinkDomain > 1)
+    writer.field("nvlink_domain", type.nvlinkDomain);
+  if (type.network) {
     writeLink("network", *type.network, writer);
+    writer.field("rails", type.rails);
+    writer.field("oversubscription", type.oversubscription);
+  }
   writer.field("collectives_of",
                type.collectives ? type.collectives->name : "");
   writer.endObject();
@@ -181,7 +226,6 @@ void whale::writeNodeType(const NodeType &type, json::Writer &writer) {
 void whale::writeCluster(const Cluster &cluster, json::Writer &writer) {
   writer.beginObject();
   writer.field("ranks", cluster.rankCount());
-  writer.field("oversubscription", cluster.oversubscription);
   writer.key("classes").beginArray();
   for (const NodeClass &nodes : cluster.classes) {
     writer.beginObject();

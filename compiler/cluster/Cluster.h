@@ -19,12 +19,18 @@
 //     nodes            how many (1); gpus_per_node (1), on a CPU ranks (1)
 //   nodes              or a list, in rank order, of
 //     {type | gpus: {type, count}, count (1), title, within, network,
-//      collectives: {fit}}
+//      nvlink_domain (1), bridge, collectives: {fit}}
 //   within             {level: nvlink | pcie, bandwidth, latency}: between two
 //                      devices of a node, per device, one direction
-//   network            {bandwidth, latency}: of a whole node, one direction; at
-//                      the top also oversubscription (1). A node's own counts
-//                      before the cluster's, that before its type's
+//   network            {bandwidth, latency, rails (1), oversubscription (1)}:
+//   of
+//                      a whole node, one direction, in `rails` equal adapters.
+//                      A node's own link counts before the cluster's, that
+//                      before its type's
+//   bridge             {gpus, bandwidth, latency}: so many devices in a row of
+//   a
+//                      PCIe node have NVLink
+//   nvlink_domain      nodes in a row that share one NVLink domain
 //   bandwidth, latency bandwidth_gigabytes_per_second or
 //                      bandwidth_gigabits_per_second; latency_microseconds
 //   reserve_gibibytes  per device, instead of the device types' own
@@ -61,29 +67,36 @@ struct RankGroup {
   int64_t stride = 1;
 };
 
-/// What connects the members of a group.
+/// What connects the members of a group. A domain is a node, or the nodes that
+/// share one NVLink domain.
 struct GroupLinks {
-  /// Nodes that hold members, and the most and fewest members that one of
-  /// these holds.
+  /// Nodes that hold members, and the fewest that one of these holds.
   int64_t nodes = 1;
-  int64_t mostPerNode = 1;
   int64_t fewestPerNode = 1;
-  /// The slowest link within these nodes; level Same if no node holds two.
+  /// The same of domains, and the most.
+  int64_t domains = 1;
+  int64_t mostPerDomain = 1;
+  int64_t fewestPerDomain = 1;
+  /// The slowest link within these domains; level Same if no domain holds two.
   Link within;
+  /// The node class with that link; never null.
+  const NodeClass *slowest = nullptr;
+  /// That link is the class's bridge.
+  bool isBridged = false;
   /// The slowest way out of one of these nodes (its total, divided by the
-  /// oversubscription); empty if the group lies in one node.
+  /// oversubscription); empty if the group lies in one domain.
   std::optional<Link> network;
-  /// The node class if all members lie in one, for measured collectives.
-  const NodeClass *onlyClass = nullptr;
+  /// Of it, the least that one adapter and one device's share of all adapters
+  /// make up.
+  BytesPerSecond rail, perDevice;
 };
 
 class Cluster {
 public:
   /// In rank order, never empty; neighbours differ.
   std::vector<NodeClass> classes;
-  /// How many times the nodes' links together exceed what the network's core
-  /// carries; 1 = none. Applies to all traffic between nodes.
-  double oversubscription = 1;
+  /// How collectives run over its network.
+  NetworkParameters network;
 
   int64_t rankCount() const;
   int64_t nodeCount() const;
@@ -96,6 +109,8 @@ public:
     return classOf(rank).type.device;
   }
   int64_t nodeOf(int64_t rank) const;
+  /// True if no network lies between the two.
+  bool inOneDomain(int64_t a, int64_t b) const;
 
   /// Between two ranks; Same if they are one. Network bandwidth is the lesser
   /// node's total, divided by the oversubscription.
@@ -103,12 +118,11 @@ public:
   /// Requires size >= 1, stride >= 1 and all members in range. Cost: the number
   /// of node classes.
   GroupLinks linksOf(const RankGroup &group) const;
-};
 
-/// The measured time of a collective over `group`, if there is one: the group
-/// lies in one node whose type has a fit for that size.
-const CollectiveFit *collectiveFit(const Cluster &cluster, CollectiveKind kind,
-                                   const RankGroup &group);
+private:
+  /// True if one bridge joins all devices from `first` to `last`.
+  bool inOneBridge(int64_t first, int64_t last) const;
+};
 
 /// Reads cluster.json. `file` is the name in messages. Errors have places; an
 /// unknown major format version has ExitCode::Unsupported.

@@ -165,9 +165,15 @@ void ClusterReader::readNetwork() {
   if (!network)
     return;
   ObjectReader group(*network, "'network'", diags);
-  cluster.oversubscription =
-      group.number("oversubscription", {1, 1e6}).value_or(1);
+  auto oversubscription = group.number("oversubscription", {1, 1e6});
+  auto rails = group.integer("rails", {1, 1'000'000});
   group.string("source");
+  for (size_t i = 0; i < cluster.classes.size(); ++i) {
+    NodeType &type = cluster.classes[i].type;
+    type.oversubscription = oversubscription.value_or(type.oversubscription);
+    if (!hasOwnNetwork[i])
+      type.rails = rails.value_or(type.rails);
+  }
   bool hasLink =
       network->isObject() && (network->find("bandwidth_gigabytes_per_second") ||
                               network->find("bandwidth_gigabits_per_second") ||
@@ -244,8 +250,10 @@ void ClusterReader::numberRanks() {
   }
 }
 
+/// A network is needed as soon as there are two domains.
 void ClusterReader::checkNetworks() {
-  if (cluster.nodeCount() < 2)
+  const NodeClass &only = cluster.classes.front();
+  if (cluster.isHomogeneous() && only.count <= only.type.nvlinkDomain)
     return;
   for (const NodeClass &nodes : cluster.classes)
     if (!nodes.type.network) {
@@ -281,6 +289,9 @@ std::optional<Cluster> ClusterReader::read() {
     checkNetworks();
   if (diags.errorCount() != errorsBefore)
     return std::nullopt;
+  for (NodeClass &nodes : cluster.classes)
+    catalogue.completeCollectives(nodes.type);
+  cluster.network = catalogue.networkParameters();
   return std::move(cluster);
 }
 

@@ -9,6 +9,7 @@
 #ifndef WHALE_CLUSTER_DEVICETYPE_H
 #define WHALE_CLUSTER_DEVICETYPE_H
 
+#include "compiler/cluster/Collectives.h"
 #include "compiler/support/Units.h"
 #include <array>
 #include <memory>
@@ -21,38 +22,23 @@ namespace whale {
 
 /// Number formats that have their own speed. TF32 is f32 data with rounded
 /// products; whether a model allows it is the training spec's matter.
-enum class Precision { F64, F32, TF32, F16, BF16, FP8 };
-constexpr size_t precisionCount = 6;
+enum class Precision { F64, F32, TF32, F16, BF16, FP8, FP4 };
+constexpr size_t precisionCount = 7;
 
-/// "f64", "f32", "tf32", "f16", "bf16", "fp8".
+/// "f64", "f32", "tf32", "f16", "bf16", "fp8", "fp4".
 std::string_view precisionName(Precision precision);
 std::optional<Precision> precisionFromName(std::string_view name);
 
-/// How two devices are connected, from the nearest.
-enum class LinkLevel { Same, NvLink, SharedMemory, Pcie, Network };
-std::string_view linkLevelName(LinkLevel level);
-
-/// A connection, one direction.
-struct Link {
-  LinkLevel level = LinkLevel::Same;
-  /// Within a node: of one device. Network: of a whole node, shared by its
-  /// devices.
-  BytesPerSecond bandwidth;
-  /// Of one message, besides its transfer.
-  Picoseconds latency;
-};
-
-/// Measured speed of matrix products of one device type and precision,
-/// relative to its peak: values over (smallest dimension) x (2*m*n*k FLOPs).
-struct EfficiencyTable {
+/// Times of matrix products of one device type and precision over a grid of
+/// m x n x k, not decreasing in any of them: measured, and extrapolated below.
+struct MatmulTable {
   Precision precision = Precision::BF16;
-  /// The peak that the values are fractions of.
+  /// The peak that efficiencies are fractions of.
   FlopsPerSecond peak;
-  /// Ascending, at least one each.
-  std::vector<double> minimumDimension;
-  std::vector<double> flops;
-  /// [minimumDimension][flops], each in (0, 1].
-  std::vector<std::vector<double>> efficiency;
+  /// The grid: m, n and k, each ascending, at least two values.
+  std::array<std::vector<double>, 3> grid;
+  /// By m, then n, then k.
+  std::vector<double> seconds;
   /// Who measured; a "guess" says so.
   std::string source;
 };
@@ -63,7 +49,7 @@ struct EfficiencyCurves {
   std::string type;
   /// A dimension below this costs as much as this.
   double tile = 1;
-  std::vector<EfficiencyTable> tables;
+  std::vector<MatmulTable> tables;
 };
 
 struct DeviceType {
@@ -72,6 +58,8 @@ struct DeviceType {
   std::string name;
   /// For people: "NVIDIA H100 SXM5 80 GB".
   std::string title;
+  /// Other names, by which lists of measured runs call it ("H100-SXM-80").
+  std::vector<std::string> aliases;
   Kind kind = Kind::Gpu;
   /// Dense peaks, by Precision; empty where the device has no such units.
   std::array<std::optional<FlopsPerSecond>, precisionCount> peaks;
@@ -90,14 +78,18 @@ struct DeviceType {
   Picoseconds launchOverhead;
   /// Own or, by `similar_to`, another type's; null: none known.
   std::shared_ptr<const EfficiencyCurves> curves;
+  /// Of the borrowed efficiencies, what this type reaches.
+  double relativeEfficiency = 1;
+  /// Of one device with all its memory, at most; and of an hour of one.
+  std::optional<double> powerWatts, dollarsPerHour;
   /// Where each group of numbers is from: {"memory", "data sheet ..."}.
   std::vector<std::pair<std::string, std::string>> sources;
 
   /// What plans may use: memory - reserve.
   Bytes usableMemory() const { return memory - reserve; }
   /// Peak of `precision`, or of what stands in where the device lacks it:
-  /// fp8 -> bf16 -> f32, f16 -> f32, tf32 -> f32 (convert and compute wider),
-  /// f32 -> f64. Every type has f32 or f64.
+  /// fp4 -> fp8 -> bf16 -> f32, f16 -> f32, tf32 -> f32 (convert and compute
+  /// wider), f32 -> f64. Every type has f32 or f64.
   FlopsPerSecond peak(Precision precision) const;
   /// The precision whose units `peak` falls back to.
   Precision computePrecision(Precision precision) const;
@@ -112,7 +104,7 @@ struct MatmulEfficiency {
   double value = 1;
   /// The table used; null if the type has no curves (value is then
   /// `unknownEfficiency`).
-  const EfficiencyTable *table = nullptr;
+  const MatmulTable *table = nullptr;
   /// The table is of another device type or precision.
   bool isBorrowed = false;
 };
@@ -121,13 +113,17 @@ struct MatmulEfficiency {
 /// for products of medium size.
 constexpr double unknownEfficiency = 0.6;
 
-/// Efficiency of an (m x k) * (k x n) product on a device of `type`.
-/// Dimensions below the tile count as the tile. Between grid points linear in
-/// the smallest dimension and in the FLOPs; beyond the last ones constant,
-/// except that below the smallest FLOPs the *time* is constant. A table
-/// borrowed from a faster or slower type or precision is read at the FLOPs
-/// that would take it the same time at peak. Requires m, n, k >= 1. Uses IEEE
-/// basic operations only.
+/// Efficiency of an (m x k) * (k x n) product on a device of `type`: the ideal
+/// time at peak by the time that the table gives.
+///
+/// Within the grid the time is linear in m, n and k. Beyond its end the time
+/// grows in proportion, so that the efficiency stays; below its beginning, and
+/// below the tile, a dimension costs as much as there.
+/// A table borrowed from another type or precision that is s times as fast at
+/// peak is read at m and n times sqrt(s): a product that takes it the same time
+/// at peak, in as many tiles for each of its processors; the type's
+/// `relativeEfficiency` multiplies the result.
+/// Requires m, n, k >= 1. Uses IEEE basic operations and sqrt only.
 MatmulEfficiency matmulEfficiency(const DeviceType &type, Precision precision,
                                   int64_t m, int64_t n, int64_t k);
 

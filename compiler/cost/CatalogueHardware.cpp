@@ -15,20 +15,17 @@ bool isProduct(OpKind kind) {
          kind == OpKind::Attention;
 }
 
-BytesPerSecond divided(BytesPerSecond rate, int64_t parts) {
-  return {rate.value / static_cast<double>(parts)};
-}
-
 } // namespace
 
 CatalogueHardware::CatalogueHardware(const Cluster &cluster)
-    : cluster(cluster) {
+    : cluster(cluster), model(cluster) {
   if (cluster.classes.front().type.device.kind == DeviceType::Kind::Gpu)
     execution.parameters = defaultParameters();
   for (unsigned i = 0; i < cluster.classes.size(); ++i) {
     const NodeClass &nodes = cluster.classes[i];
-    poolList.push_back(
-        {i, nodes.firstRank, nodes.rankCount(), nodes.type.devicesPerNode});
+    poolList.push_back({i, nodes.firstRank, nodes.rankCount(),
+                        nodes.type.devicesPerNode,
+                        nodes.type.devicesPerDomain()});
   }
 }
 
@@ -51,9 +48,9 @@ FlopsPerSecond CatalogueHardware::peak(unsigned type,
 static Precision kernelPrecision(const OpWork &work) {
   Precision precision =
       precisionFromName(work.precision).value_or(Precision::F32);
-  return precision == Precision::FP8 && work.kind != OpKind::Contraction
-             ? Precision::BF16
-             : precision;
+  bool isNarrow = precision == Precision::FP8 || precision == Precision::FP4;
+  return isNarrow && work.kind != OpKind::Contraction ? Precision::BF16
+                                                      : precision;
 }
 
 /// Fraction of peak that a kernel's arithmetic reaches.
@@ -73,9 +70,10 @@ double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
 
 /// Memory traffic of attention whose scores lie in memory, in passes over them.
 /// Forward: the product writes them, softmax reads and writes them, dropout
-/// too (and a mask of 1 byte), the product with the values reads them. Backward:
-/// both products' gradients, dropout and softmax. Source of the passes:
-/// Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, for what is kept.
+/// too (and a mask of 1 byte), the product with the values reads them.
+/// Backward: both products' gradients, dropout and softmax. Source of the
+/// passes: Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, for what is
+/// kept.
 static constexpr double scorePasses = 6.5, scorePassesBackward = 9.5;
 
 Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
@@ -101,71 +99,25 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
   return std::max(compute, memory) + launch;
 }
 
-Picoseconds CatalogueHardware::withinNode(const Group &group, int64_t size,
-                                          CollectiveKind kind, Bytes bytes,
-                                          const Link &link) const {
-  if (size <= 1 || bytes == Bytes())
-    return Picoseconds();
-  if (const CollectiveFit *fit = collectiveFit(
-          cluster, kind, RankGroup{group.first, size, group.stride}))
-    return fit->time(bytes);
-  return ringTime(kind, size, bytes, link.latency, link.bandwidth);
-}
-
-Picoseconds CatalogueHardware::hierarchical(const Group &group,
-                                            CollectiveKind kind, Bytes bytes,
-                                            const GroupLinks &links) const {
-  int64_t inside = links.mostPerNode;
-  BytesPerSecond network = divided(
-      links.network->bandwidth, saturatingMultiply(inside, group.concurrent));
-  Bytes share(ceilDivide(bytes.value(), inside));
-  Picoseconds between =
-      ringTime(kind, links.nodes, share, links.network->latency, network);
-  if (kind == CollectiveKind::AllToAll)
-    // Every rank sends its own data out of the node.
-    between =
-        ringTime(kind, links.nodes, bytes, links.network->latency, network);
-  auto within = [&](CollectiveKind part) {
-    return withinNode(group, inside, part, bytes, links.within);
-  };
-  if (kind == CollectiveKind::AllReduce)
-    return within(CollectiveKind::ReduceScatter) + between +
-           within(CollectiveKind::AllGather);
-  return within(kind) + between;
-}
-
 Picoseconds CatalogueHardware::collectiveTime(const Group &group,
                                               CollectiveKind kind,
                                               Bytes bytes) const {
+  return model.collective(group, kind, bytes).time;
+}
+
+std::string CatalogueHardware::collectiveMethod(const Group &group,
+                                                CollectiveKind kind,
+                                                Bytes bytes) const {
   if (group.size <= 1 || bytes == Bytes())
-    return Picoseconds();
-  GroupLinks links = cluster.linksOf({group.first, group.size, group.stride});
-  if (!links.network)
-    return withinNode(group, group.size, kind, bytes, links.within);
-  BytesPerSecond bandwidth =
-      divided(links.network->bandwidth, group.concurrent);
-  if (links.mostPerNode > 1)
-    bandwidth = std::min(bandwidth, links.within.bandwidth);
-  Picoseconds flat =
-      ringTime(kind, group.size, bytes, links.network->latency, bandwidth);
-  if (kind == CollectiveKind::AllToAll)
-    return hierarchical(group, kind, bytes, links);
-  return std::min(flat, hierarchical(group, kind, bytes, links));
+    return {};
+  CollectiveEstimate estimate = model.collective(group, kind, bytes);
+  return std::string(algorithmName(estimate.algorithm)) + ", " +
+         std::string(protocolName(estimate.protocol));
 }
 
 Picoseconds CatalogueHardware::sendTime(int64_t from, int64_t to,
                                         int64_t concurrent, Bytes bytes) const {
-  Link link = cluster.linkBetween(from, to);
-  if (link.level == LinkLevel::Same || bytes == Bytes())
-    return Picoseconds();
-  if (link.level != LinkLevel::Network) {
-    RankGroup pair{std::min(from, to), 2, std::abs(to - from)};
-    if (const CollectiveFit *fit =
-            collectiveFit(cluster, CollectiveKind::SendReceive, pair))
-      return fit->time(bytes);
-    return link.latency + bytes / link.bandwidth;
-  }
-  return link.latency + bytes / divided(link.bandwidth, concurrent);
+  return model.send(from, to, concurrent, bytes).time;
 }
 
 } // namespace whale::cost

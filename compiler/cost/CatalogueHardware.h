@@ -4,7 +4,7 @@
 #define WHALE_COST_CATALOGUEHARDWARE_H
 
 #include "compiler/cluster/Cluster.h"
-#include "compiler/cost/Hardware.h"
+#include "compiler/cost/CollectiveModel.h"
 
 namespace whale::cost {
 
@@ -15,9 +15,7 @@ namespace whale::cost {
 /// opTime: max(FLOPs / (peak * efficiency), bytes / reachable bandwidth) plus
 /// the launch overhead; roofline of Williams, Waterman, Patterson, CACM 52(4),
 /// 2009.
-/// collectiveTime: the fit of the node type where the group lies in one node;
-/// else the lesser of a flat ring and a hierarchical one (within the node, then
-/// between nodes with a share of the data, then within again).
+/// Collectives: CollectiveModel.
 class CatalogueHardware : public Hardware {
 public:
   explicit CatalogueHardware(const Cluster &cluster);
@@ -30,6 +28,8 @@ public:
   Picoseconds opTime(unsigned type, const OpWork &work) const override;
   Picoseconds collectiveTime(const Group &group, CollectiveKind kind,
                              Bytes bytes) const override;
+  std::string collectiveMethod(const Group &group, CollectiveKind kind,
+                               Bytes bytes) const override;
   Picoseconds sendTime(int64_t from, int64_t to, int64_t concurrent,
                        Bytes bytes) const override;
 
@@ -39,12 +39,8 @@ private:
   }
   double efficiency(const DeviceType &on, const OpWork &work,
                     Precision precision) const;
-  Picoseconds withinNode(const Group &group, int64_t size, CollectiveKind kind,
-                         Bytes bytes, const Link &link) const;
-  Picoseconds hierarchical(const Group &group, CollectiveKind kind, Bytes bytes,
-                           const GroupLinks &links) const;
-
   const Cluster &cluster;
+  CollectiveModel model;
   std::vector<Pool> poolList;
 };
 

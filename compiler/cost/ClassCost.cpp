@@ -194,9 +194,8 @@ StateBytes &StateBytes::operator-=(const StateBytes &less) {
 
 StateBytes StateBytes::operator*(int64_t count) const {
   StateBytes result = *this;
-  for (Bytes *part :
-       {&result.parameters, &result.gradients, &result.copies,
-        &result.optimizer, &result.ownedMasters, &result.other})
+  for (Bytes *part : {&result.parameters, &result.gradients, &result.copies,
+                      &result.optimizer, &result.ownedMasters, &result.other})
     *part = *part * count;
   result.trained *= count;
   return result;

@@ -44,8 +44,8 @@ bool readParameters(const json::Value &json, Parameters &parameters,
     if (!value)
       continue;
     std::string what = quoted(field.name);
-    if (auto number = json::toNumber(*value, what, diagnostics,
-                                     json::nonNegativeNumber))
+    if (auto number =
+            json::toNumber(*value, what, diagnostics, json::nonNegativeNumber))
       parameters.*field.member = *number;
   }
   return reader.finish();

@@ -51,6 +51,9 @@ struct Pool {
   unsigned type = 0;
   int64_t first = 0, count = 0;
   int64_t perNode = 1;
+  /// Devices between which no network lies: the node's, or those of the nodes
+  /// that share one NVLink domain, counted from `first`.
+  int64_t perDomain = perNode;
 
   bool operator==(const Pool &) const = default;
 };
@@ -74,6 +77,12 @@ public:
   virtual Picoseconds opTime(unsigned type, const OpWork &work) const = 0;
   virtual Picoseconds collectiveTime(const Group &group, CollectiveKind kind,
                                      Bytes bytes) const = 0;
+  /// How that collective is done ("ring, ll128"), for people; empty if nothing
+  /// is to be said.
+  virtual std::string collectiveMethod(const Group &, CollectiveKind,
+                                       Bytes) const {
+    return {};
+  }
   /// Between two devices, `concurrent` pairs of the same nodes at once.
   virtual Picoseconds sendTime(int64_t from, int64_t to, int64_t concurrent,
                                Bytes bytes) const = 0;

@@ -383,7 +383,8 @@ private:
           ceilDivide(result.variableElements[i], stateShards(i)));
   }
 
-  /// Over how many ranks the state of a variable is cut that lies whole on them.
+  /// Over how many ranks the state of a variable is cut that lies whole on
+  /// them.
   int64_t stateShards(uint32_t variable) const {
     int64_t shards = 1;
     for (uint32_t a = 0; a < mesh.axes.size(); ++a)

@@ -126,10 +126,10 @@ cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
     group.concurrent = std::max<int64_t>(1, pool.perNode / perNode);
   // Equal groups of one pool have one cost: count them once.
   int64_t span = group.stride * (group.size - 1) + 1;
-  int64_t inNode = (group.first - pool.first) % pool.perNode;
-  bool sameNode = inNode + span <= pool.perNode;
+  int64_t inDomain = (group.first - pool.first) % pool.perDomain;
+  bool sameDomain = inDomain + span <= pool.perDomain;
   if (group.first - pool.first + span <= pool.count)
-    group.first = pool.first + (sameNode ? 0 : inNode);
+    group.first = pool.first + (sameDomain ? 0 : inDomain);
   if (group.first + span > pool.first + pool.count &&
       group.first + span > hardware.deviceCount())
     group.first = pool.first;

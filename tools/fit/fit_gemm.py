@@ -1,25 +1,40 @@
 #!/usr/bin/env python3
-"""Fits matmul efficiency tables from measured matrix products.
+"""Makes tables of matrix product times from measured products.
 
     fit_gemm.py gemm.csv compiler/cluster/catalogue/efficiency
 
 Input columns: gpu_type, dtype, m, n, k, time_us, tflops, frac_of_dense_peak,
-source. Output: one JSON file per GPU type with, per dtype, a table of
-efficiency = ideal time / measured time over (smallest of m, n, k) x
-(2*m*n*k FLOPs), to be interpolated linearly in both (not in their logarithms:
-the compiler's answer must not depend on a math library). The fit minimises
-the squared relative error of the time, with a light smoothing that also fills
-cells without data. `held_out_error` is the relative error of the time on every
-second row, from a fit on the others; the shipped table is fitted on all rows.
+source; for each (gpu_type, dtype) a full grid of m x n x k. Output: one JSON
+file per GPU type with, per dtype, the times over that grid, to be interpolated
+linearly in each of m, n and k. Time is the thing to interpolate: a product that
+fills the device costs a multiple of m*n*k, reading operands of m*k and k*n,
+starting a constant, and all of these are linear in each dimension, so that
+interpolation reproduces them exactly. What is left are waves of tiles, which
+the grid is too coarse to show.
+
+Times are made monotone in every dimension: a cell is the geometric mean of the
+largest time of any product that is not larger and the least of any that is not
+smaller.
+
+Below the grid are extrapolations, in the table so that the whole stays
+monotone: n of 256 falls from the grid's first value as m does from there to 256
+(the transposed product), all else on the line through the first two values, but
+no faster than in proportion and never below the shortest measured time.
+
+`error` is that of the table on its own rows; `held_out_error` that on
+rows of a value of n or k, in turn each inner one, from the table without it.
+Both are over the products of training: all m, and n and k of the grid.
 """
 
 import collections
 import csv
+import itertools
 import json
+import math
 import os
 import sys
 
-from least_squares import NormalEquations, summary
+from least_squares import summary
 
 NAMES = {
     "A100-SXM-80": "a100-80", "H100-SXM-80": "h100-sxm-80", "H200": "h200",
@@ -27,131 +42,168 @@ NAMES = {
     "L40S": "l40s", "RTXPRO6000": "rtx-pro-6000",
 }
 DTYPES = {"bfloat16": "bf16", "fp8": "fp8"}
-DIMENSIONS = [256, 512, 1024, 2048, 4096, 8192]
-SMOOTHING = 0.02
-# Nothing below 256 was measured. A dimension below this one costs as much as
+# Values below the measured ones, each from the next larger.
+BELOW = ([64], [256, 64], [256, 64])
+# A dimension below this one costs as much as
 # this one: the smallest output tile that GPU libraries use. An assumption.
 TILE = 64
 
 
-def locate(x, grid):
-    """Interval of the grid and position in it, clamped."""
-    x = min(max(x, grid[0]), grid[-1])
-    i = 0
-    while i < len(grid) - 2 and x >= grid[i + 1]:
-        i += 1
-    return i, (x - grid[i]) / (grid[i + 1] - grid[i])
+def envelope(times, grids, pick, order):
+    """pick(cells before and at each cell), walking each axis in `order`."""
+    result = dict(times)
+    for axis in range(3):
+        values = grids[axis][::order]
+        for before, at in zip(values, values[1:]):
+            for cell in result:
+                if cell[axis] == at:
+                    other = cell[:axis] + (before,) + cell[axis + 1:]
+                    result[cell] = pick(result[cell], result[other])
+    return result
 
 
-def terms(row, flop_grid):
-    i, f = locate(min(row[:3]), DIMENSIONS)
-    j, g = locate(2.0 * row[0] * row[1] * row[2], flop_grid)
-    w = len(flop_grid)
-    return [(i * w + j, (1 - f) * (1 - g)), (i * w + j + 1, (1 - f) * g),
-            ((i + 1) * w + j, f * (1 - g)), ((i + 1) * w + j + 1, f * g)]
+def monotone(times, grids):
+    upper = envelope(times, grids, max, 1)
+    lower = envelope(times, grids, min, -1)
+    return {cell: math.sqrt(upper[cell] * lower[cell]) for cell in times}
 
 
-def ideal_us(row, peak):
-    return 2.0 * row[0] * row[1] * row[2] / peak / 1e6
+def transposed(table, grids, n, cell):
+    """Time at n below the grid by the fall of m, or None."""
+    m, first, k = cell
+    if n not in grids[0] or first not in range(grids[0][0], grids[0][-1]):
+        return None
+    m = min(max(m, grids[1][0]), grids[1][-1])
+    m = max(v for v in grids[1] if v <= m)
+    above = min(v for v in grids[0] if v >= first)
+    below = max(v for v in grids[0] if v <= first)
+    part = (first - below) / (above - below) if above > below else 0.0
+    at_first = table[below, m, k] * (1 - part) + table[above, m, k] * part
+    return table[cell] * table[n, m, k] / at_first
 
 
-def fit(rows, peak, flop_grid):
-    width = len(flop_grid)
-    equations = NormalEquations(len(DIMENSIONS) * width)
-    for row in rows:
-        measured = ideal_us(row, peak) / row[3]
-        equations.add([(i, weight / measured)
-                       for i, weight in terms(row, flop_grid)], 1.0)
-    for i in range(len(DIMENSIONS)):
-        for j in range(width):
-            at = i * width + j
-            if j + 1 < width:
-                equations.add([(at, 1.0), (at + 1, -1.0)], 0.0, SMOOTHING)
-            if i + 1 < len(DIMENSIONS):
-                equations.add([(at, 1.0), (at + width, -1.0)], 0.0, SMOOTHING)
-    return equations.solve()
+def extended(table, grids):
+    """The table and its grids, with what lies below."""
+    shortest = min(table.values())
+    table, grids = dict(table), [list(g) for g in grids]
+    for axis in (1, 0, 2):
+        for value in BELOW[axis]:
+            first, second = grids[axis][:2]
+            measured = dict(table), [list(g) for g in grids]
+            for cell in list(measured[0]):
+                if cell[axis] != first:
+                    continue
+                at = cell[:axis] + (value,) + cell[axis + 1:]
+                after = cell[:axis] + (second,) + cell[axis + 1:]
+                slope = (table[after] - table[cell]) / (second - first)
+                time = max(table[cell] - slope * (first - value),
+                           table[cell] * value / first)
+                if axis == 1:
+                    time = transposed(*measured, value, cell) or time
+                table[at] = max(time, shortest)
+            grids[axis].insert(0, value)
+    return envelope(table, grids, min, -1), grids
 
 
-def errors(rows, peak, flop_grid, table):
-    for row in rows:
-        efficiency = sum(table[i] * w for i, w in terms(row, flop_grid))
-        yield abs(ideal_us(row, peak) / efficiency / row[3] - 1)
+def fitted_errors(times, table):
+    return [abs(table[cell] / times[cell] - 1) for cell in times]
 
 
-def fit_dtype(rows, peak, source):
-    # Powers of four from below the smallest product to the largest.
-    flops = [2.0 * r[0] * r[1] * r[2] for r in rows]
-    exponent = 28
-    flop_grid = []
-    while not flop_grid or flop_grid[-1] < max(flops):
-        flop_grid.append(2 ** exponent)
-        exponent += 2
-    held_out = fit(rows[::2], peak, flop_grid)
-    table = fit(rows, peak, flop_grid)
-    width = len(flop_grid)
-    rounded = [round(min(max(x, 0.005), 1.0), 3) for x in table]
+def held_out_errors(times, grids):
+    """Each inner value of n and k from its neighbours."""
+    for axis in (1, 2):
+        grid = grids[axis]
+        for low, at, high in zip(grid, grid[1:], grid[2:]):
+            part = (at - low) / (high - low)
+            rest = {c: t for c, t in times.items() if c[axis] != at}
+            kept = list(grids)
+            kept[axis] = [v for v in grid if v != at]
+            table = monotone(rest, kept)
+            for cell, time in times.items():
+                if cell[axis] == at:
+                    a = cell[:axis] + (low,) + cell[axis + 1:]
+                    b = cell[:axis] + (high,) + cell[axis + 1:]
+                    guess = table[a] * (1 - part) + table[b] * part
+                    yield abs(guess / time - 1)
+
+
+def fit_dtype(times, peak, source):
+    grids = [sorted({cell[axis] for cell in times}) for axis in range(3)]
+    assert len(times) == len(grids[0]) * len(grids[1]) * len(grids[2])
+    table = monotone(times, grids)
+    error = summary(fitted_errors(times, table))
+    held_out = summary(held_out_errors(times, grids))
+    table, grids = extended(table, grids)
     return {
         "source": source,
-        "rows": len(rows),
+        "rows": len(times),
         "peak_teraflops": peak,
-        "held_out_error": summary(errors(rows[1::2], peak, flop_grid,
-                                         held_out)),
-        "minimum_dimension": DIMENSIONS,
-        "flops": flop_grid,
-        "efficiency": [rounded[i * width:(i + 1) * width]
-                       for i in range(len(DIMENSIONS))],
+        "error": error,
+        "held_out_error": held_out,
+        "m": grids[0], "n": grids[1], "k": grids[2],
+        "microseconds": [[[float("%.4g" % table[m, n, k]) for k in grids[2]]
+                          for n in grids[1]] for m in grids[0]],
     }
 
 
-def dumps(value):
-    """JSON with one line for each array of numbers."""
-    text = json.dumps(value, indent=1)
-    out, depth = [], 0
-    for line in text.split("\n"):
-        stripped = line.strip()
-        number = stripped.rstrip(",").replace(".", "", 1).isdigit()
-        if number or (depth and stripped.startswith("]")):
-            out[-1] += stripped + (" " if number and stripped[-1] == "," else "")
-            depth = 1 if number else 0
-        else:
-            out.append("  " * (len(line) - len(stripped)) + stripped)
-    return "\n".join(out) + "\n"
+def dumps(value, indent=""):
+    """JSON with arrays and objects of numbers on one line."""
+    inner = indent + "  "
+    members = (value.items() if isinstance(value, dict)
+               else zip(itertools.repeat(None), value)
+               if isinstance(value, list) else ())
+    if not any(isinstance(v, (dict, list)) for _, v in members) and (
+            not isinstance(value, dict) or not any(
+                isinstance(v, str) for v in value.values())):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return "[\n%s\n%s]" % (
+            ",\n".join(inner + dumps(v, inner) for v in value), indent)
+    return "{\n%s\n%s}" % (
+        ",\n".join("%s%s: %s" % (inner, json.dumps(k), dumps(v, inner))
+                   for k, v in value.items()), indent)
 
 
-def main(table, folder):
-    rows = collections.defaultdict(list)
-    peaks, sources = {}, {}
+def read(table):
+    times = collections.defaultdict(dict)
+    peaks, sources = collections.defaultdict(list), {}
     with open(table, newline="") as stream:
         for r in csv.DictReader(stream):
             key = (r["gpu_type"], r["dtype"])
-            rows[key].append((float(r["m"]), float(r["n"]), float(r["k"]),
-                              float(r["time_us"])))
-            fraction = float(r["frac_of_dense_peak"])
-            if fraction > 0.4:
-                peaks.setdefault(key, []).append(float(r["tflops"]) / fraction)
+            cell = (int(r["m"]), int(r["n"]), int(r["k"]))
+            times[key][cell] = float(r["time_us"])
+            if float(r["frac_of_dense_peak"]) > 0.4:
+                peaks[key].append(float(r["tflops"])
+                                  / float(r["frac_of_dense_peak"]))
             sources[key] = r["source"]
+    return times, peaks, sources
+
+
+def main(table, folder):
+    times, peaks, sources = read(table)
     for gpu, name in NAMES.items():
-        document = {
-            "format_version": 1,
-            "type": name,
-            "made_by": "tools/fit/fit_gemm.py",
-            "tile": TILE,
-            "tables": {},
-        }
+        tables = {}
         for dtype, short in DTYPES.items():
             key = (gpu, dtype)
-            if key not in rows:
+            if key not in times:
                 continue
             peak = round(sorted(peaks[key])[len(peaks[key]) // 2])
             source = ("ai-dynamo/aiconfigurator " + sources[key][4:]
                       + ", forward linear layers of an inference stack")
             if short == "fp8":
                 source += "; seems to include quantising the activations"
-            document["tables"][short] = fit_dtype(rows[key], peak, source)
-            print(name, short, len(rows[key]), "rows, held-out error",
-                  document["tables"][short]["held_out_error"])
+            tables[short] = fit_dtype(times[key], peak, source)
+            print(name, short, tables[short]["rows"], "rows, error",
+                  tables[short]["error"], "held out",
+                  tables[short]["held_out_error"])
         with open(os.path.join(folder, name + ".json"), "w") as stream:
-            stream.write(dumps(document))
+            stream.write(dumps({
+                "format_version": 1,
+                "type": name,
+                "made_by": "tools/fit/fit_gemm.py",
+                "tile": TILE,
+                "tables": tables,
+            }) + "\n")
 
 
 if __name__ == "__main__":

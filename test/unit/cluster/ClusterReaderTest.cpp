@@ -86,7 +86,42 @@ TEST_CASE("replacing a node's inner link drops what was measured over it") {
   Cluster c = testCluster(R"({"format_version": 1, "nodes": [
     {"type": "dgx-h100", "within": {"bandwidth_gigabytes_per_second": 100}}]})");
   CHECK(c.linkBetween(0, 1).bandwidth.value == 100e9);
-  CHECK_FALSE(c.classes[0].type.collectives);
+  // What stands in for any NVLink, over this one.
+  REQUIRE(c.classes[0].type.collectives);
+  CHECK(c.classes[0].type.collectives->name == "dgx-a100");
+  CHECK(c.classes[0].type.collectives->link.bandwidth.value == 100e9);
+}
+
+TEST_CASE("bridges join pairs of a PCIe node") {
+  Cluster c = testCluster(R"({"format_version": 1, "nodes": [
+    {"gpus": {"type": "a100-pcie-80", "count": 5},
+     "bridge": {"gpus": 2, "bandwidth_gigabytes_per_second": 300,
+                "latency_microseconds": 3}}]})");
+  CHECK(c.linkBetween(2, 3).level == LinkLevel::NvLink);
+  CHECK(c.linkBetween(1, 2).level == LinkLevel::Pcie);
+  CHECK(c.linksOf({2, 2, 1}).isBridged);
+  CHECK(c.linksOf({2, 2, 1}).within.bandwidth.value == 300e9);
+  CHECK_FALSE(c.linksOf({1, 2, 1}).isBridged);
+  CHECK_FALSE(c.linksOf({0, 4, 1}).isBridged);
+  CHECK(c.linksOf({0, 4, 1}).within.level == LinkLevel::Pcie);
+}
+
+TEST_CASE("rails, oversubscription and NVLink domains are said by a node") {
+  Cluster c = testCluster(R"({"format_version": 1, "nodes": [
+    {"gpus": {"type": "gb300", "count": 4}, "count": 4, "nvlink_domain": 2,
+     "network": {"bandwidth_gigabits_per_second": 800, "rails": 4,
+                 "oversubscription": 2}}]})");
+  const NodeType &type = c.classes[0].type;
+  CHECK(type.nvlinkDomain == 2);
+  CHECK(type.devicesPerDomain() == 8);
+  CHECK(type.rails == 4);
+  CHECK(c.linkBetween(0, 8).bandwidth.value == 50e9);
+  CHECK(c.inOneDomain(0, 7));
+  CHECK_FALSE(c.inOneDomain(7, 8));
+  // One rack needs no network.
+  Cluster rack = testCluster(R"({"format_version": 1, "nodes": [
+    {"gpus": {"type": "gb300", "count": 4}, "count": 2, "nvlink_domain": 2}]})");
+  CHECK(rack.nodeCount() == 2);
 }
 
 TEST_CASE("who decides about the network: entry, then cluster, then type") {
@@ -174,6 +209,10 @@ TEST_CASE("counts are positive and bounded") {
       errorOf(
           R"({"format_version": 1, "preset": "t4", "nodes": 9223372036854775807})"),
       "c:1:48: error: 'nodes' must be at most 100000000, found "));
+  CHECK(startsWith(
+      errorOf(
+          R"({"format_version": 1, "preset": "gb200-nvl72", "nodes": 1000000000})"),
+      "c:1:57: error: 'nodes' must be at most 100000000, found 1000000000\n"));
   CHECK(startsWith(errorOf(R"({"format_version": 1, "nodes": [
 {"type": "dgx-h100", "count": 10000000}, {"type": "dgx-h100",
 "count": 10000000}]})"),
@@ -233,6 +272,18 @@ TEST_CASE("links: units exclude each other, numbers are positive") {
 {"type": "t4", "count": 2}, "within": {"level": "nvlink"}}]})"),
                    "c:2:39: error: link needs key "
                    "'bandwidth_gigabytes_per_second'"));
+  CHECK(startsWith(errorOf(R"({"format_version": 1, "preset": "dgx-h100",
+"network": {"rails": 0}})"),
+                   "c:2:22: error: 'rails' must be at least 1, found 0\n"));
+  CHECK(startsWith(errorOf(R"({"format_version": 1, "nodes": [{"type":
+"dgx-h100", "bridge": {"gpus": 2, "bandwidth_gigabytes_per_second": 300,
+"latency_microseconds": 3}}]})"),
+                   "c:2:23: error: 'bridge' joins devices that are linked by "
+                   "pcie, those of 'h100-sxm-80' are linked by nvlink\n"));
+  CHECK(startsWith(errorOf(R"({"format_version": 1, "nodes": [{"gpus":
+{"type": "t4", "count": 2}, "nvlink_domain": 2}]})"),
+                   "c:2:46: error: 'nvlink_domain' needs devices linked by "
+                   "NVLink, those of 't4' are linked by pcie\n"));
 }
 
 TEST_CASE("own types: taken names, bad bases, missing groups") {

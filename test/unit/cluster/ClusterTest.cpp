@@ -50,54 +50,83 @@ TEST_CASE("the slower network decides between unequal nodes") {
 }
 
 // Oracle: place every member by itself.
-TEST_CASE("group links agree with counting member by member") {
-  Cluster c = mixed();
+static void checkGroupLinks(const Cluster &c) {
   int64_t ranks = c.rankCount();
   for (int64_t first = 0; first < ranks; ++first)
     for (int64_t stride = 1; stride < 20; ++stride)
       for (int64_t size = 1; first + (size - 1) * stride < ranks; ++size) {
-        std::map<int64_t, int64_t> members;
-        std::map<const NodeClass *, int64_t> classes;
-        double within = 1e30, network = 1e30;
+        std::map<int64_t, int64_t> nodes, domains;
+        double within = 1e30, network = 1e30, rail = 1e30;
         for (int64_t i = 0; i < size; ++i) {
           int64_t rank = first + i * stride;
-          if (++members[c.nodeOf(rank)] > 1)
-            within =
-                std::min(within, c.classOf(rank).type.within.bandwidth.value);
-          network =
-              std::min(network, c.classOf(rank).type.network->bandwidth.value);
-          ++classes[&c.classOf(rank)];
+          const NodeClass &on = c.classOf(rank);
+          ++nodes[c.nodeOf(rank)];
+          // A domain by its first node.
+          int64_t node = c.nodeOf(rank) - on.firstNode;
+          if (++domains[on.firstNode + node - node % on.type.nvlinkDomain] > 1)
+            within = std::min(within, on.type.within.bandwidth.value);
+          double out =
+              on.type.network->bandwidth.value / on.type.oversubscription;
+          network = std::min(network, out);
+          rail = std::min(rail, out / double(on.type.rails));
         }
-        int64_t most = 0, fewest = size;
-        for (auto [node, count] : members) {
+        int64_t most = 0, fewest = size, fewestPerNode = size;
+        for (auto [domain, count] : domains) {
           most = std::max(most, count);
           fewest = std::min(fewest, count);
         }
+        for (auto [node, count] : nodes)
+          fewestPerNode = std::min(fewestPerNode, count);
         GroupLinks links = c.linksOf({first, size, stride});
         INFO(first << " " << size << " " << stride);
-        REQUIRE(links.nodes == int64_t(members.size()));
-        REQUIRE(links.mostPerNode == most);
-        REQUIRE(links.fewestPerNode == fewest);
+        REQUIRE(links.nodes == int64_t(nodes.size()));
+        REQUIRE(links.domains == int64_t(domains.size()));
+        REQUIRE(links.mostPerDomain == most);
+        REQUIRE(links.fewestPerDomain == fewest);
+        REQUIRE(links.fewestPerNode == fewestPerNode);
         REQUIRE((links.within.level == LinkLevel::Same) == (most == 1));
-        if (most > 1)
+        REQUIRE(links.slowest);
+        if (most > 1) {
           REQUIRE(links.within.bandwidth.value == within);
-        REQUIRE(links.network.has_value() == (members.size() > 1));
-        if (links.network)
-          REQUIRE(links.network->bandwidth.value == network / 2);
-        REQUIRE((links.onlyClass != nullptr) == (classes.size() == 1));
+          REQUIRE(links.slowest->type.within.bandwidth.value == within);
+        }
+        REQUIRE(links.network.has_value() == (domains.size() > 1));
+        if (links.network) {
+          REQUIRE(links.network->bandwidth.value == network);
+          REQUIRE(links.rail.value == Approx(rail));
+        }
       }
 }
 
-TEST_CASE("measured collectives are found within one node only") {
-  Cluster c =
-      testCluster(R"({"format_version": 1, "preset": "dgx-h100", "nodes": 2})");
-  using Kind = CollectiveKind;
-  CHECK(collectiveFit(c, Kind::AllReduce, {0, 8, 1}));
-  CHECK(collectiveFit(c, Kind::AllReduce, {8, 4, 2}));
-  CHECK_FALSE(collectiveFit(c, Kind::AllReduce, {0, 16, 1}));
-  CHECK_FALSE(collectiveFit(c, Kind::AllReduce, {0, 2, 8}));
-  CHECK_FALSE(collectiveFit(c, Kind::AllReduce, {0, 3, 1}));
-  CHECK_FALSE(collectiveFit(c, Kind::Broadcast, {0, 8, 1}));
+TEST_CASE("group links agree with counting member by member") {
+  checkGroupLinks(mixed());
+  // Domains of three nodes, the last one of one node only.
+  checkGroupLinks(testCluster(R"({"format_version": 1,
+    "nodes": [{"gpus": {"type": "t4", "count": 2}, "count": 2},
+              {"gpus": {"type": "gb200", "count": 4}, "count": 7,
+               "nvlink_domain": 3}],
+    "network": {"bandwidth_gigabits_per_second": 80, "rails": 2}})"));
+}
+
+TEST_CASE("a rack's trays share NVLink, racks the network") {
+  Cluster c = testCluster(
+      R"({"format_version": 1, "preset": "gb200-nvl72", "nodes": 36})");
+  CHECK(c.rankCount() == 144);
+  CHECK(c.nodeOf(71) == 17);
+  CHECK(c.linkBetween(0, 71).level == LinkLevel::NvLink);
+  CHECK(c.linkBetween(71, 72).level == LinkLevel::Network);
+  // Four adapters of 400 Gb/s a tray.
+  CHECK(c.linkBetween(71, 72).bandwidth.value == 200e9);
+  GroupLinks rack = c.linksOf({0, 72, 1});
+  CHECK_FALSE(rack.network);
+  CHECK(rack.nodes == 18);
+  CHECK(rack.domains == 1);
+  GroupLinks both = c.linksOf({0, 36, 4});
+  REQUIRE(both.network);
+  CHECK(both.domains == 2);
+  CHECK(both.mostPerDomain == 18);
+  CHECK(both.fewestPerNode == 1);
+  CHECK(both.rail.value == 50e9);
 }
 
 TEST_CASE("size costs nothing") {

@@ -2,7 +2,13 @@
 
 using namespace whale;
 
-static DeviceType twoByTwo() {
+/// Times of a device with 1 TFLOP/s whose products cost exactly
+/// 1 us + 2mnk / (0.5 TFLOP/s) + m*k/1e9 us.
+static double closedForm(double m, double n, double k) {
+  return 1e-6 + 2 * m * n * k / 0.5e12 + m * k * 1e-15;
+}
+
+static DeviceType closedFormDevice() {
   DeviceType type;
   type.name = "t";
   type.peaks[static_cast<size_t>(Precision::F32)] = FlopsPerSecond{1e12};
@@ -10,54 +16,101 @@ static DeviceType twoByTwo() {
   auto curves = std::make_shared<EfficiencyCurves>();
   curves->type = "t";
   curves->tile = 16;
-  curves->tables.push_back({Precision::BF16,
-                            FlopsPerSecond{1e12},
-                            {64, 128},
-                            {1 << 20, 1 << 22},
-                            {{0.1, 0.3}, {0.2, 0.6}},
-                            "hand"});
+  MatmulTable table;
+  table.precision = Precision::BF16;
+  table.peak = {1e12};
+  table.grid = {{{64, 512, 4096}, {64, 1024}, {64, 256, 8192}}};
+  for (double m : table.grid[0])
+    for (double n : table.grid[1])
+      for (double k : table.grid[2])
+        table.seconds.push_back(closedForm(m, n, k));
+  table.source = "hand";
+  curves->tables.push_back(table);
   type.curves = curves;
   return type;
 }
 
-static double at(const DeviceType &type, int64_t m, int64_t n, int64_t k) {
-  return matmulEfficiency(type, Precision::BF16, m, n, k).value;
+static double secondsOn(const DeviceType &type, Precision precision, int64_t m,
+                        int64_t n, int64_t k) {
+  return 2.0 * double(m) * double(n) * double(k) / type.peak(precision).value /
+         matmulEfficiency(type, precision, m, n, k).value;
 }
 
-TEST_CASE("efficiency is linear between grid points") {
-  DeviceType type = twoByTwo();
-  CHECK(at(type, 64, 128, 64) == Approx(0.1));   // 2^20 FLOPs
-  CHECK(at(type, 128, 128, 128) == Approx(0.6)); // 2^22
-  CHECK(at(type, 64, 256, 128) == Approx(0.3));  // 2^22
-  // Smallest dimension 96 (half way), 2*96*128*104 FLOPs.
-  double flops = 2.0 * 96 * 128 * 104;
-  double part = (flops - 1048576) / (4194304 - 1048576);
-  double low = 0.1 + 0.2 * part, high = 0.2 + 0.4 * part;
-  CHECK(at(type, 96, 128, 104) == Approx((low + high) / 2));
+TEST_CASE("a time that is linear in each dimension is reproduced exactly") {
+  DeviceType type = closedFormDevice();
+  for (int64_t m : {64, 100, 512, 3000, 4096})
+    for (int64_t n : {64, 65, 800, 1024})
+      for (int64_t k : {64, 128, 4096, 8192})
+        CHECK(secondsOn(type, Precision::BF16, m, n, k) ==
+              Approx(closedForm(double(m), double(n), double(k))));
 }
 
-TEST_CASE("beyond the grid it is constant, below it the time is") {
-  DeviceType type = twoByTwo();
-  CHECK(at(type, 4096, 4096, 4096) == Approx(0.6));
-  CHECK(at(type, 64, 64, 64) * 2 == Approx(at(type, 64, 128, 64)));
-  // A vector times a matrix costs as much as 16 rows.
-  CHECK(at(type, 1, 1024, 1024) * 16 == Approx(at(type, 16, 1024, 1024)));
+TEST_CASE("beyond the grid the efficiency stays, below it the time") {
+  DeviceType type = closedFormDevice();
+  auto at = [&](int64_t m, int64_t n, int64_t k) {
+    return matmulEfficiency(type, Precision::BF16, m, n, k).value;
+  };
+  CHECK(at(1 << 20, 1 << 20, 1 << 20) == Approx(at(4096, 1024, 8192)));
+  // A vector times a matrix costs as much as the grid's first 64 rows.
+  CHECK(at(1, 1024, 1024) * 64 == Approx(at(64, 1024, 1024)));
 }
 
 TEST_CASE("a borrowed table is read at equal ideal time") {
-  DeviceType slow = twoByTwo();
+  DeviceType slow = closedFormDevice();
   slow.name = "slow";
   for (auto &peak : slow.peaks)
     if (peak)
       peak->value /= 4;
+  // A quarter of the speed: twice m and n take the fast device as long.
   MatmulEfficiency borrowed =
-      matmulEfficiency(slow, Precision::BF16, 128, 64, 128);
+      matmulEfficiency(slow, Precision::BF16, 128, 128, 256);
+  DeviceType own = closedFormDevice();
   CHECK(borrowed.isBorrowed);
-  // 2^21 FLOPs at a quarter of the speed are as long as 2^23: past the grid.
-  CHECK(borrowed.value == Approx(0.3));
-  DeviceType own = twoByTwo();
+  CHECK(borrowed.value ==
+        Approx(matmulEfficiency(own, Precision::BF16, 256, 256, 256).value));
+  slow.relativeEfficiency = 0.5;
+  CHECK(matmulEfficiency(slow, Precision::BF16, 128, 128, 256).value ==
+        Approx(borrowed.value / 2));
   CHECK_FALSE(matmulEfficiency(own, Precision::BF16, 1, 1, 1).isBorrowed);
   CHECK(matmulEfficiency(own, Precision::F32, 1, 1, 1).isBorrowed);
+}
+
+TEST_CASE("fp4 borrows from fp8, nothing wider does") {
+  const DeviceType &b200 = *testCatalogue().findDevice("b200");
+  auto table = [&](Precision precision) {
+    return matmulEfficiency(b200, precision, 4096, 4096, 4096).table->precision;
+  };
+  CHECK(table(Precision::FP4) == Precision::FP8);
+  CHECK(table(Precision::F16) == Precision::BF16);
+  CHECK(table(Precision::F64) == Precision::BF16);
+}
+
+// Larger products take longer, on every device, in the grid and around it.
+TEST_CASE("shipped tables are monotone in every dimension") {
+  constexpr int64_t sizes[] = {16,   64,   128,  200,   256,   400,   512,
+                               700,  768,  900,  1024,  1500,  2048,  4096,
+                               5000, 8192, 9000, 16384, 40000, 65536, 131072};
+  for (const char *name :
+       {"a100-80", "h100-sxm-80", "h200", "b200", "b300", "gb200", "gb300",
+        "l40s", "rtx-pro-6000", "t4", "mi300x", "cpu"})
+    for (Precision precision : {Precision::BF16, Precision::FP8}) {
+      const DeviceType &type = *testCatalogue().findDevice(name);
+      for (int64_t a : sizes)
+        for (int64_t b : sizes) {
+          double before[3] = {};
+          for (int64_t x : sizes) {
+            double now[3] = {secondsOn(type, precision, x, a, b),
+                             secondsOn(type, precision, a, x, b),
+                             secondsOn(type, precision, a, b, x)};
+            INFO(name << " " << a << " " << b << " " << x);
+            for (size_t axis = 0; axis < 3; ++axis)
+              if (now[axis] < before[axis] * (1 - 1e-9))
+                FAIL("axis " << axis << ": " << now[axis] << " after "
+                             << before[axis]);
+            std::copy(now, now + 3, before);
+          }
+        }
+    }
 }
 
 // Rows of aiconfigurator's GEMM data (microseconds): the fit must stand for
@@ -81,7 +134,12 @@ TEST_CASE("shipped tables reproduce measured products") {
         Approx(measured(799, 8192, 8192, 8192)).epsilon(0.12));
   CHECK(timeOf("b200", 4096, 4096, 4096) ==
         Approx(measured(1310, 4096, 4096, 4096)).epsilon(0.15));
-  CHECK(timeOf("a100-80", 256, 768, 768) == Approx(7.066).epsilon(0.3));
+  CHECK(timeOf("a100-80", 256, 768, 768) == Approx(7.066).epsilon(0.01));
+  // The products of training: 4096 tokens of a layer of 8192, split 8 ways.
+  CHECK(timeOf("gb300", 4096, 4096, 4096) ==
+        Approx(measured(1820, 4096, 4096, 4096)).epsilon(0.02));
+  CHECK(timeOf("h100-sxm-80", 2048, 1536, 6144) ==
+        Approx(measured(758, 2048, 1536, 6144)).epsilon(0.02));
 }
 
 TEST_CASE("every device gives a fraction for any shape") {

@@ -63,25 +63,6 @@ TEST_CASE("a roofline has two sides and a launch") {
   CHECK(product.flops.asDouble() / seconds / 1e12 == Approx(777).epsilon(0.1));
 }
 
-TEST_CASE("collectives cost more over more nodes, more bytes, more sharers") {
-  Machine machine(R"({"format_version": 1, "preset": "dgx-h100", "nodes": 8})");
-  const Hardware &hardware = *machine.hardware;
-  for (CollectiveKind kind :
-       {CollectiveKind::AllReduce, CollectiveKind::AllGather,
-        CollectiveKind::ReduceScatter, CollectiveKind::AllToAll}) {
-    INFO(collectiveName(kind));
-    auto time = [&](int64_t size, int64_t stride, int64_t sharers, int64_t n) {
-      return hardware.collectiveTime({0, size, stride, sharers}, kind,
-                                     Bytes(n));
-    };
-    CHECK(time(8, 1, 1, 1 << 26) < time(8, 8, 1, 1 << 26));
-    CHECK(time(8, 8, 1, 1 << 26) < time(8, 8, 8, 1 << 26));
-    CHECK(time(16, 1, 1, 1 << 20) < time(16, 1, 1, 1 << 28));
-    CHECK(time(16, 1, 1, 1 << 28) <= time(64, 1, 1, 1 << 28));
-    CHECK(time(1, 1, 1, 1 << 28) == Picoseconds());
-  }
-}
-
 TEST_CASE("the hierarchical way is taken where it is faster") {
   // Whale's testbed: NVLink within a node, 50 Gb/s between.
   Machine machine(R"({"format_version": 1,
