@@ -112,11 +112,11 @@ public:
     forwardArrivals.resize(chunks.size() * microBatches);
     backwardArrivals.resize(chunks.size() * microBatches);
     timeline.stages.resize(count);
-    place(layout);
     usesDataLink = std::ranges::any_of(problem.stages, [](const Stage &part) {
       return part.buckets > 0 || part.gatherEvery == GatherEvery::Task ||
              part.parameterGather != Picoseconds();
     });
+    place(layout);
     for (size_t s = 0; usesDataLink && s < count; ++s)
       gatherFirst(s);
   }
@@ -208,7 +208,7 @@ void Simulation::place(const Layout &layout) {
     if (both)
       connect(layout, part, microBatches - 1);
   }
-  for (size_t s = 0; s < count; ++s)
+  for (size_t s = 0; usesDataLink && s < count; ++s)
     for (const Task &task : lists[s])
       chunkOf(s, task).gradientsLeft += givesGradients(task.kind);
   for (int64_t j = 0; j < microBatches; ++j)
