@@ -189,7 +189,7 @@ Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
 Prediction evaluate(CostTable &table, const Candidate &candidate);
 
 /// The time line, with events, of the slowest replica of the candidate; same
-/// requirements. What `wholeStep` adds is not in it.
+/// requirements. What `wholeStep` adds and virtual stages save is not in it.
 simulator::Timeline timeline(CostTable &table, const Candidate &candidate);
 
 simulator::Order orderOf(Schedule schedule);

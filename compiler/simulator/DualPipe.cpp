@@ -28,34 +28,47 @@ public:
   /// `own` is the direction that enters at the nearer end, `other` the other.
   TaskList run() {
     const int64_t own = near, other = 1 - near;
-    repeat(2 * toMiddle, [&] { forward(own); });
-    repeat(toEnd + 1, [&] { forward(own), forward(other); });
-    repeat(toMiddle, [&] { input(other), weight(), forward(other); });
+    for (int64_t i = 0; i < 2 * toMiddle; ++i)
+      forward(own);
+    for (int64_t i = 0; i <= toEnd; ++i) {
+      forward(own);
+      forward(other);
+    }
+    for (int64_t i = 0; i < toMiddle; ++i) {
+      input(other);
+      weight();
+      forward(other);
+    }
     for (int64_t i = 0; i < steady; ++i) {
       // The middle's first two run apart: the other half waits for the forward.
       pair(own, other, i > 0 || toMiddle > 0);
       pair(other, own, true);
     }
-    repeat(toMiddle, [&] { backward(other), pair(other, own, true); });
+    for (int64_t i = 0; i < toMiddle; ++i) {
+      backward(other);
+      pair(other, own, true);
+    }
     windDown(own, other);
     return std::move(tasks);
   }
 
 private:
-  template <class Body> void repeat(int64_t times, Body body) {
-    for (int64_t i = 0; i < times; ++i)
-      body();
-  }
-
   /// The second half of the last backwards puts the weights' gradients off,
   /// which then fill the waits for the input's gradients of its own direction.
   void windDown(int64_t own, int64_t other) {
     for (int64_t i = 0; i < 2 * (toEnd + 1); ++i) {
       int64_t direction = i % 2 == 0 ? other : own;
-      i <= toEnd ? backward(direction) : input(direction);
+      if (i <= toEnd)
+        backward(direction);
+      else
+        input(direction);
     }
-    repeat(toMiddle, [&] { weight(), input(own); });
-    repeat(toEnd + 1, [&] { weight(); });
+    for (int64_t i = 0; i < toMiddle; ++i) {
+      weight();
+      input(own);
+    }
+    for (int64_t i = 0; i <= toEnd; ++i)
+      weight();
   }
 
   void forward(int64_t direction) {

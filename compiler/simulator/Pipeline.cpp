@@ -2,7 +2,8 @@
 //
 // Every stage runs as far as its inputs allow; a stage that lacks one says
 // which, and whoever delivers it wakes the stage. No event queue: times of a
-// stage depend only on what it and its senders did before.
+// stage depend only on what it and its senders did before. Only what several
+// stages send over one link waits in order of time (Network.h).
 //
 //===----------------------------------------------------------------------===//
 
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <limits>
 #include <tuple>
 
@@ -44,6 +46,9 @@ struct Gather {
 /// A chunk on its stage, and where its results go.
 struct Chunk {
   const Stage *part = nullptr;
+  size_t stage = 0;
+  /// What its forwards and backwards wait for, by micro-batch.
+  Arrival *forwardInputs = nullptr, *backwardInputs = nullptr;
   /// Chunks before and after it in the model, by number, and the links there.
   size_t before = nowhere, after = nowhere;
   size_t linkBefore = nowhere, linkAfter = nowhere;
@@ -109,8 +114,7 @@ public:
     Layout layout = layoutOf(specOf(problem));
     perStage = layout.chunks;
     chunks.resize(count * perStage);
-    forwardArrivals.resize(chunks.size() * microBatches);
-    backwardArrivals.resize(chunks.size() * microBatches);
+    arrivals.resize(2 * chunks.size() * microBatches);
     timeline.stages.resize(count);
     usesDataLink = std::ranges::any_of(problem.stages, [](const Stage &part) {
       return part.buckets > 0 || part.gatherEvery == GatherEvery::Task ||
@@ -134,10 +138,7 @@ private:
   Chunk &chunkOf(size_t s, const Task &task) {
     return chunks[s * perStage + task.chunk];
   }
-  size_t tokenOf(size_t chunk, int64_t microBatch) const {
-    return chunk * microBatches + microBatch;
-  }
-  const Arrival *inputOf(size_t s, const Task &task) const;
+  const Arrival *inputOf(size_t s, const Task &task);
 
   void advance(size_t s);
   void start(size_t s, std::span<const Task> together);
@@ -159,9 +160,9 @@ private:
   void arrive(size_t from, const Message &message, Picoseconds ready,
               Picoseconds start, Picoseconds end);
   Arrival &arrivalOf(const Message &message) {
-    return (message.forward
-                ? forwardArrivals
-                : backwardArrivals)[tokenOf(message.chunk, message.microBatch)];
+    const Chunk &chunk = chunks[message.chunk];
+    return (message.forward ? chunk.forwardInputs
+                            : chunk.backwardInputs)[message.microBatch];
   }
 
   void finishStep();
@@ -181,8 +182,8 @@ private:
   std::vector<Lane> lanes;
   /// By stage, then chunk.
   std::vector<Chunk> chunks;
-  /// By chunk, then micro-batch.
-  std::vector<Arrival> forwardArrivals, backwardArrivals;
+  /// By chunk, then direction, then micro-batch.
+  std::vector<Arrival> arrivals;
   Network network;
   std::vector<size_t> awake;
   std::vector<std::vector<Event>> events;
@@ -198,7 +199,12 @@ void Simulation::place(const Layout &layout) {
   for (size_t s = 0; s < count; ++s)
     for (int64_t c = 0; c < perStage; ++c) {
       int64_t part = layout.part({static_cast<int64_t>(s), c});
-      chunks[s * perStage + c].part = &problem.stages[part];
+      size_t number = s * perStage + c;
+      Arrival *inputs = arrivals.data() + 2 * number * microBatches;
+      chunks[number].part = &problem.stages[part];
+      chunks[number].stage = s;
+      chunks[number].forwardInputs = inputs;
+      chunks[number].backwardInputs = inputs + microBatches;
       lanes[s].resident += problem.stages[part].resident;
     }
   // Where micro-batches enter at both ends, the last takes the other way.
@@ -212,7 +218,7 @@ void Simulation::place(const Layout &layout) {
     for (const Task &task : lists[s])
       chunkOf(s, task).gradientsLeft += givesGradients(task.kind);
   for (int64_t j = 0; j < microBatches; ++j)
-    forwardArrivals[tokenOf(numberOf(layout.site(0, j)), j)].time = {};
+    chunks[numberOf(layout.site(0, j))].forwardInputs[j].time = {};
 }
 
 void Simulation::connect(const Layout &layout, int64_t part,
@@ -263,6 +269,7 @@ Timeline Simulation::run() {
   }
   finishStep();
   for (size_t s = 0; s < count; ++s) {
+    assert(lanes[s].next == lists[s].size() && "a schedule that cannot run");
     timeline.events.insert(timeline.events.end(), events[s].begin(),
                            events[s].end());
     std::ranges::sort(transfers[s], {}, [](const Transfer &t) {
@@ -296,12 +303,13 @@ void Simulation::advance(size_t s) {
   }
 }
 
-const Arrival *Simulation::inputOf(size_t s, const Task &task) const {
+const Arrival *Simulation::inputOf(size_t s, const Task &task) {
   if (task.kind == TaskKind::BackwardWeight)
     return nullptr;
-  size_t token = tokenOf(s * perStage + task.chunk, task.microBatch);
-  return task.kind == TaskKind::Forward ? &forwardArrivals[token]
-                                        : &backwardArrivals[token];
+  const Chunk &chunk = chunkOf(s, task);
+  bool forward = task.kind == TaskKind::Forward;
+  return (forward ? chunk.forwardInputs : chunk.backwardInputs) +
+         task.microBatch;
 }
 
 void Simulation::start(size_t s, std::span<const Task> together) {
@@ -526,8 +534,7 @@ void Simulation::deliver(size_t s, const Task &task, Picoseconds end) {
   const Chunk &chunk = chunkOf(s, task);
   const Stage &part = *chunk.part;
   if (task.kind == TaskKind::Forward && chunk.after == nowhere)
-    backwardArrivals[tokenOf(s * perStage + task.chunk, task.microBatch)] = {
-        end, end};
+    chunk.backwardInputs[task.microBatch] = {end, end};
   else if (task.kind == TaskKind::Forward)
     send(s, chunk.linkAfter, part.sendForward,
          {chunk.after, task.microBatch, true}, end);
@@ -553,7 +560,7 @@ void Simulation::arrive(size_t from, const Message &message, Picoseconds ready,
                         Picoseconds start, Picoseconds end) {
   Arrival &arrival = arrivalOf(message);
   arrival = {end, ready};
-  size_t to = message.chunk / perStage;
+  size_t to = chunks[message.chunk].stage;
   if (lanes[to].lacks == &arrival)
     awake.push_back(to);
   if (problem.slowDown != 1)

@@ -21,7 +21,7 @@
 //   it shares variables, and updates.
 //
 // Guarantee: exact for this model. Complexity O(tasks); with shared links
-// O(tasks log stages).
+// O(tasks log tasks).
 // Source: the schedules are in Schedule.h; closed forms and published tables
 // are in test/unit/simulator.
 //

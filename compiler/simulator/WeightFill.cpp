@@ -100,8 +100,10 @@ private:
         fill(s, arrival, *enough);
       while (forward && line.alive >= most && line.weights < line.inputs.size())
         weight(s);
-      forward ? runForward(s, part, task, arrival)
-              : runInput(s, part, task, arrival);
+      if (forward)
+        runForward(s, part, task, arrival);
+      else
+        runInput(s, part, task, arrival);
       ++line.next;
     }
     return any;
