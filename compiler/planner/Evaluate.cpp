@@ -552,7 +552,8 @@ public:
         costs(table, candidate.form, candidate.devices, replica.coordinates,
               replica.samples) {}
 
-  Prediction run() {
+  /// What the simulator runs; predicts the stages on the way.
+  simulator::Problem pipeline() {
     simulator::Problem problem;
     problem.order = orderOf(candidate.form.schedule);
     problem.microBatches = candidate.form.microBatches;
@@ -563,7 +564,11 @@ public:
       prediction.stages.push_back(std::move(stage));
     }
     addTies(problem);
-    simulator::Timeline line = simulator::simulate(problem);
+    return problem;
+  }
+
+  Prediction run() {
+    simulator::Timeline line = simulator::simulate(pipeline());
     prediction.step = line.step - savedByVirtualStages(line);
     for (size_t s = 0; s < prediction.stages.size(); ++s) {
       prediction.stages[s].busy = line.stages[s].busy;
@@ -583,6 +588,11 @@ private:
     result.sendBackward = stage.sendBackward;
     result.gradientSync = stage.gradientSync;
     result.update = stage.update;
+    const MemoryParts &memory = stage.memory;
+    result.resident = memory.total() - memory.activations - memory.transients;
+    result.saved = divided(memory.activations,
+                           slotsOf(candidate.form, prediction.stages.size()));
+    result.forwardTransient = result.backwardTransient = memory.transients;
     return result;
   }
 
@@ -697,6 +707,19 @@ Prediction evaluate(CostTable &table, const Candidate &candidate) {
       slowest = std::move(one);
   }
   finish(table, candidate, slowest);
+  return slowest;
+}
+
+simulator::Timeline timeline(CostTable &table, const Candidate &candidate) {
+  simulator::Timeline slowest;
+  for (const ReplicaClass &replica : replicaClasses(
+           table.workload, table.hardware, candidate.form, candidate.devices)) {
+    simulator::Problem pipeline =
+        Simulated(table, candidate, replica).pipeline();
+    simulator::Timeline one = simulator::simulate(pipeline, true);
+    if (slowest.stages.empty() || one.step > slowest.step)
+      slowest = std::move(one);
+  }
   return slowest;
 }
 

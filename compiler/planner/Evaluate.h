@@ -191,6 +191,10 @@ Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
 /// micro-batches.
 Prediction evaluate(CostTable &table, const Candidate &candidate);
 
+/// The time line, with events, of the slowest replica of the candidate; same
+/// requirements. What `wholeStep` adds and virtual stages save is not in it.
+simulator::Timeline timeline(CostTable &table, const Candidate &candidate);
+
 simulator::Order orderOf(Schedule schedule);
 
 } // namespace whale::planner

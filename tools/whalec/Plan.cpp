@@ -3,6 +3,7 @@
 #include "compiler/cluster/Cluster.h"
 #include "compiler/planner/Search.h"
 #include "compiler/report/PlanReport.h"
+#include "compiler/simulator/Trace.h"
 #include "compiler/support/Text.h"
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/Measuring.h"
@@ -16,7 +17,7 @@ using namespace whale::cli;
 
 namespace {
 struct Options {
-  std::string model, output, old;
+  std::string model, output, old, trace;
   PlanningOptions planning;
   std::vector<std::string> pins;
   std::string space = "default";
@@ -50,6 +51,9 @@ static void declare(CLI::App &command, Options &options) {
       ->check(atLeast(1));
   command.add_option("--check", options.old,
                      "an earlier plan.json: exit 4 where it is not this plan")
+      ->type_name("FILE");
+  command.add_option("--trace", options.trace,
+                     "where the step's time line goes, for Chrome or Perfetto")
       ->type_name("FILE");
   command.add_flag("--explain", options.explain,
                    "say on stdout why this plan");
@@ -86,6 +90,14 @@ static void checkOld(const std::string &path, const planner::Plan &plan,
   diag.note(Place(), "it is " + line(plan));
 }
 
+static bool writeTrace(const std::string &path, const Planning &question,
+                       const planner::Plan &plan, Diagnostics &diagnostics) {
+  planner::CostTable table(question.workload, *question.hardware);
+  return writeProduct(
+      path, simulator::chromeTrace(planner::timeline(table, plan.chosen)),
+      diagnostics);
+}
+
 static ExitCode runPlan(const Options &options, Session &session) {
   Diagnostics &diagnostics = session.diagnostics;
   PlanningOptions planning = options.planning;
@@ -105,6 +117,9 @@ static ExitCode runPlan(const Options &options, Session &session) {
   std::string text = textOf(plan);
   bool toStdout = options.output.empty() || options.output == "-";
   if (!toStdout && !writeProduct(options.output, text, diagnostics))
+    return diagnostics.exitCode();
+  if (!options.trace.empty() &&
+      !writeTrace(options.trace, *question, plan, diagnostics))
     return diagnostics.exitCode();
   if (options.explain)
     writeProduct("", report::explain(plan), diagnostics);

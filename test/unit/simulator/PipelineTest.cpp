@@ -19,10 +19,11 @@ Problem equalStages(Order order, int64_t stages, int64_t m, int64_t forward,
   return problem;
 }
 
-std::string text(const std::vector<Task> &tasks) {
+std::string text(const TaskList &tasks) {
   std::string result;
   for (const Task &task : tasks)
-    result += (task.backward ? " B" : " F") + std::to_string(task.microBatch);
+    result += (task.kind == TaskKind::Forward ? " F" : " B") +
+              std::to_string(task.microBatch);
   return result;
 }
 
@@ -92,6 +93,22 @@ TEST_CASE("transfers, gradient synchronisation and update are added") {
   Timeline line = simulate(problem);
   CHECK(line.step.value() == 67 + 7 + 2 + 5);
   CHECK(line.stages[1].finish.value() == 67 + 7 + 2);
+}
+
+TEST_CASE("time in transit is told from other waiting") {
+  Problem problem = equalStages(Order::OneFOneB, 2, 1, 10, 20);
+  problem.stages[0].sendForward = Picoseconds(3);
+  problem.stages[1].sendBackward = Picoseconds(4);
+  Timeline line = simulate(problem, true);
+  CHECK(line.stages[1].bubble.value() == 13);
+  CHECK(line.stages[1].exposedTransfer.value() == 3);
+  CHECK(line.stages[0].bubble.value() == 3 + 30 + 4);
+  CHECK(line.stages[0].exposedTransfer.value() == 4);
+  REQUIRE(line.transfers.size() == 2);
+  CHECK(line.transfers[0].start.value() == 10);
+  CHECK(line.transfers[0].end.value() == 13);
+  CHECK(line.transfers[1].from == 1);
+  CHECK(line.transfers[1].start.value() == 43);
 }
 
 TEST_CASE("events do not overlap and keep the order of data") {
