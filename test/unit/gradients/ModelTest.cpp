@@ -2,6 +2,7 @@
 // the language that only a model has (chains, scans, shared operands, losses
 // inside modules, statistics).
 
+#include "compiler/importers/Importers.h"
 #include "test/unit/gradients/Harness.h"
 #include "test/unit/gradients/OpCases.h"
 
@@ -34,11 +35,10 @@ static void setInputs(Interpreter &interpreter, std::mt19937_64 &random) {
 
 /// Differentiates a model, runs it and checks at most `perVariable` entries of
 /// every variable but those in `constants`, which must get no gradient.
-static void checkModel(const std::string &name,
-                       const std::set<std::string> &constants) {
-  std::string text = readModel(name);
+static void checkText(const std::string &text,
+                      const std::set<std::string> &constants) {
   Model plain(text), model(text);
-  INFO(name << ": " << plain.diagnostics());
+  INFO(plain.diagnostics());
   REQUIRE(plain.ok());
   bool differentiated = model.differentiate();
   INFO(model.diagnostics());
@@ -73,6 +73,12 @@ static void checkModel(const std::string &name,
   CHECK(check.entries >= 3 * names.size());
 }
 
+static void checkModel(const std::string &name,
+                       const std::set<std::string> &constants) {
+  INFO(name);
+  checkText(readModel(name), constants);
+}
+
 TEST_CASE("gpt") { checkModel("gpt", {}); }
 TEST_CASE("llama") { checkModel("llama", {}); }
 TEST_CASE("experts with capacity") { checkModel("moe-capacity", {}); }
@@ -83,6 +89,87 @@ TEST_CASE("convolutions with batch norm") {
 }
 TEST_CASE("lstm by scan") { checkModel("lstm", {}); }
 TEST_CASE("bias shared by a chain") { checkModel("t5", {"embedding"}); }
+
+//===----------------------------------------------------------------------===//
+// Imported models
+//===----------------------------------------------------------------------===//
+
+/// A preset in f64 as text, two samples of six positions.
+static std::string presetText(const std::string &name,
+                              whale::ImportOptions options = {}) {
+  options.batch = 2;
+  options.sequence = 6;
+  options.precision = "f64";
+  options.settings.emplace_back("vocab_size", "20");
+  // Larger weights, so that no part of the loss is flat.
+  options.settings.emplace_back("initializer_range", "0.3");
+  mlir::MLIRContext context;
+  whale::Diagnostics diagnostics;
+  auto module = whale::importPreset(context, name, options, diagnostics);
+  INFO(diagnostics.str());
+  REQUIRE(module);
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream);
+  return text;
+}
+
+TEST_CASE("latent attention, shared experts and dense layers") {
+  checkText(presetText("deepseek-tiny"),
+            {"layers.0/experts/router.correction",
+             "layers.1/experts/router.correction"});
+}
+TEST_CASE("latent attention with softmax in groups") {
+  whale::ImportOptions options;
+  options.settings = {{"topk_method", "group_limited_greedy"},
+                      {"scoring_func", "softmax"},
+                      {"norm_topk_prob", "false"},
+                      {"q_lora_rank", "null"}};
+  checkText(presetText("deepseek-tiny", options), {});
+}
+TEST_CASE("norms of heads") { checkText(presetText("qwen3-moe-tiny"), {}); }
+TEST_CASE("layers that differ") { checkText(presetText("llama4-tiny"), {}); }
+TEST_CASE("squared relu, partial positions") {
+  checkText(presetText("nemotron-tiny"), {});
+}
+TEST_CASE("norms after branches, capped scores") {
+  checkText(presetText("grok-tiny"), {});
+}
+TEST_CASE("branches side by side") {
+  checkText(presetText("gpt-neox-tiny"), {});
+}
+TEST_CASE("linear biases") { checkText(presetText("bloom-tiny"), {}); }
+TEST_CASE("masked positions only") {
+  whale::ImportOptions options;
+  options.settings = {{"max_predictions_per_seq", "3"}};
+  checkText(presetText("bert-tiny", options), {});
+}
+
+TEST_CASE("adapters learn, the rest is frozen") {
+  whale::ImportOptions options;
+  options.lora = whale::Lora();
+  options.lora->rank = 2;
+  options.lora->targets = {"qkv", "o", "up"};
+  std::string text = presetText("llama-tiny", options);
+  // B starts at zero, where A has no gradient: start elsewhere.
+  std::string zero = "lora_b.weight\" constant(0.0)";
+  for (size_t at = text.find(zero); at != std::string::npos;
+       at = text.find(zero))
+    text.replace(at, zero.size(), "lora_b.weight\" normal(0.0, 0.3)");
+  Model model(text);
+  REQUIRE(model.ok());
+  Interpreter interpreter(model.op());
+  std::mt19937_64 random(3);
+  setInputs(interpreter, random);
+  REQUIRE(succeeded(interpreter.run()));
+  std::set<std::string> frozen;
+  for (const auto &[path, value] : interpreter.variables)
+    if (path.find("lora_") == std::string::npos)
+      frozen.insert(path);
+  // Two layers: A for qkv, o and up, B for q, k, v, o and up.
+  CHECK(interpreter.variables.size() - frozen.size() == 2 * (3 + 5));
+  checkText(text, frozen);
+}
 
 TEST_CASE("train writes what is assigned") {
   Model model(readModel("convnet"));
