@@ -2,15 +2,19 @@
 //
 // Devlin et al. 2019: token, position and segment embeddings; layer norm after
 // attention and feed-forward. `heads` (our key) says what it is trained on:
-//   both   masked tokens and next sentence, as in the paper
-//   (BertForPreTraining) mlm    masked tokens only, no pooler none   no loss:
-//   the encoder and the pooler (BertModel)
-// Labels of positions that are not masked are negative (-100).
+//   both  masked tokens and next sentence, as in the paper
+//         (BertForPreTraining)
+//   mlm   masked tokens only, no pooler
+//   none  no loss: the encoder and the pooler (BertModel)
+// Labels of positions that are not masked are negative (-100). With
+// `max_predictions_per_seq` (the paper's code) the head runs at so many
+// positions of each sample only, given by `masked_positions`; what is not
+// needed of them has a negative label.
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/importers/Attention.h"
 #include "compiler/importers/Families.h"
-#include "compiler/importers/Layers.h"
 
 #include <cmath>
 
@@ -32,6 +36,7 @@ private:
   ModuleDefOp pooler();
   ModuleDefOp maskedHead();
   ModuleDefOp sentenceHead();
+  Value gather(ModuleBuilder &m, Value x, Value places);
   Value countLabels(ModuleBuilder &m, Value labels);
   void maskedLoss(ModuleBuilder &m, ModuleDefOp head, Value x);
   void sentenceLoss(ModuleBuilder &m, ModuleDefOp head, Value pooled);
@@ -39,12 +44,18 @@ private:
   RankedTensorType activations() {
     return model.real({batch, sequence, hidden});
   }
+  /// Of the head's labels.
+  RankedTensorType labelType() {
+    return model.integers({batch, predictions ? *predictions : sequence});
+  }
   RankedTensorType ids() { return model.integers({batch, sequence}); }
   Init init() const { return normal(deviation); }
 
   ModelBuilder &model;
   int64_t batch, vocabulary, maxPositions, sequence, segments, layers, hidden;
   int64_t heads, ffn;
+  /// Positions of a sample that the masked head sees; unset = all.
+  std::optional<int64_t> predictions;
   Activation activation;
   Norm norm;
   double deviation, hiddenRate, attentionRate;
@@ -59,6 +70,7 @@ Bert::Bert(Config &config, const Sizes &sizes, ModelBuilder &model)
   sequence = sequenceOf(config, sizes, maxPositions, "max_position_embeddings",
                         maxPositions);
   segments = config.size("type_vocab_size", 2);
+  config.alias("layers", "num_hidden_layers");
   layers = config.size("num_hidden_layers");
   hidden = config.size("hidden_size");
   heads = config.size("num_attention_heads");
@@ -71,6 +83,12 @@ Bert::Bert(Config &config, const Sizes &sizes, ModelBuilder &model)
   attentionRate = config.rate("attention_probs_dropout_prob", 0.1);
   config.choice("position_embedding_type", "absolute", {"absolute"});
   std::string goal = config.choice("heads", "both", {"both", "mlm", "none"});
+  predictions = config.optionalSize("max_predictions_per_seq");
+  if (predictions.value_or(1) > sequence)
+    config.error("max_predictions_per_seq",
+                 "'max_predictions_per_seq' is " +
+                     std::to_string(*predictions) + ", more than the " +
+                     std::to_string(sequence) + " positions");
   hasMasked = goal != "none";
   hasPooler = goal != "mlm";
   hasSentence = goal == "both";
@@ -132,10 +150,29 @@ ModuleDefOp Bert::pooler() {
   return m.finish({m.unary<TanhOp>("tanh", dense)});
 }
 
+/// Rows `places` [batch, predictions] of each sample: a product with their
+/// marks, so that a place may come twice and its gradients add up.
+Value Bert::gather(ModuleBuilder &m, Value x, Value places) {
+  SmallVector<int64_t> wide = {batch, *predictions, sequence};
+  Value place = m.iota("place", model.integers({sequence}), 0);
+  Value repeated = m.broadcast("place.repeated", places, {0, 1}, wide);
+  Value mark = m.compare("place.is", Predicate::eq, repeated, place);
+  mark = m.cast("place.mark", mark, tensorType(x).getElementType());
+  return m.einsum("gathered",
+                  "batch predictions keys, batch keys hidden"
+                  " -> batch predictions hidden",
+                  mark, x);
+}
+
 ModuleDefOp Bert::maskedHead() {
-  ModuleBuilder m = model.module("masked_head", {activations(), ids()});
-  Value x = linear(m, "transform", m.argument(0),
-                   {"transformed", hidden, init(), /*bias=*/true});
+  SmallVector<Type> types = {activations(), labelType()};
+  if (predictions)
+    types.push_back(labelType());
+  ModuleBuilder m = model.module("masked_head", types);
+  Value x = m.argument(0);
+  if (predictions)
+    x = gather(m, x, m.argument(2));
+  x = linear(m, "transform", x, {"transformed", hidden, init(), /*bias=*/true});
   x = activate(m, "activation", x, activation);
   x = normalize(m, "norm", x, norm);
   Value table = m.tied("decoder.weight", "embeddings/token.weight",
@@ -166,8 +203,13 @@ Value Bert::countLabels(ModuleBuilder &m, Value labels) {
 
 void Bert::maskedLoss(ModuleBuilder &m, ModuleDefOp head, Value x) {
   // No range: positions that are not masked are negative.
-  Value labels = m.input("masked_labels", {"batch", "sequence"}, ids());
-  Value sum = m.instance(head, "masked_head", {x, labels}).front();
+  StringRef dim = predictions ? "predictions" : "sequence";
+  Value labels = m.input("masked_labels", {"batch", dim}, labelType());
+  SmallVector<Value> operands = {x, labels};
+  if (predictions)
+    operands.push_back(
+        m.input("masked_positions", {"batch", dim}, labelType(), sequence));
+  Value sum = m.instance(head, "masked_head", operands).front();
   m.loss("masked_loss", sum, countLabels(m, labels));
 }
 

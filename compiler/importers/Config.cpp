@@ -37,8 +37,20 @@ Config::Config(const json::Value &object, const Settings &settings,
                           std::string(json::kindName(object.kind())));
 }
 
+/// The member `key`, or, for a key with a dot, the member of a member.
+static const json::Value *memberOf(const json::Value &object,
+                                   std::string_view key) {
+  if (!object.isObject())
+    return nullptr;
+  size_t dot = key.find('.');
+  if (dot == std::string_view::npos)
+    return object.find(key);
+  const json::Value *inner = object.find(key.substr(0, dot));
+  return inner ? memberOf(*inner, key.substr(dot + 1)) : nullptr;
+}
+
 const json::Value *Config::peek(std::string_view key) const {
-  const json::Value *found = object.isObject() ? object.find(key) : nullptr;
+  const json::Value *found = memberOf(object, key);
   for (const auto &[name, value] : overrides)
     if (name == key)
       found = &value;
@@ -70,6 +82,13 @@ T Config::get(std::string_view key, T fallback, Convert convert) {
   if (!value)
     return fallback;
   return convert(*value, quoted(key)).value_or(fallback);
+}
+
+void Config::alias(std::string_view name, std::string_view key) {
+  known.emplace_back(name);
+  for (auto &[set, value] : overrides)
+    if (set == name)
+      set = key;
 }
 
 int64_t Config::size(std::string_view key, int64_t fallback) {
@@ -120,10 +139,13 @@ double Config::number(std::string_view key, double fallback,
 }
 
 double Config::rate(std::string_view key, double fallback) {
-  bool own = std::any_of(overrides.begin(), overrides.end(),
-                         [&](const auto &entry) { return entry.first == key; });
+  auto isSet = [&](std::string_view name) {
+    return std::any_of(overrides.begin(), overrides.end(),
+                       [&](const auto &entry) { return entry.first == name; });
+  };
   lookUp(key);
-  std::string_view from = !own && lookUp("dropout") ? "dropout" : key;
+  lookUp("dropout");
+  std::string_view from = !isSet(key) && isSet("dropout") ? "dropout" : key;
   double value = number(from, fallback, {0, 1});
   if (value < 1)
     return value;

@@ -3,7 +3,8 @@
 // A configuration is a JSON object plus `--set` overrides. A family takes all
 // its keys first and asks `good()` before it builds anything: after an error
 // the getters give harmless values, so that one run reports all that is wrong.
-// As in Hugging Face's files, a key with value null counts as absent.
+// As in Hugging Face's files, a key with value null counts as absent. A key
+// "a.b" is the member b of the object a.
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,6 +29,8 @@ public:
   Config(const json::Value &object, const Settings &settings,
          Diagnostics &diagnostics);
 
+  /// Lets `--set name=...` stand for `key`. Call it before the key is read.
+  void alias(std::string_view name, std::string_view key);
   /// A size: 1 to 2^31 - 1. Without a fallback the key must be there.
   int64_t size(std::string_view key);
   int64_t size(std::string_view key, int64_t fallback);

@@ -1,7 +1,7 @@
 //===- Families.h - the table of model families -----------------*- C++ -*-===//
 //
-// A family = one file, one row in the table of Families.cpp, its presets and
-// its test.
+// A family = one file or one reader (Decoder.h), one row in the table of
+// Families.cpp, its presets and its test.
 //
 //===----------------------------------------------------------------------===//
 
@@ -49,9 +49,6 @@ int64_t sequenceOf(Config &config, const Sizes &sizes, int64_t fallback,
 
 bool buildBert(Config &, const Sizes &, ModelBuilder &);
 bool buildGnmt(Config &, const Sizes &, ModelBuilder &);
-bool buildGpt2(Config &, const Sizes &, ModelBuilder &);
-/// Also mistral and mixtral.
-bool buildLlama(Config &, const Sizes &, ModelBuilder &);
 bool buildM6(Config &, const Sizes &, ModelBuilder &);
 bool buildResNet(Config &, const Sizes &, ModelBuilder &);
 bool buildT5(Config &, const Sizes &, ModelBuilder &);

@@ -197,9 +197,16 @@ static OwningOpRef<ModuleOp> importModel(MLIRContext &context,
                                             : Type(builder.getF32Type());
   ModelBuilder model(&context, symbolOf(name),
                      locationOf(&context, request.config.place()), element);
+  if (request.options.lora)
+    model.adapt(*request.options.lora);
   Config config(request.config, request.options.settings, diagnostics);
   if (!family->build(config, request.sizes, model))
     return {};
+  if (auto target = model.unusedTarget()) {
+    diagnostics.error(Place("--lora"),
+                      "no layer of the model is a target " + quoted(*target));
+    return {};
+  }
   model.training(trainingSpec(builder, request,
                               *recipeOf(request.options, family->recipe)));
   OwningOpRef<ModuleOp> root = model.take();

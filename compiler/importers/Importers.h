@@ -32,6 +32,7 @@
 #ifndef WHALE_IMPORTERS_IMPORTERS_H
 #define WHALE_IMPORTERS_IMPORTERS_H
 
+#include "compiler/importers/Lora.h"
 #include "compiler/support/Diagnostics.h"
 #include "compiler/support/Json.h"
 
@@ -62,6 +63,8 @@ struct ImportOptions {
   std::vector<std::pair<std::string, std::string>> settings;
   /// Symbol of the model; empty = the preset's or the family's name.
   std::string name;
+  /// `--lora`: adapters on a frozen base.
+  std::optional<Lora> lora;
 };
 
 /// A model that ships with the compiler.

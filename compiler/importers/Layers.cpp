@@ -5,6 +5,8 @@
 #include "compiler/support/Suggest.h"
 #include "compiler/support/Text.h"
 
+#include "llvm/ADT/StringExtras.h"
+
 #include <cmath>
 
 using namespace mlir;
@@ -34,8 +36,10 @@ struct ActivationName {
 static constexpr ActivationName activationNames[] = {
     {"gelu", Activation::Gelu},
     {"gelu_new", Activation::GeluTanh},
+    {"gelu_fast", Activation::GeluTanh},
     {"gelu_pytorch_tanh", Activation::GeluTanh},
     {"relu", Activation::Relu},
+    {"relu2", Activation::SquaredRelu},
     {"silu", Activation::Silu},
     {"swish", Activation::Silu},
 };
@@ -63,6 +67,10 @@ Value importers::activate(ModuleBuilder &module, StringRef name, Value operand,
     return module.unary<ReluOp>(name, operand);
   case Activation::Silu:
     return module.unary<SiluOp>(name, operand);
+  case Activation::SquaredRelu: {
+    Value positive = module.unary<ReluOp>(with(name, ".relu"), operand);
+    return module.mul(name, positive, positive);
+  }
   }
   llvm_unreachable("unknown activation");
 }
@@ -74,8 +82,10 @@ Value importers::normalize(ModuleBuilder &module, StringRef name, Value operand,
                                 importers::constant(1));
   if (norm.kind == NormKind::Rms)
     return module.rmsNorm(name, operand, scale, norm.epsilon);
-  Value shift =
-      module.variable(with(name, ".bias"), {features}, importers::constant(0));
+  Value shift = norm.kind == NormKind::LayerNoBias
+                    ? module.constant(with(name, ".shift"), 0, {features})
+                    : module.variable(with(name, ".bias"), {features},
+                                      importers::constant(0));
   return module.layerNorm(name, operand, scale, shift, norm.epsilon);
 }
 
@@ -83,16 +93,69 @@ Value importers::normalize(ModuleBuilder &module, StringRef name, Value operand,
 // Linear layers
 //===----------------------------------------------------------------------===//
 
+static std::string joined(ArrayRef<std::string> dims) {
+  return llvm::join(dims, " ");
+}
+
+/// `result` plus the adapter's x A B * scale. `target` names it in the options;
+/// q, k and v may share their A.
+static Value adapt(ModuleBuilder &module, StringRef name, StringRef target,
+                   const Equation &equation, Value operand, Shape shape,
+                   Value result) {
+  ModelBuilder &model = module.owner();
+  bool shared =
+      (target == "q" || target == "k" || target == "v") && model.adapts("qkv");
+  if (!shared && !model.adapts(target))
+    return result;
+  const Lora &lora = *model.adapters();
+  SmallVector<std::string> rows, contracted, kept;
+  SmallVector<int64_t> down, up = {lora.rank};
+  for (const std::string &dim : equation.lhs)
+    if (!llvm::is_contained(equation.rhs, dim))
+      rows.push_back(dim);
+  for (auto [dim, extent] : llvm::zip(equation.rhs, shape)) {
+    bool isInput = llvm::is_contained(equation.lhs, dim);
+    (isInput ? contracted : kept).push_back(dim);
+    (isInput ? down : up).push_back(extent);
+  }
+  double fanIn = 1;
+  for (int64_t extent : down)
+    fanIn *= double(extent);
+  down.push_back(lora.rank);
+  Value a = module.adapter(with(shared ? "qkv" : name, ".lora_a.weight"), down,
+                           uniform(1 / std::sqrt(fanIn)));
+  operand = module.dropout(with(name, ".lora_dropout"), operand, lora.dropout);
+  Value low = module.einsum(with(name, ".lora_a"),
+                            joined(equation.lhs) + ", " + joined(contracted) +
+                                " rank -> " + joined(rows) + " rank",
+                            operand, a);
+  Value b =
+      module.adapter(with(name, ".lora_b.weight"), up, importers::constant(0));
+  Value update = module.einsum(with(name, ".lora_b"),
+                               joined(rows) + " rank, rank " + joined(kept) +
+                                   " -> " + joined(equation.result),
+                               low, b);
+  update = module.scale(with(name, ".lora_scaled"), update, lora.scale());
+  return module.add(with(name, ".adapted"), result, update);
+}
+
+Value importers::project(ModuleBuilder &module, StringRef name,
+                         StringRef equation, Value operand, Shape shape,
+                         Init init, StringRef target) {
+  Value weight = module.variable(with(name, ".weight"), shape, init);
+  Value result = module.einsum(name, equation, operand, weight);
+  return adapt(module, name, target.empty() ? name : target,
+               *parseEquation(equation), operand, shape, result);
+}
+
 Value importers::linear(ModuleBuilder &module, StringRef name, Value operand,
                         const Linear &spec) {
-  Value weight = module.variable(with(name, ".weight"),
-                                 {lastExtent(operand), spec.extent}, spec.init);
   std::string rows =
       tensorType(operand).getRank() == 2 ? "batch " : "batch sequence ";
   std::string from = spec.from.str(), dim = spec.dim.str();
-  Value result = module.einsum(
-      name, rows + from + ", " + from + " " + dim + " -> " + rows + dim,
-      operand, weight);
+  Value result = project(
+      module, name, rows + from + ", " + from + " " + dim + " -> " + rows + dim,
+      operand, {lastExtent(operand), spec.extent}, spec.init);
   if (!spec.bias)
     return result;
   Value bias = module.variable(with(name, ".bias"), {spec.extent},
@@ -130,10 +193,10 @@ Value importers::embed(ModuleBuilder &module, StringRef name, Value tokens,
 
 Value importers::positions(ModuleBuilder &module, StringRef name,
                            int64_t positions, int64_t sequence, int64_t hidden,
-                           Init init) {
+                           Init init, int64_t first) {
   Value table =
       module.variable(with(name, ".weight"), {positions, hidden}, init);
-  return module.slice(name, table, 0, 0, sequence);
+  return module.slice(name, table, 0, first, sequence);
 }
 
 Value importers::decode(ModuleBuilder &module, StringRef name, Value operand,
@@ -142,110 +205,4 @@ Value importers::decode(ModuleBuilder &module, StringRef name, Value operand,
                        "batch sequence hidden, vocabulary hidden"
                        " -> batch sequence vocabulary",
                        operand, table);
-}
-
-//===----------------------------------------------------------------------===//
-// Attention
-//===----------------------------------------------------------------------===//
-
-/// Scores are finite, so that a fully masked row would not give NaN.
-static constexpr double maskedScore = -1e30;
-
-Value importers::causalMask(ModuleBuilder &module, int64_t sequence,
-                            std::optional<int64_t> window) {
-  RankedTensorType type = module.owner().integers({sequence, sequence});
-  Value row = module.iota("query.position", type, 0);
-  Value column = module.iota("key.position", type, 1);
-  Value seen = module.compare("causal", Predicate::ge, row, column);
-  if (!window)
-    return seen;
-  Value distance = module.binary<SubOp>("distance", row, column);
-  Value near = module.compare("near", Predicate::lt, distance,
-                              module.integer("window", *window));
-  return module.select("causal.near", seen, near, seen);
-}
-
-/// softmax(q k^T * scale + bias) v in primitive ops, with dropout of the
-/// probabilities, which the fused op does not have.
-static Value attendByHand(ModuleBuilder &module, Value query, Value key,
-                          Value value, const Attention &spec) {
-  Value scores = module.einsum("scores",
-                               "batch sequence heads group head, "
-                               "batch keys heads head "
-                               "-> batch heads group sequence keys",
-                               query, key);
-  scores = module.scale("scores.scaled", scores, spec.scale);
-  if (spec.mask.bias)
-    scores = module.add("scores.biased", scores, spec.mask.bias);
-  if (spec.mask.causal) {
-    Value seen =
-        causalMask(module, tensorType(query).getDimSize(1), spec.mask.window);
-    scores = module.select("scores.masked", seen, scores,
-                           module.constant("masked", maskedScore));
-  }
-  Value weights = module.softmax("probabilities", scores);
-  weights = module.dropout("probabilities.dropout", weights, spec.dropout);
-  return module.einsum("attention",
-                       "batch heads group sequence keys, "
-                       "batch keys heads head "
-                       "-> batch sequence heads group head",
-                       weights, value);
-}
-
-/// k or v: [batch, keys, heads, head].
-static Value projectKeys(ModuleBuilder &module, StringRef name, Value memory,
-                         const Attention &spec) {
-  int64_t hidden = lastExtent(memory);
-  Value weight = module.variable(
-      with(name, ".weight"), {hidden, spec.heads, spec.head}, spec.keyValue);
-  Value result = module.einsum(
-      name, "batch keys hidden, hidden heads head -> batch keys heads head",
-      memory, weight);
-  if (!spec.bias)
-    return result;
-  Value bias = module.variable(with(name, ".bias"), {spec.heads, spec.head},
-                               importers::constant(0));
-  return module.add(with(name, ".biased"), result, bias);
-}
-
-static Value projectQuery(ModuleBuilder &module, Value operand,
-                          const Attention &spec) {
-  SmallVector<int64_t> shape = {lastExtent(operand), spec.heads, spec.group,
-                                spec.head};
-  Value weight = module.variable("q.weight", shape, spec.query);
-  Value result = module.einsum("q",
-                               "batch sequence hidden, hidden heads group head"
-                               " -> batch sequence heads group head",
-                               operand, weight);
-  if (!spec.bias)
-    return result;
-  Value bias = module.variable("q.bias", Shape(shape).drop_front(),
-                               importers::constant(0));
-  return module.add("q.biased", result, bias);
-}
-
-Value importers::attend(ModuleBuilder &module, Value operand, Value memory,
-                        const Attention &spec) {
-  int64_t hidden = lastExtent(operand);
-  Value query = projectQuery(module, operand, spec);
-  Value key = projectKeys(module, "k", memory, spec);
-  Value value = projectKeys(module, "v", memory, spec);
-  if (spec.rotaryTheta) {
-    query = module.rotary("q.rotary", query, *spec.rotaryTheta);
-    key = module.rotary("k.rotary", key, *spec.rotaryTheta);
-  }
-  Value result = spec.dropout > 0
-                     ? attendByHand(module, query, key, value, spec)
-                     : module.attention("attention", query, key, value,
-                                        spec.scale, spec.mask);
-  Value weight = module.variable(
-      "out.weight", {spec.heads, spec.group, spec.head, hidden}, spec.out);
-  result = module.einsum("out",
-                         "batch sequence heads group head, "
-                         "heads group head hidden -> batch sequence hidden",
-                         result, weight);
-  if (!spec.outBias)
-    return result;
-  Value bias = module.variable("out.bias", {hidden}, importers::constant(0));
-  return module.add("out.biased", result, bias);
 }

@@ -14,7 +14,8 @@
 
 namespace whale::importers {
 
-enum class Activation { Gelu, GeluTanh, Relu, Silu };
+/// SquaredRelu: So et al. 2021 ("relu2").
+enum class Activation { Gelu, GeluTanh, Relu, Silu, SquaredRelu };
 
 /// Reads an activation by Hugging Face's name ("gelu_new", "silu", ...).
 Activation readActivation(Config &config, std::string_view key,
@@ -23,14 +24,21 @@ Activation readActivation(Config &config, std::string_view key,
 mlir::Value activate(ModuleBuilder &module, llvm::StringRef name,
                      mlir::Value operand, Activation kind);
 
-/// Layer norm (with bias) or RMS norm over the last dimension.
-enum class NormKind { Layer, Rms };
+/// Layer norm or RMS norm over the last dimension; LayerNoBias: a layer norm
+/// without shift.
+enum class NormKind { Layer, LayerNoBias, Rms };
 struct Norm {
   NormKind kind = NormKind::Layer;
   double epsilon = 1e-5;
 };
 mlir::Value normalize(ModuleBuilder &module, llvm::StringRef name,
                       mlir::Value operand, Norm norm);
+
+/// `operand` by `<name>.weight` of `shape`, as the equation says. Where the
+/// model has adapters for `target` (default: the name), theirs is added.
+mlir::Value project(ModuleBuilder &module, llvm::StringRef name,
+                    llvm::StringRef equation, mlir::Value operand, Shape shape,
+                    Init init, llvm::StringRef target = "");
 
 /// x [batch, sequence, hidden] by `<name>.weight` [hidden, dim] (+ bias); `dim`
 /// names the result's last dimension.
@@ -44,23 +52,6 @@ struct Linear {
 };
 mlir::Value linear(ModuleBuilder &module, llvm::StringRef name,
                    mlir::Value operand, const Linear &spec);
-
-/// Attention with its four projections. q [hidden, heads, group, head], k and v
-/// [hidden, heads, head], out [heads, group, head, hidden]: `heads` are those
-/// of keys and values, `group` the query heads of each.
-struct Attention {
-  int64_t heads = 1, group = 1, head = 1;
-  bool bias = false, outBias = false;
-  Init query, keyValue, out;
-  double scale = 1;
-  AttentionMask mask;
-  std::optional<double> rotaryTheta;
-  /// Of the probabilities. Not 0: the attention is written out.
-  double dropout = 0;
-};
-/// `memory` gives keys and values: `operand` itself, or an encoder's result.
-mlir::Value attend(ModuleBuilder &module, mlir::Value operand,
-                   mlir::Value memory, const Attention &spec);
 
 /// Two (gated: three) linear layers.
 struct FeedForward {
@@ -81,19 +72,15 @@ mlir::Value embed(ModuleBuilder &module, llvm::StringRef name,
                   mlir::Value tokens, int64_t vocabulary, int64_t hidden,
                   Init init);
 
-/// A trained table [positions, hidden], of which the first rows are used:
-/// [sequence, hidden].
+/// A trained table [positions, hidden], of which the rows from `first` on are
+/// used: [sequence, hidden].
 mlir::Value positions(ModuleBuilder &module, llvm::StringRef name,
                       int64_t positions, int64_t sequence, int64_t hidden,
-                      Init init);
+                      Init init, int64_t first = 0);
 
 /// x by a table [vocabulary, hidden] (an embedding's, used as decoder).
 mlir::Value decode(ModuleBuilder &module, llvm::StringRef name,
                    mlir::Value operand, mlir::Value table);
-
-/// [rows, columns] that says where column <= row (and row - column < window).
-mlir::Value causalMask(ModuleBuilder &module, int64_t sequence,
-                       std::optional<int64_t> window);
 
 } // namespace whale::importers
 

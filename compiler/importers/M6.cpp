@@ -22,8 +22,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/importers/Attention.h"
 #include "compiler/importers/Families.h"
-#include "compiler/importers/Layers.h"
 
 #include <cmath>
 
@@ -79,6 +79,7 @@ M6::M6(Config &config, const Sizes &sizes, ModelBuilder &model)
     : model(model), batch(sizes.batch) {
   vocabulary = config.size("vocab_size");
   hidden = config.size("hidden_size");
+  config.alias("layers", "num_hidden_layers");
   layers = config.size("num_hidden_layers");
   heads = config.size("num_attention_heads");
   config.requireMultiple("hidden_size", hidden, "num_attention_heads", heads);

@@ -51,6 +51,21 @@ void ModelBuilder::training(DictionaryAttr spec) {
   TrainingOp::create(builder, source, spec);
 }
 
+bool ModelBuilder::adapts(StringRef target) {
+  bool found = lora && llvm::is_contained(lora->targets, target);
+  if (found)
+    usedTargets.insert(target);
+  return found;
+}
+
+std::optional<std::string> ModelBuilder::unusedTarget() const {
+  if (lora)
+    for (const std::string &target : lora->targets)
+      if (!usedTargets.contains(target))
+        return target;
+  return std::nullopt;
+}
+
 RankedTensorType ModelBuilder::real(Shape shape) {
   return RankedTensorType::get(shape, element);
 }
@@ -110,27 +125,40 @@ Value ModuleBuilder::input(StringRef name, ArrayRef<StringRef> dims,
 }
 
 Value ModuleBuilder::read(StringRef name, Shape shape, Init init,
-                          VariableKind kind, StringRef tied) {
+                          VariableKind kind, StringRef tied, bool frozen) {
   auto start =
       InitAttr::get(builder.getContext(), init.kind, APFloat(rounded(init.a)),
                     APFloat(rounded(init.b)));
   StringAttr path = tied.empty() ? StringAttr() : builder.getStringAttr(tied);
   return VariableOp::create(builder, locate(name), model.real(shape), name,
-                            kind, start, path, /*group=*/StringAttr());
+                            kind, start, path, /*group=*/StringAttr(), frozen);
 }
 
 Value ModuleBuilder::variable(StringRef name, Shape shape, Init init) {
-  return read(name, shape, init, VariableKind::parameter, "");
+  return read(name, shape, init, VariableKind::parameter, "",
+              model.adapters() != nullptr);
+}
+
+Value ModuleBuilder::frozen(StringRef name, Shape shape, Init init) {
+  return read(name, shape, init, VariableKind::parameter, "", true);
+}
+
+Value ModuleBuilder::adapter(StringRef name, Shape shape, Init init) {
+  for (VariableOp known : definition.getBody().getOps<VariableOp>())
+    if (known.getName() == name)
+      return known;
+  return read(name, shape, init, VariableKind::parameter, "", false);
 }
 
 Value ModuleBuilder::tied(StringRef name, StringRef path, Shape shape,
                           Init init) {
-  return read(name, shape, init, VariableKind::parameter, path);
+  return read(name, shape, init, VariableKind::parameter, path,
+              model.adapters() != nullptr);
 }
 
 Value ModuleBuilder::statistic(StringRef name, Shape shape, double start) {
   return read(name, shape, importers::constant(start), VariableKind::statistic,
-              "");
+              "", false);
 }
 
 void ModuleBuilder::assign(StringRef name, Value value) {
@@ -307,8 +335,11 @@ Value ModuleBuilder::attention(StringRef name, Value query, Value key,
   RankedTensorType rows = typeLike(query, {q[0], q[2], q[3], q[1]});
   IntegerAttr window =
       mask.window ? builder.getI64IntegerAttr(*mask.window) : IntegerAttr();
-  return make<AttentionOp>(name, query.getType(), rows, query, key, value,
-                           mask.bias, APFloat(scale), mask.causal, window)
+  SmallVector<int64_t> result(q);
+  result.back() = shapeOf(value).back();
+  return make<AttentionOp>(name, typeLike(query, result), rows, query, key,
+                           value, mask.bias, APFloat(scale), mask.causal,
+                           window)
       .getResult();
 }
 

@@ -18,11 +18,13 @@
 #ifndef WHALE_IMPORTERS_MODELBUILDER_H
 #define WHALE_IMPORTERS_MODELBUILDER_H
 
+#include "compiler/importers/Lora.h"
 #include "dialects/whale/Whale.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace whale::importers {
 
@@ -59,8 +61,12 @@ public:
                     mlir::RankedTensorType type,
                     std::optional<int64_t> range = std::nullopt);
 
-  /// A trained parameter.
+  /// A trained parameter; frozen where the model has adapters.
   mlir::Value variable(llvm::StringRef name, Shape shape, Init init);
+  /// A parameter that is not trained.
+  mlir::Value frozen(llvm::StringRef name, Shape shape, Init init);
+  /// A trained parameter of an adapter; the one of this name if there is one.
+  mlir::Value adapter(llvm::StringRef name, Shape shape, Init init);
   /// The variable at `path` of the model once more.
   mlir::Value tied(llvm::StringRef name, llvm::StringRef path, Shape shape,
                    Init init);
@@ -181,7 +187,7 @@ private:
   mlir::StringAttr unique(llvm::StringRef name);
   mlir::RankedTensorType typeLike(mlir::Value value, Shape shape);
   mlir::Value read(llvm::StringRef name, Shape shape, Init init,
-                   VariableKind kind, llvm::StringRef tied);
+                   VariableKind kind, llvm::StringRef tied, bool frozen);
 
   template <class OpTy, class... Args>
   OpTy make(llvm::StringRef name, Args &&...args) {
@@ -210,6 +216,14 @@ public:
                        llvm::ArrayRef<mlir::Type> arguments = {});
   /// The training spec, the model's last op.
   void training(mlir::DictionaryAttr spec);
+  /// The model gets adapters: parameters of later modules are frozen.
+  void adapt(const Lora &options) { lora = options; }
+  /// Null without.
+  const Lora *adapters() const { return lora ? &*lora : nullptr; }
+  /// Whether `target` has an adapter; noted for `unusedTarget`.
+  bool adapts(llvm::StringRef target);
+  /// A target that no layer of the model has.
+  std::optional<std::string> unusedTarget() const;
   /// The builtin module that holds the model.
   mlir::OwningOpRef<mlir::ModuleOp> take() { return std::move(root); }
 
@@ -223,6 +237,8 @@ private:
 
   mlir::Location source;
   mlir::Type element;
+  std::optional<Lora> lora;
+  llvm::StringSet<> usedTargets;
   mlir::OwningOpRef<mlir::ModuleOp> root;
   ModelOp op;
 };

@@ -11,8 +11,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/importers/Attention.h"
 #include "compiler/importers/Families.h"
-#include "compiler/importers/Layers.h"
 
 #include <cmath>
 

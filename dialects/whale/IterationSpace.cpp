@@ -434,10 +434,17 @@ namespace {
 /// Loops of attention, in the order of the query's dimensions and the keys.
 struct AttentionLoops {
   unsigned batch, sequence, kvHeads, group, head, keys;
+  /// Of the value's and the result's last dimension: `head`, or none where it
+  /// has another extent.
+  unsigned width;
   SmallVector<unsigned> query() const {
     return {batch, sequence, kvHeads, group, head};
   }
   SmallVector<unsigned> key() const { return {batch, keys, kvHeads, head}; }
+  SmallVector<unsigned> value() const { return {batch, keys, kvHeads, width}; }
+  SmallVector<unsigned> result() const {
+    return {batch, sequence, kvHeads, group, width};
+  }
   SmallVector<unsigned> rows() const {
     return {batch, kvHeads, group, sequence};
   }
@@ -448,7 +455,7 @@ struct AttentionLoops {
 } // namespace
 
 static AttentionLoops attentionLoops(SpaceBuilder &builder, Value query,
-                                     Value key) {
+                                     Value key, Value value) {
   ArrayRef<int64_t> q = shapeOf(query);
   AttentionLoops loops;
   loops.batch = builder.loop(q[0]);
@@ -458,7 +465,20 @@ static AttentionLoops attentionLoops(SpaceBuilder &builder, Value query,
   loops.group = builder.loop(q[3], LoopKind::Parallel, "group");
   loops.head = builder.loop(q[4], LoopKind::Whole);
   loops.keys = builder.loop(shapeOf(key)[1], LoopKind::Whole);
+  loops.width = shapeOf(value)[3] == q[4] ? loops.head : SpaceBuilder::Whole;
   return loops;
+}
+
+/// FLOPs of products over the query's head (scores and their gradients) and
+/// over the value's, 2 a point each. Points count the query's head only: where
+/// the value's differs, the work is a fraction of them.
+static void setProducts(IterationSpace &space, int64_t head, int64_t width,
+                        int64_t overHead, int64_t overWidth) {
+  space.flopsPerPoint = 2 * (overHead + overWidth);
+  if (head == width)
+    return;
+  space.flopsPerPoint = 2 * (overHead * head + overWidth * width);
+  space.usedDenominator = head;
 }
 
 /// Share of (query, key) pairs that a causal mask and a window leave.
@@ -470,17 +490,21 @@ static void setMaskShare(IterationSpace &space, int64_t queries, int64_t keys,
   // Queries i < reach see i + 1 keys, the others `reach` (queries == keys).
   int64_t ramp = std::min(queries, reach);
   seen = ramp * (ramp + 1) / 2 + (queries - ramp) * reach;
-  space.usedNumerator = seen;
-  space.usedDenominator = queries * keys;
+  space.usedNumerator *= seen;
+  space.usedDenominator *= queries * keys;
 }
 
 IterationSpace AttentionOp::getIterationSpace() {
   SpaceBuilder builder;
-  AttentionLoops loops = attentionLoops(builder, getQuery(), getKey());
-  builder.operand(loops.query()).operand(loops.key()).operand(loops.key());
+  AttentionLoops loops =
+      attentionLoops(builder, getQuery(), getKey(), getValue());
+  builder.operand(loops.query()).operand(loops.key()).operand(loops.value());
   if (getBias())
     builder.operand(loops.bias());
-  builder.result(loops.query()).result(loops.rows()).flops(4);
+  builder.result(loops.result()).result(loops.rows());
+  // Scores; the weighted sum of values.
+  setProducts(builder.space, shapeOf(getQuery())[4], shapeOf(getValue())[3], 1,
+              1);
   setMaskShare(builder.space, shapeOf(getQuery())[1], shapeOf(getKey())[1],
                getCausal(), getWindow());
   return builder.take();
@@ -488,16 +512,18 @@ IterationSpace AttentionOp::getIterationSpace() {
 
 IterationSpace AttentionGradOp::getIterationSpace() {
   SpaceBuilder builder;
-  AttentionLoops loops = attentionLoops(builder, getQuery(), getKey());
-  builder.operand(loops.query()).operand(loops.key()).operand(loops.key());
-  builder.operand(loops.query()).operand(loops.rows()).operand(loops.query());
+  AttentionLoops loops =
+      attentionLoops(builder, getQuery(), getKey(), getValue());
+  builder.operand(loops.query()).operand(loops.key()).operand(loops.value());
+  builder.operand(loops.result()).operand(loops.rows()).operand(loops.result());
   if (getBias())
     builder.operand(loops.bias());
-  builder.result(loops.query()).result(loops.key()).result(loops.key());
+  builder.result(loops.query()).result(loops.key()).result(loops.value());
   if (getBiasGradient())
     builder.result(loops.bias());
-  // Five products (scores again, dV, dP, dQ, dK) of 2 FLOPs a point.
-  builder.flops(10);
+  // Scores again, dQ and dK; dV and dP.
+  setProducts(builder.space, shapeOf(getQuery())[4], shapeOf(getValue())[3], 3,
+              2);
   setMaskShare(builder.space, shapeOf(getQuery())[1], shapeOf(getKey())[1],
                getCausal(), getWindow());
   return builder.take();

@@ -23,11 +23,13 @@ public:
     if (auto known = counts.find(module.getSymName()); known != counts.end())
       return known->second;
     std::optional<int64_t> total = 0;
-    llvm::StringSet<> shared;
+    // A variable may be read several times.
+    llvm::StringSet<> shared, variables;
     module.walk([&](Operation *op) {
-      if (auto variable = dyn_cast<VariableOp>(op))
-        add(total, elements(variable), 1);
-      else if (auto scan = dyn_cast<ScanOp>(op))
+      if (auto variable = dyn_cast<VariableOp>(op)) {
+        if (variables.insert(variable.getName()).second)
+          add(total, elements(variable), 1);
+      } else if (auto scan = dyn_cast<ScanOp>(op))
         add(total, callee(scan.getCallee()), 1);
       else if (auto instance = dyn_cast<InstanceOp>(op))
         if (!instance.getShared() || shared.insert(instance.getName()).second)

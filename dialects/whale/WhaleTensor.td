@@ -321,11 +321,12 @@ def CrossEntropyGradOp : Whale_ComputeOp<"cross_entropy_grad", [Expandable]> {
 def AttentionOp : Whale_DifferentiableOp<"attention"> {
   let summary = "softmax(q k^T * scale + bias) v, grouped-query";
   let description = [{
-    q [batch, sequence, kv_heads, group, head], k and v [batch, keys, kv_heads,
-    head]; plain multi-head attention has group = 1. Bias [kv_heads, group,
-    sequence, keys]. `causal`: key j is seen by query i where j <= i; `window`
-    w: where also i - j < w. Gives the result (like q) and log_sum_exp
-    [batch, kv_heads, group, sequence].
+    q [batch, sequence, kv_heads, group, head], k [batch, keys, kv_heads, head],
+    v [batch, keys, kv_heads, value]; plain multi-head attention has group = 1,
+    and value = head but for latent attention. Bias [kv_heads, group, sequence,
+    keys]. `causal`: key j is seen by query i where j <= i; `window` w: where
+    also i - j < w. Gives the result [batch, sequence, kv_heads, group, value]
+    and log_sum_exp [batch, kv_heads, group, sequence].
   }];
   let arguments = (ins Whale_FloatTensor:$query, Whale_FloatTensor:$key,
                        Whale_FloatTensor:$value,

@@ -446,15 +446,19 @@ LogicalResult AttentionOp::verify() {
   if (failed(expectElement(*this, "result", getResult(), elementOf(getQuery()))))
     return failure();
   if (failed(expectRank(*this, "query", getQuery(), 5)) ||
-      failed(expectRank(*this, "key", getKey(), 4)))
+      failed(expectRank(*this, "key", getKey(), 4)) ||
+      failed(expectRank(*this, "value", getValue(), 4)))
     return failure();
   ArrayRef<int64_t> q = shapeOf(getQuery()), k = shapeOf(getKey());
+  int64_t width = shapeOf(getValue())[3];
   SmallVector<int64_t> key = {q[0], k[1], q[2], q[4]};
+  SmallVector<int64_t> value = {q[0], k[1], q[2], width};
+  SmallVector<int64_t> result = {q[0], q[1], q[2], q[3], width};
   SmallVector<int64_t> rows = {q[0], q[2], q[3], q[1]};
   SmallVector<int64_t> bias = {q[2], q[3], q[1], k[1]};
   if (failed(expectShape(*this, "key", getKey(), key)) ||
-      failed(expectShape(*this, "value", getValue(), key)) ||
-      failed(expectShape(*this, "result", getResult(), q)) ||
+      failed(expectShape(*this, "value", getValue(), value)) ||
+      failed(expectShape(*this, "result", getResult(), result)) ||
       failed(expectShape(*this, "log_sum_exp", getLogSumExp(), rows)))
     return failure();
   if (getBias() && failed(expectShape(*this, "bias", getBias(), bias)))

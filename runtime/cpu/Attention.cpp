@@ -25,6 +25,7 @@ struct AttentionShape {
       : batch(node.operands[0]->dims[0]), queries(node.operands[0]->dims[1]),
         keyHeads(node.operands[0]->dims[2]), group(node.operands[0]->dims[3]),
         head(node.operands[0]->dims[4]), keys(node.operands[1]->dims[1]),
+        width(node.operands[2]->dims[3]),
         causal(node.ints[0] != 0), window(node.ints[1]),
         hasBias(node.ints[2] != 0), scale(node.floats[0]),
         shift(scalars.empty() ? 0
@@ -43,12 +44,20 @@ struct AttentionShape {
   int64_t blockSize() const { return keys <= 512 ? 64 : 128; }
   int64_t rowQ() const { return keyHeads * group * head; }
   int64_t rowK() const { return keyHeads * head; }
-  /// First element of a head in q-like and k-like tensors.
+  int64_t rowOut() const { return keyHeads * group * width; }
+  int64_t rowV() const { return keyHeads * width; }
+  /// First element of a head in tensors like q, k, the result and v.
   int64_t atQ(int64_t b, int64_t k, int64_t g) const {
     return b * queries * rowQ() + (k * group + g) * head;
   }
   int64_t atK(int64_t b, int64_t k) const {
     return b * keys * rowK() + k * head;
+  }
+  int64_t atOut(int64_t b, int64_t k, int64_t g) const {
+    return b * queries * rowOut() + (k * group + g) * width;
+  }
+  int64_t atV(int64_t b, int64_t k) const {
+    return b * keys * rowV() + k * width;
   }
   /// First row of a head in lse, in rows of one element.
   int64_t atLse(int64_t b, int64_t k, int64_t g) const {
@@ -59,6 +68,7 @@ struct AttentionShape {
   }
 
   int64_t batch, queries, keyHeads, group, head, keys;
+  int64_t width; ///< of a value's head
   bool causal;
   int64_t window;
   bool hasBias;
@@ -132,11 +142,11 @@ void forwardHead(const AttentionShape &s, const Blas &blas, const C *q,
       inverse[i - block.first] = seesNone ? C(0) : C(1) / sum;
       lse[i] = seesNone ? -C(INFINITY) : top + std::log(sum);
     }
-    blas.gemm(false, false, block.rows(), s.head, block.cols(), C(1), scores,
-              block.cols(), v + block.low * s.rowK(), s.rowK(), C(0),
-              out + block.first * s.rowQ(), s.rowQ());
+    blas.gemm(false, false, block.rows(), s.width, block.cols(), C(1), scores,
+              block.cols(), v + block.low * s.rowV(), s.rowV(), C(0),
+              out + block.first * s.rowOut(), s.rowOut());
     for (int64_t i = block.first; i < block.last; ++i)
-      kernels.scale(out + i * s.rowQ(), s.head, inverse[i - block.first]);
+      kernels.scale(out + i * s.rowOut(), s.width, inverse[i - block.first]);
   }
 }
 
@@ -151,9 +161,9 @@ template <typename T> Status attentionForward(FunctionCall &call) {
   std::vector<C> scratch;
   forEachHead(s, [&](int64_t b, int64_t kh, int64_t g) {
     forwardHead(s, call.blas, q.get() + s.atQ(b, kh, g),
-                k.get() + s.atK(b, kh), v.get() + s.atK(b, kh),
+                k.get() + s.atK(b, kh), v.get() + s.atV(b, kh),
                 s.hasBias ? bias.get() + s.atBias(kh, g) : nullptr,
-                out.get() + s.atQ(b, kh, g), lse + s.atLse(b, kh, g), scratch);
+                out.get() + s.atOut(b, kh, g), lse + s.atLse(b, kh, g), scratch);
   });
   out.store();
   return Status();
@@ -174,10 +184,10 @@ void backwardHead(const AttentionShape &s, const Blas &blas,
     int64_t rows = block.rows(), cols = block.cols();
     scratch.resize(static_cast<size_t>(2 * rows * cols + 1));
     C *p = scratch.data(), *dp = p + rows * cols;
-    const C *dout = h.dout + block.first * s.rowQ();
+    const C *dout = h.dout + block.first * s.rowOut();
     makeScores(s, blas, block, h.q, h.k, h.bias, p);
-    blas.gemm(false, true, rows, cols, s.head, C(1), dout, s.rowQ(),
-              h.v + block.low * s.rowK(), s.rowK(), C(0), dp, cols);
+    blas.gemm(false, true, rows, cols, s.width, C(1), dout, s.rowOut(),
+              h.v + block.low * s.rowV(), s.rowV(), C(0), dp, cols);
     for (int64_t i = block.first; i < block.last; ++i) {
       C *rowP = p + (i - block.first) * cols;
       C *rowD = dp + (i - block.first) * cols;
@@ -188,8 +198,8 @@ void backwardHead(const AttentionShape &s, const Blas &blas,
         std::fill(rowP, rowP + cols, C(0));
       else
         kernels.expSum(seen, count, h.lse[i]);
-      C delta = kernels.dot(h.dout + i * s.rowQ(), h.out + i * s.rowQ(),
-                            s.head);
+      C delta = kernels.dot(h.dout + i * s.rowOut(), h.out + i * s.rowOut(),
+                            s.width);
       kernels.softmaxGradient(seen, rowD + (seen - rowP), count, delta);
       if (h.dbias)
         kernels.add(rowD, h.dbias + i * s.keys + block.low, cols);
@@ -200,8 +210,8 @@ void backwardHead(const AttentionShape &s, const Blas &blas,
     blas.gemm(true, false, cols, s.head, rows, C(s.scale), dp, cols,
               h.q + block.first * s.rowQ(), s.rowQ(), C(1),
               h.dk + block.low * s.rowK(), s.rowK());
-    blas.gemm(true, false, cols, s.head, rows, C(1), p, cols, dout, s.rowQ(),
-              C(1), h.dv + block.low * s.rowK(), s.rowK());
+    blas.gemm(true, false, cols, s.width, rows, C(1), p, cols, dout,
+              s.rowOut(), C(1), h.dv + block.low * s.rowV(), s.rowV());
   }
 }
 
@@ -223,13 +233,14 @@ template <typename T> Status attentionBackward(FunctionCall &call) {
   std::vector<C> scratch;
   forEachHead(s, [&](int64_t b, int64_t kh, int64_t g) {
     int64_t atQ = s.atQ(b, kh, g), atK = s.atK(b, kh);
+    int64_t atOut = s.atOut(b, kh, g), atV = s.atV(b, kh);
     C *head = s.hasBias ? dbias.get() + s.atBias(kh, g) : nullptr;
     backwardHead<C>(
         s, call.blas,
-        {q.get() + atQ, k.get() + atK, v.get() + atK, out.get() + atQ,
-         lse + s.atLse(b, kh, g), dout.get() + atQ,
+        {q.get() + atQ, k.get() + atK, v.get() + atV, out.get() + atOut,
+         lse + s.atLse(b, kh, g), dout.get() + atOut,
          s.hasBias ? bias.get() + s.atBias(kh, g) : nullptr, dq.get() + atQ,
-         dk.get() + atK, dv.get() + atK, head},
+         dk.get() + atK, dv.get() + atV, head},
         scratch);
   });
   dq.store();
@@ -249,11 +260,15 @@ Status checkAttention(const CallT &node, bool backward) {
   size_t lse = backward ? 4 : results + 1;
   if (!shapes.require(node.operands.size() == wanted,
                       "expected " + std::to_string(wanted) + " operands") ||
-      !shapes.requireRank(0, 5) || !shapes.requireRank(1, 4))
+      !shapes.requireRank(0, 5) || !shapes.requireRank(1, 4) ||
+      !shapes.requireRank(2, 4))
     return shapes.status();
   const std::vector<int64_t> q = shapes.dims(0), k = shapes.dims(1);
+  const int64_t width = shapes.dims(2)[3];
+  const std::vector<int64_t> v = {q[0], k[1], q[2], width};
+  const std::vector<int64_t> out = {q[0], q[1], q[2], q[3], width};
   shapes.requireDims(1, {q[0], k[1], q[2], q[4]});
-  shapes.requireDims(2, k);
+  shapes.requireDims(2, v);
   shapes.requireDims(lse, {q[0], q[2], q[3], q[1]});
   DType dtype = shapes.dtype(0);
   shapes.require(shapes.dtype(lse) ==
@@ -265,14 +280,14 @@ Status checkAttention(const CallT &node, bool backward) {
     if (i != lse)
       shapes.requireFloats({0, i});
   if (!backward) {
-    shapes.requireDims(results, q);
+    shapes.requireDims(results, out);
     return shapes.status();
   }
-  shapes.requireDims(3, q);
-  shapes.requireDims(5, q);
+  shapes.requireDims(3, out);
+  shapes.requireDims(5, out);
   shapes.requireDims(results, q);
   shapes.requireDims(results + 1, k);
-  shapes.requireDims(results + 2, k);
+  shapes.requireDims(results + 2, v);
   if (hasBias)
     shapes.requireDims(results + 3, {q[2], q[3], q[1], k[1]});
   return shapes.status();

@@ -13,7 +13,8 @@
 //===----------------------------------------------------------------------===//
 //
 // attention_forward   q k v [bias] -> out lse
-//   q, out [b, s, kvh, g, d] T; k, v [b, t, kvh, d] T;
+//   q [b, s, kvh, g, d] T; k [b, t, kvh, d] T; v [b, t, kvh, w] T;
+//   out [b, s, kvh, g, w] T (w = d but for latent attention);
 //   bias [kvh, g, s, t] T; lse [b, kvh, g, s] f32 (f64 when T is f64)
 //   ints: causal (0|1), window (0 = none), hasBias (0|1); floats: scale
 //   scalars: queryOffset, keyOffset   global positions of the first query and

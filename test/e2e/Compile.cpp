@@ -47,6 +47,8 @@ OwningOpRef<ModuleOp> import(Session &session, const ModelCase &model) {
   options.learningRate = model.optimizer == "sgd" ? 1.0 : 0.01;
   options.settings = model.settings;
   Diagnostics diags;
+  if (!model.lora.empty())
+    options.lora = parseLora(model.lora, diags);
   auto module = importPreset(session.context, model.preset, options, diags);
   session.messages += diags.str();
   return module;

@@ -17,6 +17,8 @@ struct ModelCase {
   std::vector<std::pair<std::string, std::string>> settings;
   std::string optimizer = "sgd";
   int64_t batch = 8;
+  /// Text of `--lora`; empty = no adapters.
+  std::string lora = "";
 
   auto operator<=>(const ModelCase &) const = default;
 };

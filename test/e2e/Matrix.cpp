@@ -163,6 +163,59 @@ void addLlama(Table &table) {
   table.addPipelines(llama, layers, tensorDims);
 }
 
+/// Kinds of layers that decoders other than GPT and Llama have: latent
+/// attention, shared experts, dense first layers, norms of heads, squared relu,
+/// partial positions, branches side by side, linear biases.
+void addDecoders(Table &table) {
+  const ModelCase deepseek{"deepseek-tiny", {}}, qwen{"qwen3-moe-tiny", {}},
+      llama4{"llama4-tiny", {}}, nemotron{"nemotron-tiny", {}},
+      grok{"grok-tiny", {}}, neox{"gpt-neox-tiny", {}}, bloom{"bloom-tiny", {}};
+  const std::vector<std::string> experts = {"experts", "heads", "ffn",
+                                            "vocabulary"};
+  table.addReplicas(deepseek);
+  table.addSplits(deepseek, experts);
+  table.add(deepseek, split(2, tensorDims), 2);
+  table.add(deepseek,
+            pipeline(2, {stage({"embeddings", "dense_layers.*"}),
+                         stage({"layers.*", "head"})}),
+            2);
+  table.add(qwen, replica(2), 2);
+  table.add(qwen, split(2, experts), 2);
+  table.add(qwen, zero(2, {split(2, experts)}), 4);
+  table.add(llama4, replica(2), 2);
+  table.add(llama4, split(2, experts), 2);
+  table.add(llama4,
+            pipeline(2, {stage({"embeddings", "layers.*"}),
+                         stage({"layer0", "head"})}),
+            2);
+  for (const ModelCase &model : {nemotron, neox}) {
+    table.add(model, replica(2), 2);
+    table.add(model, split(2, tensorDims), 2);
+    table.add(model,
+              pipeline(2, {stage({"embeddings", "layers.0"}),
+                           stage({"layers.1", "head"})}),
+              2);
+  }
+  table.add(grok, split(2, experts), 2);
+  table.add(bloom, replica(2), 2);
+  table.add(bloom, split(2, tensorDims), 2);
+}
+
+/// Adapters on a frozen model, and a masked head at some positions only.
+void addPartialTraining(Table &table) {
+  const ModelCase lora{"llama-tiny", {}, "sgd", 8, "rank=4,targets=qkv,o,up"};
+  table.addReplicas(lora);
+  table.add(lora, split(2, tensorDims), 2);
+  table.add(lora, zero(2, {split(2, tensorDims)}), 4);
+  table.add(lora,
+            pipeline(2, {stage({"embeddings", "layers.0"}),
+                         stage({"layers.1", "head"})}),
+            2);
+  const ModelCase masked{"bert-tiny", {{"max_predictions_per_seq", "5"}}};
+  table.add(masked, replica(2), 2);
+  table.add(masked, split(2, {"heads", "ffn", "vocabulary"}), 2);
+}
+
 Table makeTable() {
   Table table;
   const ModelCase bert{"bert-tiny", {}}, t5{"t5-tiny", {}},
@@ -171,6 +224,8 @@ Table makeTable() {
   const std::vector<std::string> experts = {"experts", "vocabulary"};
   addGpt(table);
   addLlama(table);
+  addDecoders(table);
+  addPartialTraining(table);
   table.addReplicas(bert);
   table.addUneven(bert);
   table.addSplits(bert, {"heads", "ffn"});

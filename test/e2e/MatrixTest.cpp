@@ -77,3 +77,26 @@ TEST_CASE("N ranks give what one rank gives", "[matrix]") {
     }
   }
 }
+
+TEST_CASE("frozen parameters keep their bytes while adapters learn", "[lora]") {
+  const ModelCase model{
+      "llama-tiny", {}, "sgd", 8, "rank=4,targets=q,k,v,o,gate,up,down"};
+  std::string error;
+  auto alone = build(model, replica(1), error);
+  REQUIRE(error == "");
+  auto pair = build(model, split(2, {"heads", "ffn"}), error);
+  REQUIRE(error == "");
+  RunResult one = run(alone->set, 3), two = run(pair->set, 3);
+  REQUIRE(two.error == "");
+  // B starts at zero, so A learns from the second step on.
+  CHECK(compare(two, one, 1e-10, /*changes=*/false) == "");
+  size_t frozen = 0, learnt = 0;
+  for (const auto &[path, values] : two.variables.front()) {
+    bool isAdapter = path.find("lora_") != std::string::npos;
+    INFO(path);
+    CHECK((two.variables.back().at(path) == values) == !isAdapter);
+    ++(isAdapter ? learnt : frozen);
+  }
+  CHECK(learnt == 2 * 7 * 2);
+  CHECK(frozen > 10);
+}

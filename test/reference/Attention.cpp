@@ -20,6 +20,7 @@ struct Head {
   int64_t queries() const { return operands[0].shape[1]; }
   int64_t keys() const { return operands[1].shape[1]; }
   int64_t width() const { return operands[0].shape[4]; }
+  int64_t valueWidth() const { return operands[2].shape[3]; }
 
   Index query(int64_t i, int64_t d) const {
     return {batch, i, kvHead, group, d};
@@ -69,7 +70,7 @@ static void attendRow(const Head &head, int64_t i, Tensors &results) {
     if (!head.sees(i, j))
       continue;
     double p = std::exp(head.score(i, j) - top) / sum;
-    for (int64_t d = 0; d < head.width(); ++d)
+    for (int64_t d = 0; d < head.valueWidth(); ++d)
       results[0].at(head.query(i, d)) +=
           p * head.operands[2].at(head.key(j, d));
   }
@@ -98,7 +99,7 @@ static void attendRowBack(const Head &head, int64_t i, Tensors &results) {
     if (!head.sees(i, j))
       continue;
     p[j] = std::exp(head.score(i, j) - in[4].at(head.row(i)));
-    for (int64_t d = 0; d < head.width(); ++d)
+    for (int64_t d = 0; d < head.valueWidth(); ++d)
       dp[j] += in[5].at(head.query(i, d)) * in[2].at(head.key(j, d));
     dot += p[j] * dp[j];
   }
@@ -110,8 +111,9 @@ static void attendRowBack(const Head &head, int64_t i, Tensors &results) {
       Index q = head.query(i, d), k = head.key(j, d);
       results[0].at(q) += head.scale * ds * in[1].at(k);
       results[1].at(k) += head.scale * ds * in[0].at(q);
-      results[2].at(k) += p[j] * in[5].at(q);
     }
+    for (int64_t d = 0; d < head.valueWidth(); ++d)
+      results[2].at(head.key(j, d)) += p[j] * in[5].at(head.query(i, d));
   }
 }
 

@@ -161,9 +161,10 @@ LogicalResult Interpreter::executeInstance(Frame &frame, InstanceOp op) {
                                                   : StringRef(segment)));
     if (failed(enter(*chain.back(), callee, arguments)))
       return failure();
-    llvm::copy(chain.back()->results, arguments.begin());
+    // Without a chain there may be fewer operands than results.
     if (!op.getRepeat())
       break;
+    llvm::copy(chain.back()->results, arguments.begin());
   }
   frame.define(op.getResults(), chain.back()->results);
   return success();

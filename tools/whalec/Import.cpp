@@ -14,6 +14,7 @@ using namespace whale::cli;
 namespace {
 struct Options {
   std::string file, preset, from = "hf", output;
+  std::optional<std::string> lora;
   std::vector<std::string> settings;
   ImportOptions import;
   bool list = false, json = false;
@@ -37,6 +38,11 @@ static void declare(CLI::App &command, Options &options) {
                   "override a key of the configuration; may be repeated")
       ->type_name("KEY=VALUE")
       ->take_all();
+  command
+      .add_option("--lora", options.lora,
+                  "low-rank adapters on the frozen model: rank=16,"
+                  "alpha=32,dropout=0,targets=q,k,v,o")
+      ->type_name("KEY=VALUE,...");
   ImportOptions &import = options.import;
   command.add_option("--batch", import.batch, "samples of the global batch");
   command.add_option("--sequence", import.sequence, "positions of a sample");
@@ -107,6 +113,8 @@ static ExitCode runImport(const Options &options, Session &session) {
   ImportOptions import = options.import;
   if (!checkSource(options, diagnostics) ||
       !readAssignments(options.settings, "--set", import.settings, diagnostics))
+    return diagnostics.exitCode();
+  if (options.lora && !(import.lora = parseLora(*options.lora, diagnostics)))
     return diagnostics.exitCode();
   auto context = makeContext();
   MlirMessages messages(*context, diagnostics);

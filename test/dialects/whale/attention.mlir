@@ -55,10 +55,21 @@ whale.model @m {
 
 // -----
 
-// A value is as the key.
+// A value is as the key, but for the last extent.
+whale.model @m {
+  whale.module @rule(%q: tensor<2x16x4x2x8xf32>, %k: tensor<2x16x4x8xf32>, %v: tensor<2x16x2x9xf32>) {
+    // expected-error @+1 {{'whale.attention' op value is 2x16x2x9, expected 2x16x4x9}}
+    %0:2 = whale.attention %q, %k, %v scale 0.5 : (tensor<2x16x4x2x8xf32>, tensor<2x16x4x8xf32>, tensor<2x16x2x9xf32>) -> (tensor<2x16x4x2x8xf32>, tensor<2x4x2x16xf32>)
+    whale.return
+  }
+}
+
+// -----
+
+// A result is as wide as the value.
 whale.model @m {
   whale.module @rule(%q: tensor<2x16x4x2x8xf32>, %k: tensor<2x16x4x8xf32>, %v: tensor<2x16x4x9xf32>) {
-    // expected-error @+1 {{'whale.attention' op value is 2x16x4x9, expected 2x16x4x8}}
+    // expected-error @+1 {{'whale.attention' op result is 2x16x4x2x8, expected 2x16x4x2x9}}
     %0:2 = whale.attention %q, %k, %v scale 0.5 : (tensor<2x16x4x2x8xf32>, tensor<2x16x4x8xf32>, tensor<2x16x4x9xf32>) -> (tensor<2x16x4x2x8xf32>, tensor<2x4x2x16xf32>)
     whale.return
   }

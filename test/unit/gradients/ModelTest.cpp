@@ -2,6 +2,7 @@
 // the language that only a model has (chains, scans, shared operands, losses
 // inside modules, statistics).
 
+#include "compiler/importers/Importers.h"
 #include "test/unit/gradients/Harness.h"
 #include "test/unit/gradients/OpCases.h"
 
@@ -34,11 +35,11 @@ static void setInputs(Interpreter &interpreter, std::mt19937_64 &random) {
 
 /// Differentiates a model, runs it and checks at most `perVariable` entries of
 /// every variable but those in `constants`, which must get no gradient.
-static void checkModel(const std::string &name,
-                       const std::set<std::string> &constants) {
-  std::string text = readModel(name);
+static void checkText(const std::string &text,
+                      const std::set<std::string> &constants,
+                      size_t perVariable) {
   Model plain(text), model(text);
-  INFO(name << ": " << plain.diagnostics());
+  INFO(plain.diagnostics());
   REQUIRE(plain.ok());
   bool differentiated = model.differentiate();
   INFO(model.diagnostics());
@@ -67,10 +68,17 @@ static void checkModel(const std::string &name,
     CHECK(interpreter.variables.count(path));
     CHECK(!result->gradients.count(path));
   }
-  GradientCheck check = checkGradients(interpreter, *result, names, 6, random);
+  GradientCheck check =
+      checkGradients(interpreter, *result, names, perVariable, random);
   INFO(check.worstPlace);
   CHECK(check.worst < 1e-7);
-  CHECK(check.entries >= 3 * names.size());
+  CHECK(check.entries >= perVariable / 2 * names.size());
+}
+
+static void checkModel(const std::string &name,
+                       const std::set<std::string> &constants) {
+  INFO(name);
+  checkText(readModel(name), constants, 6);
 }
 
 TEST_CASE("gpt") { checkModel("gpt", {}); }
@@ -83,6 +91,129 @@ TEST_CASE("convolutions with batch norm") {
 }
 TEST_CASE("lstm by scan") { checkModel("lstm", {}); }
 TEST_CASE("bias shared by a chain") { checkModel("t5", {"embedding"}); }
+
+//===----------------------------------------------------------------------===//
+// Imported models
+//===----------------------------------------------------------------------===//
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+/// A preset in f64 as text, with few of everything: the interpreter is naive.
+static std::string presetText(const std::string &name, Settings settings,
+                              std::optional<whale::Lora> lora = {}) {
+  whale::ImportOptions options;
+  options.batch = 1;
+  options.sequence = 3;
+  options.precision = "f64";
+  options.settings = {{"vocab_size", "7"}, {"hidden_size", "8"}};
+  options.settings.insert(options.settings.end(), settings.begin(),
+                          settings.end());
+  // Larger weights, so that no part of the loss is flat.
+  options.settings.emplace_back("initializer_range", "0.3");
+  options.lora = std::move(lora);
+  mlir::MLIRContext context;
+  whale::Diagnostics diagnostics;
+  auto module = whale::importPreset(context, name, options, diagnostics);
+  INFO(diagnostics.str());
+  REQUIRE(module);
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream);
+  return text;
+}
+
+static void checkImported(const std::string &text,
+                          const std::set<std::string> &constants = {}) {
+  checkText(text, constants, 2);
+}
+
+/// Attention and feed-forward of most families.
+static const Settings small = {
+    {"layers", "1"}, {"num_attention_heads", "2"}, {"intermediate_size", "6"}};
+static Settings with(Settings settings, const Settings &more) {
+  settings.insert(settings.end(), more.begin(), more.end());
+  return settings;
+}
+static const Settings smallDeepSeek =
+    with(small, {{"layers", "2"},
+                 {"moe_intermediate_size", "4"},
+                 {"kv_lora_rank", "3"},
+                 {"qk_nope_head_dim", "3"},
+                 {"qk_rope_head_dim", "2"},
+                 {"v_head_dim", "4"}});
+static const Settings smallExperts =
+    with(small, {{"num_key_value_heads", "1"}, {"head_dim", "4"}});
+
+TEST_CASE("latent attention, shared experts and dense layers") {
+  checkImported(
+      presetText("deepseek-tiny", with(smallDeepSeek, {{"q_lora_rank", "5"}})),
+      {"layers.0/experts/router.correction"});
+}
+TEST_CASE("latent attention with softmax in groups") {
+  checkImported(
+      presetText("deepseek-tiny",
+                 with(smallDeepSeek, {{"topk_method", "group_limited_greedy"},
+                                      {"scoring_func", "softmax"},
+                                      {"norm_topk_prob", "false"},
+                                      {"q_lora_rank", "null"}})));
+}
+TEST_CASE("norms of heads") {
+  checkImported(presetText(
+      "qwen3-moe-tiny", with(smallExperts, {{"num_experts", "4"},
+                                            {"moe_intermediate_size", "4"}})));
+}
+TEST_CASE("layers that differ") {
+  checkImported(presetText(
+      "llama4-tiny", with(smallExperts, {{"layers", "3"},
+                                         {"intermediate_size_mlp", "6"},
+                                         {"no_rope_layer_interval", "2"}})));
+}
+TEST_CASE("squared relu, partial positions") {
+  checkImported(
+      presetText("nemotron-tiny", with(small, {{"num_key_value_heads", "1"}})));
+}
+TEST_CASE("norms after branches, capped scores") {
+  checkImported(presetText("grok-tiny", smallExperts));
+}
+TEST_CASE("branches side by side") {
+  checkImported(
+      presetText("gpt-neox-tiny", with(small, {{"rotary_pct", "0.5"}})));
+}
+TEST_CASE("linear biases") {
+  checkImported(presetText(
+      "bloom-tiny", {{"layers", "1"}, {"hidden_size", "6"}, {"n_head", "3"}}));
+}
+TEST_CASE("masked positions only") {
+  checkImported(
+      presetText("bert-tiny", with(small, {{"max_predictions_per_seq", "2"}})));
+}
+
+TEST_CASE("adapters learn, the rest is frozen") {
+  whale::Lora lora;
+  lora.rank = 2;
+  lora.targets = {"qkv", "o", "up"};
+  std::string text = presetText(
+      "llama-tiny",
+      with(small, {{"num_key_value_heads", "1"}, {"layers", "2"}}), lora);
+  // B starts at zero, where A has no gradient: start elsewhere.
+  std::string zero = "lora_b.weight\" constant(0.0)";
+  for (size_t at = text.find(zero); at != std::string::npos;
+       at = text.find(zero))
+    text.replace(at, zero.size(), "lora_b.weight\" normal(0.0, 0.3)");
+  Model model(text);
+  REQUIRE(model.ok());
+  Interpreter interpreter(model.op());
+  std::mt19937_64 random(3);
+  setInputs(interpreter, random);
+  REQUIRE(succeeded(interpreter.run()));
+  std::set<std::string> frozen;
+  for (const auto &[path, value] : interpreter.variables)
+    if (path.find("lora_") == std::string::npos)
+      frozen.insert(path);
+  // Two layers: A for qkv, o and up, B for q, k, v, o and up.
+  CHECK(interpreter.variables.size() - frozen.size() == 2 * (3 + 5));
+  checkImported(text, frozen);
+}
 
 TEST_CASE("train writes what is assigned") {
   Model model(readModel("convnet"));

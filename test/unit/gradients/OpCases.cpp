@@ -170,6 +170,19 @@ static void addAttention(std::vector<OpCase> &cases) {
                    {"2x3x1x2x4xf64", "2x5x1x4xf64", "2x5x1x4xf64"},
                    {"2x3x1x2x4xf64", "2x1x2x3xf64"},
                    1});
+  // Values wider and narrower than keys (latent attention).
+  for (std::string w : {"3", "5"}) {
+    std::string v = "2x4x2x" + w + "xf64", out = "2x4x2x3x" + w + "xf64";
+    cases.push_back({"attention $0, $1, $2 scale 0.7 causal "
+                     ": ($t0, $t1, $t2) -> ($r0, $r1)",
+                     {q, k, v},
+                     {out, lse},
+                     1});
+    cases.push_back({"attention_grad $0, $1, $2, $3, $4, $5 scale 0.7 causal "
+                     ": ($t0, $t1, $t2, $t3, $t4, $t5) -> ($r0, $r1, $r2)",
+                     {q, k, v, out, lse, out},
+                     {q, k, v}});
+  }
   std::string gradient = "attention_grad $0, $1, $2, $3, $4, $5";
   cases.push_back({gradient +
                        " scale 0.7 causal "

@@ -34,6 +34,88 @@ TEST_CASE("llama parameter counts", "[parameters]") {
   CHECK(parametersOf("llama-3-405b") == 405'853'388'800);
   CHECK(parametersOf("mistral-7b") == 7'241'732'096);
   CHECK(parametersOf("mixtral-8x7b") == 46'702'792'704);
+  CHECK(parametersOf("llama-2-13b") == 13'015'864'320);
+  // Mixtral-8x22B-v0.1; v0.3 has 768 words more.
+  CHECK(parametersOf("mixtral-8x22b") == 140'620'634'112);
+  ImportOptions options;
+  options.settings = {{"vocab_size", "32768"}};
+  CHECK(parametersOf("mixtral-8x22b", options) == 140'630'071'296);
+  // Llama 3.1 405B with the vocabulary of MLPerf's run.
+  options.settings = {{"vocab_size", "32000"}};
+  CHECK(parametersOf("llama-3-405b", options) ==
+        405'853'388'800 - 2 * int64_t(128256 - 32000) * 16384);
+}
+
+TEST_CASE("deepseek parameter counts", "[parameters]") {
+  // The main model of V3 (its report, section 4.2: 671B), with the router's 256
+  // corrections in each of 58 layers, without the second-token module.
+  CHECK(parametersOf("deepseek-v3") == 671'026'419'200);
+  CHECK(parametersOf("deepseek-v2") == 235'741'434'880);
+  CHECK(parametersOf("deepseek-v2-lite") == 15'706'484'224);
+  // Attention, norms and dense or routed feed-forward of truncated models.
+  int64_t attention = 187'107'328, norms = 2 * 7168, dense = 396'361'728;
+  int64_t routed = 257 * int64_t(3 * 7168 * 2048) + 256 * 7168 + 256;
+  int64_t rest = 2 * int64_t(129280) * 7168 + 7168;
+  ImportOptions options;
+  options.settings = {{"layers", "4"}, {"first_k_dense_replace", "1"}};
+  CHECK(parametersOf("deepseek-v3", options) ==
+        rest + 4 * (attention + norms) + dense + 3 * routed);
+}
+
+TEST_CASE("qwen3 parameter counts", "[parameters]") {
+  CHECK(parametersOf("qwen3-8b") == 8'190'735'360);
+  CHECK(parametersOf("qwen3-30b-a3b") == 30'532'122'624);
+  CHECK(parametersOf("qwen3-235b-a22b") == 235'093'634'560);
+}
+
+TEST_CASE("llama 4 parameter counts", "[parameters]") {
+  // Attention, norms; router, 16 + 1 experts.
+  int64_t h = 5120, words = 2 * int64_t(202048) * h + h;
+  int64_t attention = h * 128 * (2 * 40 + 2 * 8) + 2 * h;
+  int64_t expert = 3 * h * 8192, dense = 3 * h * 16384;
+  int64_t scout = words + 48 * (attention + 16 * h + 17 * expert);
+  CHECK(parametersOf("llama-4-scout") == scout);
+  // 109B with the images' part (Meta 2025).
+  CHECK(scout == 107'769'861'120);
+  int64_t maverick =
+      words + 48 * attention + 24 * (128 * h + 129 * expert + dense);
+  CHECK(parametersOf("llama-4-maverick") == maverick);
+  // 400B.
+  CHECK(maverick == 400'711'848'960);
+}
+
+TEST_CASE("nemotron parameter counts", "[parameters]") {
+  // Parmar et al. 2024: 3.2B in the embeddings, 12.5B elsewhere.
+  double words = 2.0 * 256000 * 6144;
+  double rest = double(parametersOf("nemotron-4-15b")) - words;
+  CHECK(std::abs(words / 1e9 - 3.2) < 0.1);
+  CHECK(std::abs(rest / 1e9 - 12.5) < 0.05);
+  // Nvidia 2024: 9.4B and 331.6B.
+  words = 2.0 * 256000 * 18432;
+  rest = double(parametersOf("nemotron-4-340b")) - words;
+  CHECK(std::abs(words / 1e9 - 9.4) < 0.05);
+  CHECK(std::abs(rest / 1e9 - 331.6) < 0.05);
+}
+
+TEST_CASE("grok-1 in closed form", "[parameters]") {
+  int64_t h = 6144;
+  // Attention, four norms, router, experts; "314B" counts the layers, of which
+  // there are 314.9, or rounds down.
+  int64_t layer =
+      h * 128 * (2 * 48 + 2 * 8) + 4 * h + 8 * h + 8 * int64_t(3 * h) * 32768;
+  CHECK(parametersOf("grok-1") == 64 * layer + int64_t(131072) * h + h);
+  CHECK(64 * layer / 1'000'000'000 == 314);
+}
+
+TEST_CASE("other decoders' parameter counts", "[parameters]") {
+  CHECK(parametersOf("bloom-176b") == 176'247'271'424);
+  CHECK(parametersOf("gpt-neox-20b") == 20'554'567'680);
+  // Korthikanti et al. 2022, table 3, in billions.
+  CHECK(std::abs(double(parametersOf("gpt3-22b")) / 1e9 - 22) < 0.5);
+  CHECK(std::abs(double(parametersOf("gpt3-530b")) / 1e9 - 530) < 0.5);
+  CHECK(std::abs(double(parametersOf("gpt3-1t")) / 1e9 - 1008) < 1);
+  CHECK(std::abs(double(parametersOf("gpt3-5b")) / 1e9 - 5) < 0.1);
+  CHECK(std::abs(double(parametersOf("gpt3-126m")) / 1e6 - 126) < 0.5);
 }
 
 TEST_CASE("bert parameter counts", "[parameters]") {
@@ -153,6 +235,7 @@ TEST_CASE("chains multiply, tied and shared count once", "[parameters]") {
       whale.instance @leaf "one"() shared : () -> ()
       %t = whale.variable "t" constant(0.0) tied "one/a" : tensor<3x5xf32>
       %f = whale.variable "f" constant(0.0) frozen : tensor<2xf32>
+      %again = whale.variable "f" constant(0.0) frozen : tensor<2xf32>
       whale.return
     }
   })") == 4 * 2 * 15 + 15 + 2);

@@ -1,4 +1,4 @@
-//===- PositionTest.cpp - T5's buckets and M6's mask, number by number ----===//
+//===- PositionTest.cpp - buckets, masks and biases, number by number -----===//
 //
 // The modules that make them are evaluated one element at a time by a small
 // interpreter of the elementwise ops that they use, and compared with formulas
@@ -39,6 +39,7 @@ double evaluate(mlir::Value value, int64_t row, int64_t column) {
       .Case([&](MulOp) { return rounded(in(0) * in(1)); })
       .Case([&](MaxOp) { return std::max(in(0), in(1)); })
       .Case([&](MinOp) { return std::min(in(0), in(1)); })
+      .Case([&](ExpOp) { return rounded(std::exp(in(0))); })
       .Case([&](LogOp) { return rounded(std::log(in(0))); })
       .Case([&](CastOp) { return isReal ? rounded(in(0)) : std::trunc(in(0)); })
       .Case([&](SelectOp) { return in(0) != 0 ? in(1) : in(2); })
@@ -126,6 +127,40 @@ TEST_CASE("m6 mask", "[positions]") {
       REQUIRE((evaluate(bias, i, j) == 0) == seen);
       REQUIRE((seen || evaluate(bias, i, j) < -1e29));
     }
+}
+
+/// Slopes as the authors' code gives them (Press et al. 2022, get_slopes).
+static std::vector<double> alibiSlopes(int64_t heads) {
+  auto ofPower = [](int64_t n) {
+    double start = std::pow(2, -std::pow(2, -(std::log2(n) - 3)));
+    std::vector<double> slopes;
+    for (int64_t i = 0; i < n; ++i)
+      slopes.push_back(start * std::pow(start, i));
+    return slopes;
+  };
+  int64_t power = int64_t(1) << int64_t(std::floor(std::log2(heads)));
+  std::vector<double> slopes = ofPower(power);
+  std::vector<double> more = ofPower(2 * power);
+  for (int64_t i = 0; int64_t(slopes.size()) < heads; i += 2)
+    slopes.push_back(more[i]);
+  return slopes;
+}
+
+TEST_CASE("linear biases", "[positions]") {
+  for (int64_t heads : {1, 4, 6, 12}) {
+    mlir::MLIRContext context;
+    ImportOptions options;
+    options.settings = {{"n_head", std::to_string(heads)}};
+    auto root = preset(context, "bloom-tiny", options);
+    std::vector<double> slopes = alibiSlopes(heads);
+    for (int64_t head = 0; head < heads; ++head) {
+      INFO(heads << " " << head);
+      mlir::Value slope =
+          named(*root, "linear_bias",
+                (heads & (heads - 1)) == 0 ? "slope" : "slope.joined");
+      CHECK(evaluate(slope, head, 0) == Approx(slopes[head]).epsilon(1e-5));
+    }
+  }
 }
 
 TEST_CASE("sliding window", "[positions]") {

@@ -223,13 +223,14 @@ struct AttentionCase {
   int64_t window;
   bool bias;
   int64_t shift;
+  int64_t w = d; ///< width of a value
 };
 
 /// result and log-sum-exp by the definition.
 void naiveAttention(const AttentionCase &c, const Values &q, const Values &k,
                     const Values &v, const Values &bias, double scale,
                     Values &out, Values &lse) {
-  out.assign(q.size(), 0);
+  out.assign(c.b * c.s * c.kh * c.g * c.w, 0);
   lse.assign(c.b * c.kh * c.g * c.s, -INFINITY);
   for (int64_t b = 0; b < c.b; ++b)
     for (int64_t h = 0; h < c.kh; ++h)
@@ -241,6 +242,10 @@ void naiveAttention(const AttentionCase &c, const Values &q, const Values &k,
           auto atK = [&](int64_t j, int64_t x) {
             return ((b * c.t + j) * c.kh + h) * c.d + x;
           };
+          auto atV = [&](int64_t j, int64_t x) {
+            return ((b * c.t + j) * c.kh + h) * c.w + x;
+          };
+          int64_t atOut = (((b * c.s + i) * c.kh + h) * c.g + g) * c.w;
           Values weight(c.t, 0);
           double sum = 0;
           for (int64_t j = 0; j < c.t; ++j) {
@@ -258,8 +263,8 @@ void naiveAttention(const AttentionCase &c, const Values &q, const Values &k,
           if (sum > 0)
             lse[((b * c.kh + h) * c.g + g) * c.s + i] = std::log(sum);
           for (int64_t j = 0; j < c.t && sum > 0; ++j)
-            for (int64_t x = 0; x < c.d; ++x)
-              out[atQ(x)] += weight[j] / sum * v[atK(j, x)];
+            for (int64_t x = 0; x < c.w; ++x)
+              out[atOut + x] += weight[j] / sum * v[atV(j, x)];
         }
 }
 
@@ -272,6 +277,8 @@ const AttentionCase attentionCases[] = {
     {1, 6, 9, 1, 2, 4, true, 0, false, -3}, // the first queries see no key
     {1, 600, 600, 1, 1, 8, true, 0, false, 0},
     {1, 40, 40, 1, 1, 8, false, 5, true, 0},
+    {2, 70, 70, 2, 2, 12, true, 0, true, 0, 8}, // narrow and wide values
+    {2, 9, 12, 2, 1, 3, true, 0, false, 3, 5},
 };
 
 } // namespace
@@ -285,15 +292,15 @@ TEST_CASE("attention agrees with its definition") {
       uint64_t sizeK = c.b * c.t * c.kh * c.d;
       Values q = rounded(dtype, randomValues(sizeQ, 1));
       Values k = rounded(dtype, randomValues(sizeK, 2));
-      Values v = rounded(dtype, randomValues(sizeK, 3));
+      Values v = rounded(dtype, randomValues(sizeK / c.d * c.w, 3));
       Values bias = rounded(dtype, randomValues(c.kh * c.g * c.s * c.t, 4));
       Bench bench;
       bench.add(dtype, {c.b, c.s, c.kh, c.g, c.d}, q);
       bench.add(dtype, {c.b, c.t, c.kh, c.d}, k);
-      bench.add(dtype, {c.b, c.t, c.kh, c.d}, v);
+      bench.add(dtype, {c.b, c.t, c.kh, c.w}, v);
       if (c.bias)
         bench.add(dtype, {c.kh, c.g, c.s, c.t}, bias);
-      size_t out = bench.result(dtype, {c.b, c.s, c.kh, c.g, c.d});
+      size_t out = bench.result(dtype, {c.b, c.s, c.kh, c.g, c.w});
       size_t lse = bench.result(dtype == DType::F64 ? DType::F64 : DType::F32,
                                 {c.b, c.kh, c.g, c.s});
       double scale = 0.3;
@@ -311,12 +318,14 @@ TEST_CASE("attention's gradient agrees with finite differences") {
   for (const AttentionCase &c :
        {AttentionCase{2, 5, 5, 1, 2, 3, true, 0, true, 0},
         AttentionCase{1, 6, 8, 2, 1, 3, true, 4, false, 2},
-        AttentionCase{1, 5, 4, 1, 1, 2, true, 0, false, -2}}) {
+        AttentionCase{1, 5, 4, 1, 1, 2, true, 0, false, -2},
+        AttentionCase{2, 5, 5, 2, 2, 3, true, 0, true, 0, 2},
+        AttentionCase{1, 4, 6, 1, 2, 2, true, 0, false, 2, 4}}) {
     Values q = randomValues(c.b * c.s * c.kh * c.g * c.d, 1);
     Values k = randomValues(c.b * c.t * c.kh * c.d, 2);
-    Values v = randomValues(k.size(), 3);
+    Values v = randomValues(c.b * c.t * c.kh * c.w, 3);
     Values bias = randomValues(c.kh * c.g * c.s * c.t, 4);
-    Values dout = randomValues(q.size(), 5);
+    Values dout = randomValues(c.b * c.s * c.kh * c.g * c.w, 5);
     const double scale = 0.7;
     auto objective = [&] {
       Values out, lse;
@@ -344,17 +353,19 @@ TEST_CASE("attention's gradient agrees with finite differences") {
     DType t = DType::F64;
     std::vector<int64_t> dimsQ = {c.b, c.s, c.kh, c.g, c.d};
     std::vector<int64_t> dimsK = {c.b, c.t, c.kh, c.d};
+    std::vector<int64_t> dimsV = {c.b, c.t, c.kh, c.w};
+    std::vector<int64_t> dimsOut = {c.b, c.s, c.kh, c.g, c.w};
     std::vector<int64_t> dimsB = {c.kh, c.g, c.s, c.t};
     bench.add(t, dimsQ, q);
     bench.add(t, dimsK, k);
-    bench.add(t, dimsK, v);
-    bench.add(t, dimsQ, out);
+    bench.add(t, dimsV, v);
+    bench.add(t, dimsOut, out);
     bench.add(t, {c.b, c.kh, c.g, c.s}, lse);
-    bench.add(t, dimsQ, dout);
+    bench.add(t, dimsOut, dout);
     if (c.bias)
       bench.add(t, dimsB, bias);
     size_t dq = bench.result(t, dimsQ), dk = bench.result(t, dimsK);
-    size_t dv = bench.result(t, dimsK);
+    size_t dv = bench.result(t, dimsV);
     size_t dbias = c.bias ? bench.result(t, dimsB) : 0;
     bench.callOk("attention_backward", {c.causal, c.window, c.bias}, {scale},
                  {c.shift, 0});
