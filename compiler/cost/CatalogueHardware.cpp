@@ -43,13 +43,16 @@ FlopsPerSecond CatalogueHardware::peak(unsigned type,
   return device(type).peak(precisionFromName(name).value_or(Precision::F32));
 }
 
+static bool isNarrow(Precision precision) {
+  return precision == Precision::FP8 || precision == Precision::FP4;
+}
+
 /// The format that a kernel computes in: only products of weights are in 8 or
 /// fewer bits.
 static Precision kernelPrecision(const OpWork &work) {
   Precision precision =
       precisionFromName(work.precision).value_or(Precision::F32);
-  bool isNarrow = precision == Precision::FP8 || precision == Precision::FP4;
-  return isNarrow && work.kind != OpKind::Contraction ? Precision::BF16
+  return isNarrow(precision) && work.kind != OpKind::Contraction ? Precision::BF16
                                                       : precision;
 }
 
@@ -58,13 +61,15 @@ double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
                                      Precision precision) const {
   const Parameters &p = execution.parameters;
   if (work.kind == OpKind::Contraction && work.m > 0)
-    return p.matmulSustained *
+    return (isNarrow(precision) ? p.matmulSustainedFp8 : p.matmulSustained) *
            matmulEfficiency(on, precision,
                             saturatingMultiply(work.batch, work.m), work.n,
                             work.k)
                .value;
   if (work.kind == OpKind::Attention && execution.stack.fusedAttention)
     return work.backward ? p.attentionBackward : p.attentionForward;
+  if (work.kind == OpKind::Attention)
+    return p.attentionProducts;
   return unknownEfficiency;
 }
 
@@ -88,7 +93,13 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
                            on.achievableMemoryFraction *
                            execution.parameters.memorySustained};
   Picoseconds memory = work.bytes / bandwidth;
-  Picoseconds launch = work.fused ? Picoseconds() : on.launchOverhead;
+  bool unfused =
+      !execution.stack.fusedElementwise && !isProduct(work.kind) && !work.fused;
+  if (unfused)
+    memory = memory.scaled(execution.parameters.unfusedTraffic);
+  Picoseconds launch =
+      work.fused ? Picoseconds()
+                 : on.launchOverhead.scaled(execution.parameters.launchShown);
   if (work.kind == OpKind::Attention && !execution.stack.fusedAttention) {
     double passes = work.backward ? scorePassesBackward : scorePasses;
     Bytes scores = Bytes::fromDouble(work.scores * passes * 2);
@@ -102,7 +113,10 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
 Picoseconds CatalogueHardware::collectiveTime(const Group &group,
                                               CollectiveKind kind,
                                               Bytes bytes) const {
-  return model.collective(group, kind, bytes).time;
+  double sustained = group.role == Group::Role::Split
+                         ? execution.parameters.splitSustained
+                         : execution.parameters.networkSustained;
+  return model.collective(group, kind, bytes).time.scaled(1 / sustained);
 }
 
 std::string CatalogueHardware::collectiveMethod(const Group &group,
@@ -117,7 +131,8 @@ std::string CatalogueHardware::collectiveMethod(const Group &group,
 
 Picoseconds CatalogueHardware::sendTime(int64_t from, int64_t to,
                                         int64_t concurrent, Bytes bytes) const {
-  return model.send(from, to, concurrent, bytes).time;
+  return model.send(from, to, concurrent, bytes)
+      .time.scaled(1 / execution.parameters.networkSustained);
 }
 
 } // namespace whale::cost

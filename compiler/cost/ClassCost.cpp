@@ -88,8 +88,7 @@ public:
       addTransfer(transfer);
     cost.forward += cost.forwardCommunication;
     cost.backward += cost.backwardCommunication + cost.recompute;
-    if (hardware.execution.stack.eager)
-      waitForHost();
+    waitForHost();
     cost.memory = classMemory(workload, module, sharded, plan);
     cost.state = stateBytes(workload, module, sharded);
     cost.tiedState = stateBytes(workload, module, sharded, true);
@@ -131,7 +130,12 @@ private:
 
   /// No direction is faster than an interpreter can issue its operators.
   void waitForHost() {
-    double each = hardware.execution.parameters.dispatchSeconds;
+    const Execution &execution = hardware.execution;
+    Dispatch dispatch = execution.stack.dispatch;
+    double each = dispatch == Dispatch::Captured ? 0
+                  : dispatch == Dispatch::Fused
+                      ? execution.parameters.dispatchFusedSeconds
+                      : execution.parameters.dispatchFineSeconds;
     auto issue = [&](int64_t kernels) {
       return picosecondsFromSeconds(static_cast<double>(kernels) * each);
     };

@@ -11,15 +11,20 @@ namespace whale::cost {
 
 static constexpr ParameterField fields[] = {
     {"matmul_sustained", &Parameters::matmulSustained},
+    {"matmul_sustained_fp8", &Parameters::matmulSustainedFp8},
     {"attention_forward", &Parameters::attentionForward},
     {"attention_backward", &Parameters::attentionBackward},
+    {"attention_products", &Parameters::attentionProducts},
     {"memory_sustained", &Parameters::memorySustained},
-    {"dispatch_seconds", &Parameters::dispatchSeconds},
+    {"unfused_traffic", &Parameters::unfusedTraffic},
+    {"launch_shown", &Parameters::launchShown},
+    {"dispatch_fine_seconds", &Parameters::dispatchFineSeconds},
+    {"dispatch_fused_seconds", &Parameters::dispatchFusedSeconds},
     {"step_seconds", &Parameters::stepSeconds},
+    {"split_sustained", &Parameters::splitSustained},
     {"network_sustained", &Parameters::networkSustained},
     {"split_overlap", &Parameters::splitOverlap},
     {"gradient_overlap", &Parameters::gradientOverlap},
-    {"overlap_slowdown", &Parameters::overlapSlowdown},
     {"stragglers_per_doubling", &Parameters::stragglersPerDoubling},
 };
 

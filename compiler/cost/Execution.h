@@ -21,16 +21,26 @@
 
 namespace whale::cost {
 
+/// How operators reach the device.
+enum class Dispatch {
+  /// As one captured graph or program: no host time.
+  Captured,
+  /// One by one, a few large ones per layer (Transformer Engine, compiled
+  /// graphs).
+  Fused,
+  /// One by one, as a framework's modules are written.
+  Fine,
+};
+
 /// Switches. The defaults are the programs that `whalec compile` writes.
 struct Stack {
   /// Attention is one kernel that never writes the scores (FlashAttention);
   /// otherwise products, softmax and dropout with the scores in memory.
   bool fusedAttention = true;
   /// Elementwise chains run as one kernel (a compiler, or fused by hand);
-  /// otherwise one kernel an op.
+  /// otherwise each op reads and writes memory.
   bool fusedElementwise = true;
-  /// Operators are issued one by one by an interpreter on the host.
-  bool eager = false;
+  Dispatch dispatch = Dispatch::Captured;
   /// Gradients are reduced while the backward part still runs, and parameters
   /// gathered while the forward part does.
   bool overlapsGradients = false;
@@ -48,15 +58,16 @@ struct Stack {
 
 /// Fitted numbers; each is explained in parameters.json.
 struct Parameters {
-  double matmulSustained = 1;
+  double matmulSustained = 1, matmulSustainedFp8 = 1;
   double attentionForward = 0.6, attentionBackward = 0.6;
-  double memorySustained = 1;
-  double dispatchSeconds = 0;
+  double attentionProducts = 0.6;
+  double memorySustained = 1, unfusedTraffic = 1;
+  double launchShown = 1;
+  double dispatchFineSeconds = 0, dispatchFusedSeconds = 0;
   double stepSeconds = 0;
-  double networkSustained = 1;
+  double splitSustained = 1, networkSustained = 1;
   double splitOverlap = 0;
   double gradientOverlap = 0;
-  double overlapSlowdown = 0;
   double stragglersPerDoubling = 0;
 };
 

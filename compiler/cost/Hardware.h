@@ -42,6 +42,9 @@ struct Group {
   /// Equal groups that run the same collective at the same time and share the
   /// network ports of a node.
   int64_t concurrent = 1;
+  /// What the members have in common: shards of ops, which wait for each other
+  /// in every micro-batch, or copies of the model.
+  enum class Role : uint8_t { Split, Replicas } role = Role::Split;
 
   auto operator<=>(const Group &) const = default;
 };

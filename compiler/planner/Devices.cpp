@@ -110,6 +110,8 @@ cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
                       Coordinates coordinates, unsigned axis,
                       const cost::Hardware &hardware) {
   cost::Group group;
+  if (form.stages[coordinates.stage].axes[axis].kind == AxisKind::Replica)
+    group.role = cost::Group::Role::Replicas;
   group.size = form.stages[coordinates.stage].axes[axis].size;
   coordinates.axes[axis] = 0;
   group.first = map.deviceOf(form, coordinates);

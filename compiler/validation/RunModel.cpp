@@ -39,6 +39,15 @@ std::string llamaConfig(const MeasuredRun &run) {
   return writer.endObject().take();
 }
 
+/// NeMo's Nemotron-4: squared ReLU, rotary positions, a head of its own.
+std::string nemotronConfig(const MeasuredRun &run) {
+  json::Writer writer;
+  writer.beginObject(json::Writer::Layout::Inline);
+  writer.field("model_type", "nemotron");
+  llamaFields(writer, run);
+  return writer.endObject().take();
+}
+
 std::string mixtralConfig(const MeasuredRun &run) {
   json::Writer writer;
   writer.beginObject(json::Writer::Layout::Inline);
@@ -47,6 +56,55 @@ std::string mixtralConfig(const MeasuredRun &run) {
   writer.field("num_local_experts", run.experts);
   writer.field("num_experts_per_tok", run.chosenExperts);
   return writer.endObject().take();
+}
+
+/// Qwen3 and models with its shape: heads of `head` elements, whatever the
+/// hidden size.
+std::string qwenConfig(const MeasuredRun &run, int64_t head) {
+  json::Writer writer;
+  writer.beginObject(json::Writer::Layout::Inline);
+  writer.field("model_type", "qwen3_moe");
+  llamaFields(writer, run);
+  writer.field("head_dim", head).field("moe_intermediate_size", run.ffn);
+  writer.field("num_experts", run.experts);
+  writer.field("num_experts_per_tok", run.chosenExperts);
+  return writer.endObject().take();
+}
+
+/// Models whose columns do not say all: by the names in source and notes.
+bool setPreset(const MeasuredRun &run, ModelRequest &request) {
+  struct Known {
+    std::string_view words, preset;
+  };
+  static constexpr Known known[] = {
+      {"DeepSeek-V2", "deepseek-v2"}, {"DeepSeekV2", "deepseek-v2"},
+      {"DeepSeek-V3", "deepseek-v3"}, {"DeepSeekV3", "deepseek-v3"},
+      {"deepseek_v3", "deepseek-v3"}, {"llama4", "llama-4-maverick"},
+      {"Llama-4", "llama-4-maverick"}, {"grok1", "grok-1"},
+  };
+  for (const Known &one : known)
+    if (run.says(one.words)) {
+      request.preset = one.preset;
+      request.settings = {{"num_hidden_layers", std::to_string(run.layers)}};
+      if (run.says("(1 dense)"))
+        request.settings.emplace_back("first_k_dense_replace", "1");
+      if (one.preset == "llama-4-maverick")
+        request.settings.emplace_back("num_local_experts",
+                                      std::to_string(run.experts));
+      return true;
+    }
+  return false;
+}
+
+void setExperts(const MeasuredRun &run, ModelRequest &request) {
+  if (setPreset(run, request))
+    return;
+  if (run.says("Qwen3"))
+    request.config = qwenConfig(run, 128);
+  else if (run.says("GPT OSS"))
+    request.config = qwenConfig(run, 64);
+  else
+    request.config = mixtralConfig(run);
 }
 
 std::string bertConfig(const MeasuredRun &run) {
@@ -58,6 +116,9 @@ std::string bertConfig(const MeasuredRun &run) {
   writer.field("hidden_size", run.hidden);
   writer.field("num_attention_heads", run.heads);
   writer.field("intermediate_size", run.ffn ? run.ffn : 4 * run.hidden);
+  // The head runs on masked positions only, as the notes of such runs say.
+  if (run.says("20 of 128"))
+    writer.field("max_predictions_per_seq", run.sequence == 512 ? 80 : 20);
   writer.field("hidden_dropout_prob", 0.0);
   writer.field("attention_probs_dropout_prob", 0.0);
   return writer.endObject().take();
@@ -99,12 +160,15 @@ std::optional<ModelRequest> modelOf(const MeasuredRun &run,
   request.sequence = run.sequence;
   bool single = *arithmetic == "f32" || *arithmetic == "tf32";
   request.precision = single ? "f32" : "bf16";
-  if (run.family == "gpt")
+  request.adapters = run.family == "llama-lora";
+  if (run.family == "gpt" && run.vocabulary == 256000)
+    request.config = nemotronConfig(run);
+  else if (run.family == "gpt")
     request.config = gptConfig(run);
-  else if (run.family == "llama")
+  else if (run.family == "llama" || request.adapters)
     request.config = llamaConfig(run);
   else if (run.family == "moe" && run.experts && run.chosenExperts && run.ffn)
-    request.config = mixtralConfig(run);
+    setExperts(run, request);
   else if (run.family == "bert")
     request.config = bertConfig(run);
   else

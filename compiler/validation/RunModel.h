@@ -9,8 +9,12 @@ namespace whale::validation {
 
 /// What an importer is asked for. Equal requests give equal models.
 struct ModelRequest {
-  /// A Hugging Face configuration as JSON text.
-  std::string config;
+  /// A Hugging Face configuration as JSON text, or a preset's name.
+  std::string config, preset;
+  /// Of the preset: keys of its configuration.
+  std::vector<std::pair<std::string, std::string>> settings;
+  /// Low-rank adapters on a frozen base (rank 16, as in MLPerf's fine-tuning).
+  bool adapters = false;
   int64_t sequence = 0;
   /// "bf16" or "f32": the type of activations and the master copy.
   std::string precision;

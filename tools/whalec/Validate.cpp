@@ -68,8 +68,14 @@ Predictor::readModel(const ModelRequest &request, std::string &reason) {
   options.batch = 1;
   options.sequence = request.sequence;
   options.precision = request.precision;
+  if (request.adapters)
+    options.lora.emplace();
+  options.settings = request.settings;
   Compilation compilation;
-  if (auto config = json::parse(request.config, "configuration", diagnostics))
+  if (!request.preset.empty())
+    compilation.module =
+        importPreset(*context, request.preset, options, diagnostics);
+  else if (auto config = json::parse(request.config, "configuration", diagnostics))
     compilation.module =
         importHuggingFace(*context, *config, options, diagnostics);
   std::optional<workload::Workload> workload;
