@@ -55,6 +55,17 @@ whale.model @m {
 
 // -----
 
+// A value has 4 dimensions.
+whale.model @m {
+  whale.module @rule(%q: tensor<2x16x4x2x8xf32>, %k: tensor<2x16x4x8xf32>, %v: tensor<2x16x4x2x8xf32>) {
+    // expected-error @+1 {{'whale.attention' op value is 2x16x4x2x8, expected 4 dimensions}}
+    %0:2 = whale.attention %q, %k, %v scale 0.5 : (tensor<2x16x4x2x8xf32>, tensor<2x16x4x8xf32>, tensor<2x16x4x2x8xf32>) -> (tensor<2x16x4x2x8xf32>, tensor<2x4x2x16xf32>)
+    whale.return
+  }
+}
+
+// -----
+
 // A value is as the key, but for the last extent.
 whale.model @m {
   whale.module @rule(%q: tensor<2x16x4x2x8xf32>, %k: tensor<2x16x4x8xf32>, %v: tensor<2x16x2x9xf32>) {

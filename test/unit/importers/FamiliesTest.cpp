@@ -98,8 +98,8 @@ TEST_CASE("opt", "[families]") {
   CHECK(messagesOf("{" + base + R"("hidden_size": 1024,
     "num_hidden_layers": 24, "num_attention_heads": 16, "ffn_dim": 4096,
     "word_embed_proj_dim": 512})")
-            .find("projected embeddings are not imported") !=
-        std::string::npos);
+            .find("'word_embed_proj_dim' is not 'hidden_size' 1024: projected "
+                  "embeddings are not imported") != std::string::npos);
 }
 
 TEST_CASE("mpt", "[families]") {
@@ -145,14 +145,18 @@ TEST_CASE("deepseek's mistakes", "[families]") {
     return diagnostics.str();
   };
   CHECK(message("topk_group", "5")
-            .find("'topk_group' is 5, expected at most "
-                  "'n_group' 4 groups") != std::string::npos);
+            .find("'topk_group' is 5, expected at most 'n_group' 4 groups with "
+                  "at least 2 experts") != std::string::npos);
   CHECK(message("num_experts_per_tok", "5").find("with at least 5 experts") !=
+        std::string::npos);
+  CHECK(message("num_experts_per_tok", "9")
+            .find("'num_experts_per_tok' is 9, more than the 8 experts") !=
         std::string::npos);
   CHECK(message("n_group", "3").find("no multiple of 'n_group' 3") !=
         std::string::npos);
-  CHECK(message("qk_rope_head_dim", "5").find("the head size is 5") !=
-        std::string::npos);
+  CHECK(message("qk_rope_head_dim", "5")
+            .find("the head size is 5, but rotary positions need an even "
+                  "one") != std::string::npos);
   CHECK(message("moe_layer_freq", "2").find("'moe_layer_freq' is not 1") !=
         std::string::npos);
   CHECK(message("num_nextn_predict_layers", "1")
