@@ -66,10 +66,16 @@ double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
                             saturatingMultiply(work.batch, work.m), work.n,
                             work.k)
                .value;
-  if (work.kind == OpKind::Attention && execution.stack.fusedAttention)
+  if (work.kind != OpKind::Attention)
+    return unknownEfficiency;
+  switch (execution.stack.attention) {
+  case Attention::Fused:
     return work.backward ? p.attentionBackward : p.attentionForward;
-  if (work.kind == OpKind::Attention)
+  case Attention::Portable:
+    return p.attentionPortable;
+  case Attention::Unfused:
     return p.attentionProducts;
+  }
   return unknownEfficiency;
 }
 
@@ -100,7 +106,8 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
   Picoseconds launch =
       work.fused ? Picoseconds()
                  : on.launchOverhead.scaled(execution.parameters.launchShown);
-  if (work.kind == OpKind::Attention && !execution.stack.fusedAttention) {
+  if (work.kind == OpKind::Attention &&
+      execution.stack.attention == Attention::Unfused) {
     double passes = work.backward ? scorePassesBackward : scorePasses;
     Bytes scores = Bytes::fromDouble(work.scores * passes * 2);
     // Products do not skip what is masked.

@@ -23,12 +23,25 @@ void productShape(const Op &op, const LocalOp &local, OpWork &work) {
       op.results.empty())
     return;
   work.batch = work.m = work.n = work.k = 1;
+  int64_t choices = 1;
   for (uint32_t l = 0; l < op.loops.size(); ++l) {
     bool a = uses(op.operands[0], l), b = uses(op.operands[1], l);
     bool c = uses(op.results[0], l);
-    int64_t &extent = !c ? work.k : a && b ? work.batch : a ? work.m : work.n;
+    // Experts: each has rows of its own, whether they are kept or summed.
+    bool choice = op.usedDenominator == op.loops[l].extent * op.usedNumerator &&
+                  op.usedDenominator > 1;
+    int64_t &extent = choice        ? work.batch
+                      : !c          ? work.k
+                      : a && b      ? work.batch
+                      : a           ? work.m
+                                    : work.n;
     extent = saturatingMultiply(extent, local.extents[l]);
+    if (choice)
+      choices = local.extents[l];
   }
+  // The rows are shared out among the experts; loop 0 is the batch.
+  int64_t &rows = uses(op.results[0], 0) ? work.m : work.k;
+  rows = std::max<int64_t>(1, rows / choices);
 }
 
 int64_t accessElements(const ModuleClass &module, const Access &access,
@@ -120,7 +133,7 @@ private:
 
   /// Attention with scores in memory is what selective recompute repeats first.
   bool isRepeated(uint32_t op, OpKind kind) const {
-    bool scores = !hardware.execution.stack.fusedAttention &&
+    bool scores = hardware.execution.stack.attention == Attention::Unfused &&
                   kind == OpKind::Attention &&
                   context.recompute == Recompute::Selective &&
                   module.ops[op].phase == Phase::Forward;
@@ -277,12 +290,15 @@ StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
       continue;
     }
     const ParameterGroup &group = workload.groups[variable.group];
+    if (!variable.trained()) {
+      // Never updated, so never more precise than it is read.
+      state.parameters += bytes;
+      continue;
+    }
     state.parameters +=
         group.masterBytes > 0 ? Bytes(elements) * group.masterBytes : bytes;
     if (group.masterBytes > 0 && needsCopy(module, i))
       state.copies += bytes;
-    if (!variable.trained())
-      continue;
     state.gradients += Bytes(elements) * group.gradientBytes;
     state.trained += elements;
     int64_t owned = sharded.ownedElements[i];

@@ -14,6 +14,7 @@ static constexpr ParameterField fields[] = {
     {"matmul_sustained_fp8", &Parameters::matmulSustainedFp8},
     {"attention_forward", &Parameters::attentionForward},
     {"attention_backward", &Parameters::attentionBackward},
+    {"attention_portable", &Parameters::attentionPortable},
     {"attention_products", &Parameters::attentionProducts},
     {"memory_sustained", &Parameters::memorySustained},
     {"unfused_traffic", &Parameters::unfusedTraffic},

@@ -32,11 +32,19 @@ enum class Dispatch {
   Fine,
 };
 
+/// How attention is computed.
+enum class Attention {
+  /// One kernel made for the device that never writes the scores (cuDNN).
+  Fused,
+  /// The same, written portably (FlashAttention 1 and 2, Triton).
+  Portable,
+  /// Products, softmax and dropout with the scores in memory.
+  Unfused,
+};
+
 /// Switches. The defaults are the programs that `whalec compile` writes.
 struct Stack {
-  /// Attention is one kernel that never writes the scores (FlashAttention);
-  /// otherwise products, softmax and dropout with the scores in memory.
-  bool fusedAttention = true;
+  Attention attention = Attention::Fused;
   /// Elementwise chains run as one kernel (a compiler, or fused by hand);
   /// otherwise each op reads and writes memory.
   bool fusedElementwise = true;
@@ -60,7 +68,7 @@ struct Stack {
 struct Parameters {
   double matmulSustained = 1, matmulSustainedFp8 = 1;
   double attentionForward = 0.6, attentionBackward = 0.6;
-  double attentionProducts = 0.6;
+  double attentionPortable = 0.4, attentionProducts = 0.6;
   double memorySustained = 1, unfusedTraffic = 1;
   double launchShown = 1;
   double dispatchFineSeconds = 0, dispatchFusedSeconds = 0;

@@ -403,8 +403,9 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
   if (!cutsParameters(form.stages[stage])) {
     reduce +=
         overReplicas(stage, CollectiveKind::ReduceScatter, gradients, true);
-    Bytes parameters =
-        state.copies > Bytes() ? state.copies : state.parameters;
+    Bytes parameters = std::min(state.copies > Bytes() ? state.copies
+                                                       : state.parameters,
+                                state.gradients);
     gather = overReplicas(stage, CollectiveKind::AllGather, parameters, true);
   }
   reduce += result.gradientSync;

@@ -3,6 +3,7 @@
 #include "compiler/validation/RunPlan.h"
 
 #include "compiler/planner/Search.h"
+#include "compiler/support/CheckedMath.h"
 
 #include <fmt/format.h>
 
@@ -26,9 +27,16 @@ struct Degrees {
       : tensor(atLeastOne(run.tensor)), context(atLeastOne(run.context)),
         pipeline(atLeastOne(run.pipeline)),
         data(std::max<int64_t>(run.gpus / (tensor * context * pipeline), 1)),
-        expert(run.experts ? atLeastOne(run.expert) : 1) {}
+        expert(run.experts ? atLeastOne(run.expert) : 1),
+        micro(atLeastOne(run.microBatch)) {
+    // torchtitan's pipelines cut the local batch that its tables print.
+    if (run.prefix() == "titan" && pipeline > 1)
+      micro = 1;
+  }
 
   int64_t tensor, context, pipeline, data, expert;
+  /// Samples of a micro-batch; 1 where the table does not say.
+  int64_t micro;
 };
 
 Shard shardOf(int64_t zero) {
@@ -112,6 +120,12 @@ std::vector<int64_t> cutsOf(const workload::Workload &workload,
 
 } // namespace
 
+int64_t wholeBatch(const MeasuredRun &run) {
+  Degrees degrees(run);
+  int64_t unit = degrees.data * degrees.micro;
+  return ceilDivide(std::max<int64_t>(run.globalBatch, 1), unit) * unit;
+}
+
 std::optional<planner::Candidate> planOf(const MeasuredRun &run,
                                          const workload::Workload &workload,
                                          std::string &reason) {
@@ -125,15 +139,13 @@ std::optional<planner::Candidate> planOf(const MeasuredRun &run,
   if (ranks != run.gpus)
     return refuse(fmt::format("degrees make {} ranks of {} GPUs", ranks,
                               run.gpus));
-  int64_t micro = run.microBatch ? run.microBatch
-                                 : run.globalBatch / degrees.data;
-  if (micro < 1 || run.globalBatch % (degrees.data * micro) != 0)
-    return refuse(fmt::format("a global batch of {} is not micro-batches of "
-                              "{} on {} replicas",
-                              run.globalBatch, micro, degrees.data));
+  if (run.globalBatch < degrees.data)
+    return refuse(fmt::format("a global batch of {} is less than one sample on "
+                              "each of {} replicas",
+                              run.globalBatch, degrees.data));
   planner::Candidate candidate;
   NormalForm &form = candidate.form;
-  form.microBatches = run.globalBatch / (degrees.data * micro);
+  form.microBatches = wholeBatch(run) / (degrees.data * degrees.micro);
   form.virtualStages = degrees.pipeline > 1 ? atLeastOne(run.virtualStages) : 1;
   planner::StageForm stage;
   stage.axes = axesOf(run, degrees, workload);

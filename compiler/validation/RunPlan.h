@@ -8,6 +8,9 @@
 
 namespace whale::validation {
 
+/// The global batch, rounded up to whole micro-batches on all replicas.
+int64_t wholeBatch(const MeasuredRun &run);
+
 /// The candidate that a run's columns pin, or nothing and why. Ranks are
 /// numbered as in Megatron-LM: tensor fastest, then context, data, pipeline;
 /// experts over the data axis.

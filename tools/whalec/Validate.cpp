@@ -112,7 +112,7 @@ Predictor::evaluate(const MeasuredRun &run, std::string &reason) {
   workload::Workload workload = *model;
   workload.precision = *arithmeticOf(run);
   if (!cluster || !run.globalBatch ||
-      !workload::rebatch(workload, run.globalBatch, diagnostics)) {
+      !workload::rebatch(workload, wholeBatch(run), diagnostics)) {
     reason = !run.globalBatch ? "the global batch is not given"
                               : firstError(diagnostics);
     return std::nullopt;
