@@ -103,6 +103,8 @@ public:
     cost.backward += cost.backwardCommunication + cost.recompute;
     waitForHost();
     cost.memory = classMemory(workload, module, sharded, plan);
+    if (hardware.execution.stack.copiesLogits)
+      addLogitCopies();
     cost.state = stateBytes(workload, module, sharded);
     cost.tiedState = stateBytes(workload, module, sharded, true);
     for (size_t a = 0; a < module.arguments.size(); ++a) {
@@ -139,6 +141,21 @@ private:
                   module.ops[op].phase == Phase::Forward;
     return scores || std::binary_search(plan.recomputed.begin(),
                                         plan.recomputed.end(), op);
+  }
+
+  /// A float32 copy of the logits, and of its gradient.
+  void addLogitCopies() {
+    for (uint32_t i = 0; i < module.ops.size(); ++i) {
+      const Op &op = module.ops[i];
+      if (op.kind != OpKind::Reduction || op.phase != Phase::Forward ||
+          !hasLoop(op, "vocabulary"))
+        continue;
+      Bytes copies(8);
+      for (int64_t extent : sharded.ops[i].extents)
+        copies = copies * extent;
+      cost.memory.backwardTransient += copies;
+      cost.memory.backwardTotal += copies;
+    }
   }
 
   /// No direction is faster than an interpreter can issue its operators.

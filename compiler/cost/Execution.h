@@ -45,6 +45,8 @@ enum class Attention {
 /// Switches. The defaults are the programs that `whalec compile` writes.
 struct Stack {
   Attention attention = Attention::Fused;
+  /// The loss is computed on a float32 copy of the logits.
+  bool copiesLogits = false;
   /// Elementwise chains run as one kernel (a compiler, or fused by hand);
   /// otherwise each op reads and writes memory.
   bool fusedElementwise = true;
@@ -56,10 +58,13 @@ struct Stack {
   bool overlapsSplits = false;
   /// Messages between stages run beside compute.
   bool overlapsPipeline = true;
+  /// The optimizer keeps a float32 copy of the gradients with its state.
+  bool copiesGradients = false;
   /// Optimizer sharding also cuts the master copies.
   bool shardsMasters = false;
-  /// Bytes of an element of a gradient on the wire; 0 = as it is accumulated.
-  int64_t gradientWireBytes = 0;
+  /// Bytes of an element of a gradient, in memory and on the wire; 0 = as the
+  /// model's training spec accumulates it.
+  int64_t gradientBytes = 0;
 
   auto operator<=>(const Stack &) const = default;
 };

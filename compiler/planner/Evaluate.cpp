@@ -207,7 +207,7 @@ Picoseconds FormCosts::overReplicas(unsigned stage, CollectiveKind kind,
 }
 
 Bytes FormCosts::wireGradients(const StateBytes &state) const {
-  int64_t bytes = table.hardware.execution.stack.gradientWireBytes;
+  int64_t bytes = table.hardware.execution.stack.gradientBytes;
   return bytes ? Bytes(bytes) * state.trained : state.gradients;
 }
 
@@ -319,8 +319,11 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   parts.parameters = cut ? divided(state.parameters, shards)
                      : masters ? state.copies
                                : state.parameters;
-  parts.gradients = cut ? divided(state.gradients, shards) : state.gradients;
+  Bytes gradients = wireGradients(state);
+  parts.gradients = cut ? divided(gradients, shards) : gradients;
   parts.optimizer = divided(state.optimizer, shards);
+  if (table.hardware.execution.stack.copiesGradients)
+    parts.optimizer += divided(state.ownedMasters, shards);
   if (masters)
     parts.optimizer += divided(state.ownedMasters, shards);
   parts.other = state.other;
@@ -358,11 +361,16 @@ Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
   return copies * 2 + gradients;
 }
 
-/// Whether masters are cut over the replicas and copies are what remains.
+/// Whether masters are cut over the ranks that have the same ones, and copies
+/// are what remains.
 bool FormCosts::keepsCopies(unsigned stage) const {
-  return table.hardware.execution.stack.shardsMasters &&
-         shardDegree(form.stages[stage]) > 1 &&
-         !cutsParameters(form.stages[stage]);
+  const StageForm &shape = form.stages[stage];
+  bool cutsState = std::any_of(
+      shape.axes.begin(), shape.axes.end(), [](const Axis &axis) {
+        return axis.shard != Shard::None && axis.size > 1;
+      });
+  return table.hardware.execution.stack.shardsMasters && cutsState &&
+         !cutsParameters(shape);
 }
 
 MemoryParts FormCosts::memory(unsigned stage, int64_t first,

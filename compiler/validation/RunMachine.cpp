@@ -42,7 +42,9 @@ cost::Stack megatron2021() {
   stack.attention = cost::Attention::Unfused;
   stack.dispatch = cost::Dispatch::Fine;
   stack.overlapsPipeline = false;
-  stack.gradientWireBytes = 2;
+  stack.gradientBytes = 2;
+  stack.copiesGradients = true;
+  stack.shardsMasters = true;
   return stack;
 }
 
@@ -108,6 +110,7 @@ void writeNodes(json::Writer &writer, const MeasuredRun &run,
 cost::Stack fullySharded() {
   cost::Stack stack;
   stack.attention = cost::Attention::Portable;
+  stack.copiesLogits = true;
   stack.fusedElementwise = false;
   stack.dispatch = cost::Dispatch::Fused;
   stack.overlapsGradients = true;
@@ -151,6 +154,9 @@ cost::Stack stackOf(const MeasuredRun &run) {
                                 : megatronCore();
   if (run.says("attention-backend unfused"))
     stack.attention = cost::Attention::Unfused;
+  // MLPerf's configurations reduce gradients in bf16.
+  if (run.says("MLPerf"))
+    stack.gradientBytes = 2;
   if (run.says("CUDA graphs"))
     stack.dispatch = cost::Dispatch::Captured;
   if (run.says("compile") || run.says("XLA"))

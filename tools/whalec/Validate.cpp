@@ -138,7 +138,8 @@ Outcome Predictor::predict(const MeasuredRun &run) {
   outcome.predictedSeconds = toSeconds(prediction->step);
   Bytes most;
   for (const planner::StagePrediction &stage : prediction->stages)
-    most = std::max(most, stage.memory.arena());
+    most = std::max(most, run.says("nvidia-smi") ? stage.memory.total()
+                                                 : stage.memory.arena());
   outcome.predictedMemory = most.asDouble() / (int64_t(1) << 30);
   return outcome;
 }

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Fits the execution parameters of the cost model on measured training runs.
+
+usage: fit_parameters.py WHALEC RUNS.csv [--rounds N] [--write]
+
+Coordinate descent on the logarithm of each parameter: steps that make the
+objective smaller are kept, and halved where none does. Objective: the mean over
+rows plus the mean over families of runs of |log(predicted / measured)|, each
+row at most 0.5, of rows of tier A whose step is bound by the devices (tiny
+models in deterministic mode, `mlmci`, are left out). Of large families every
+n-th row is used, so that one source does not decide. Deterministic.
+
+--write puts the values into compiler/cluster/catalogue/execution.
+"""
+import argparse
+import collections
+import csv
+import json
+import math
+import pathlib
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = ROOT / "compiler/cluster/catalogue/execution/parameters.json"
+MOST_ROWS = 150
+CAP = 0.5
+# Shares cannot exceed one.
+SHARES = {"split_overlap", "gradient_overlap", "launch_shown"}
+
+
+def family(row):
+    return row["id"].rsplit("-", 1)[0]
+
+
+def choose(rows):
+    """Rows of tier A, at most MOST_ROWS a family, evenly spaced."""
+    families = collections.defaultdict(list)
+    for row in rows:
+        if "tier=A" in row["notes"] and family(row) != "mlmci":
+            families[family(row)].append(row)
+    chosen = []
+    for members in families.values():
+        step = -(-len(members) // MOST_ROWS)
+        chosen += members[::step]
+    return chosen
+
+
+class Objective:
+    def __init__(self, whalec, rows, folder):
+        self.whalec, self.rows, self.folder = whalec, rows, folder
+        self.runs = folder / "runs.csv"
+        with open(self.runs, "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def errors(self, values):
+        path = self.folder / "parameters.json"
+        path.write_text(json.dumps(values))
+        command = [self.whalec, "validate", "--runs", self.runs,
+                   "--parameters", path, "--json"]
+        output = subprocess.run(command, check=True, capture_output=True,
+                                text=True).stdout
+        errors = collections.defaultdict(list)
+        for row, result in zip(self.rows, json.loads(output)["rows"]):
+            if result["predicted_s"] and result["measured_s"]:
+                error = math.log(result["predicted_s"] / result["measured_s"])
+                errors[family(row)].append(min(abs(error), CAP))
+        return errors
+
+    def __call__(self, values):
+        errors = self.errors(values)
+        every = [e for members in errors.values() for e in members]
+        means = [sum(m) / len(m) for m in errors.values()]
+        return sum(every) / len(every) + sum(means) / len(means)
+
+
+def clamp(name, value):
+    return min(value, 1.0) if name in SHARES else value
+
+
+def descend(objective, values, rounds):
+    best = objective(values)
+    steps = {name: 0.2 for name in values}
+    for round_number in range(rounds):
+        for name in values:
+            for sign in (1, -1):
+                trial = dict(values)
+                trial[name] = clamp(name, values[name] * math.exp(sign * steps[name]))
+                if trial[name] == values[name]:
+                    continue
+                score = objective(trial)
+                if score < best - 1e-6:
+                    best, values = score, trial
+                    steps[name] *= 1.4
+                    break
+            else:
+                steps[name] /= 2
+        print(f"round {round_number}: {best:.5f}", flush=True)
+        for name, value in values.items():
+            print(f"  {name} {value:.4g}", flush=True)
+    return values
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("whalec")
+    parser.add_argument("runs")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    data = json.loads(DATA.read_text())
+    values = {k: p["value"] for k, p in data["parameters"].items()}
+    with open(options.runs, newline="") as file:
+        rows = choose(list(csv.DictReader(file)))
+    with tempfile.TemporaryDirectory() as folder:
+        objective = Objective(options.whalec, rows, pathlib.Path(folder))
+        values = descend(objective, values, options.rounds)
+    if options.write:
+        for name, value in values.items():
+            data["parameters"][name]["value"] = float(f"{value:.3g}")
+        DATA.write_text(json.dumps(data, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
