@@ -190,9 +190,11 @@ private:
       cost.forwardCommunication += time;
     else
       cost.backwardCommunication += time;
-    // Repeated with the op that needs it, unless what it makes is kept.
+    // Repeated with an op that needs it, unless what it makes is kept.
     bool again = std::binary_search(plan.recomputed.begin(),
-                                    plan.recomputed.end(), transfer.beforeOp);
+                                    plan.recomputed.end(), transfer.beforeOp) ||
+                 (transfer.phase == Phase::Forward && transfer.copy >= 0 &&
+                  sharded.copies[transfer.copy].inBackward);
     bool kept = std::binary_search(plan.saved.begin(), plan.saved.end(),
                                    transfer.value);
     if (again && !kept)
@@ -218,6 +220,7 @@ StateBytes &StateBytes::operator+=(const StateBytes &more) {
   optimizer += more.optimizer;
   ownedMasters += more.ownedMasters;
   trained += more.trained;
+  factored += more.factored;
   other += more.other;
   return *this;
 }
@@ -229,7 +232,8 @@ StateBytes &StateBytes::operator-=(const StateBytes &less) {
 StateBytes StateBytes::operator*(int64_t count) const {
   StateBytes result = *this;
   for (Bytes *part : {&result.parameters, &result.gradients, &result.copies,
-                      &result.optimizer, &result.ownedMasters, &result.other})
+                      &result.optimizer, &result.factored, &result.ownedMasters,
+                      &result.other})
     *part = *part * count;
   result.trained *= count;
   return result;
@@ -293,6 +297,17 @@ static bool needsCopy(const ModuleClass &module, uint32_t variable) {
   });
 }
 
+/// Rows and columns of the matrix that a factored moment takes a tensor for.
+static int64_t factoredElements(const Variable &variable,
+                                const std::vector<int64_t> &extents) {
+  int64_t rows = 1, columns = 1;
+  for (size_t d = 0; d < extents.size(); ++d) {
+    int64_t &size = d < variable.factorCut ? rows : columns;
+    size = saturatingMultiply(size, extents[d]);
+  }
+  return variable.factorCut > 0 ? rows + columns : columns;
+}
+
 StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
                       const ShardedClass &sharded, bool onlyTied) {
   StateBytes state;
@@ -322,6 +337,9 @@ StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
     state.ownedMasters += Bytes(owned) * group.masterBytes;
     for (int64_t slot : group.slotBytes)
       state.optimizer += Bytes(owned) * slot;
+    state.factored +=
+        Bytes(factoredElements(variable, sharded.variableExtents[i])) *
+        group.factoredBytes;
   }
   return state;
 }

@@ -24,6 +24,8 @@ struct StateBytes {
   /// Slots, and masters, of the elements that this rank updates: what ZeRO-1
   /// cuts further over the replicas.
   Bytes optimizer, ownedMasters;
+  /// Factored moments, which are taken to stay whole.
+  Bytes factored;
   /// Elements of trained variables.
   int64_t trained = 0;
   /// Running statistics and counters.

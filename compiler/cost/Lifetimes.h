@@ -6,12 +6,15 @@
 //
 // Lifetimes:
 //  - a saved value (workload/Residuals.h) from its definition (an argument:
-//    from the start) to its last use in the backward part;
+//    from the start) to its last use in the backward part; where the backward
+//    part reads only a copy that the forward part made, the copy is saved;
 //  - any other value from its definition to its last use in its direction;
 //    arguments from the start, results and argument gradients to the end;
-//  - values that are computed again: from the repeated op (all repeated ops run
-//    first in the backward part) to their last use there;
-//  - a copy made by an all-gather or all-to-all as its value, in one direction;
+//  - values that are computed again: just before the first op that needs them;
+//  - a copy (cost/Sharding.h) from its first use, as its value;
+//  - what a fused op reads is read when its consumers' kernel runs;
+//  - the result of a generated kernel takes the place of an operand of its size
+//    that it is the last to read;
 //  - an op's workspace while it runs;
 //  - a variable's gradient is added to its accumulator by the op that makes it,
 //    without a buffer, where the op is a contraction or elementwise (a cast of
@@ -31,13 +34,16 @@ namespace whale::cost {
 struct ClassMemory {
   /// All saved values.
   Bytes saved;
-  /// Those of them that are also saved results of another instance of the same
-  /// class before it in a chain: the same buffer, counted there.
-  Bytes savedTwice;
+  /// Those of them that are arguments, and that are results: other instances
+  /// may save the same ones. 0 where it is not saved.
+  std::vector<Bytes> savedArguments, savedResults;
   /// Largest sums over the ops of values that are not saved.
   Bytes forwardTransient, backwardTransient;
   /// Largest sums of all values, saved ones from definition to last use.
   Bytes forwardTotal, backwardTotal;
+  /// The last one where no later micro-batch comes: saved values may be
+  /// overwritten.
+  Bytes backwardOnce;
 };
 
 ClassMemory classMemory(const workload::Workload &workload,

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <map>
 
 namespace whale::cost {
 
@@ -94,6 +94,7 @@ private:
 
   LocalOp localOp(const Op &op) {
     LocalOp local;
+    local.copies.assign(op.operands.size(), -1);
     for (const LoopDim &loop : op.loops)
       local.extents.push_back(
           loop.hasName(workload.batchDim)
@@ -162,16 +163,21 @@ private:
     return -1;
   }
 
-  /// Bytes of a micro-batch of a value under given placements.
-  Bytes bytesOf(uint32_t v, const std::vector<Placement> &placements) const {
-    int64_t bytes = module.values[v].elementBytes;
+  /// Of a micro-batch of a value under given placements.
+  std::vector<int64_t>
+  localExtents(uint32_t v, const std::vector<Placement> &placements) const {
     std::vector<int64_t> extents = batchExtents[v];
     for (size_t a = 0; a < placements.size(); ++a)
       if (placements[a].kind == PK::Cut || placements[a].kind == PK::Routed) {
         int64_t &extent = extents[placements[a].dim];
         extent = ceilDivide(extent, mesh.axes[a].size);
       }
-    for (int64_t extent : extents)
+    return extents;
+  }
+
+  Bytes bytesOf(uint32_t v, const std::vector<Placement> &placements) const {
+    int64_t bytes = module.values[v].elementBytes;
+    for (int64_t extent : localExtents(v, placements))
       bytes = saturatingMultiply(bytes, extent);
     return Bytes(bytes);
   }
@@ -245,8 +251,8 @@ private:
 
   void visitRouted(uint32_t index, uint32_t axis, int32_t experts) {
     const Op &op = module.ops[index];
-    for (const Access &operand : op.operands)
-      bring(operand.value, axis, routedPlacement(op, operand, experts), index);
+    for (size_t o = 0; o < op.operands.size(); ++o)
+      bringOperand(index, o, axis, routedPlacement(op, op.operands[o], experts));
     for (const Access &made : op.results)
       result.placements[made.value][axis] = routedPlacement(op, made, experts);
   }
@@ -262,8 +268,8 @@ private:
       }
       bool pass = loop < 0 && passesPartial(op, a);
       if (!pass)
-        for (const Access &operand : op.operands)
-          bring(operand.value, a, demandOf(operand, loop), index);
+        for (size_t o = 0; o < op.operands.size(); ++o)
+          bringOperand(index, o, a, demandOf(op.operands[o], loop));
       if (loop >= 0 && op.loops[loop].kind == LoopKind::Whole)
         expansion(index, a, loop);
       for (const Access &made : op.results) {
@@ -282,6 +288,16 @@ private:
       known[operand.value] = true;
   }
 
+  void bringOperand(uint32_t index, size_t operand, uint32_t axis,
+                    Placement wanted) {
+    const Op &op = module.ops[index];
+    int32_t copy = bring(op.operands[operand].value, axis, wanted, index);
+    if (copy < 0)
+      return;
+    result.copies[copy].inBackward |= backward(op);
+    result.ops[index].copies[operand] = copy;
+  }
+
   /// All-reduces of the row statistics of an op cut along its whole loop.
   void expansion(uint32_t index, uint32_t axis, int32_t loop) {
     const LocalOp &local = result.ops[index];
@@ -291,36 +307,63 @@ private:
         rows = saturatingMultiply(rows, local.extents[l]);
     const Op &op = module.ops[index];
     for (uint32_t i = 0; i < op.expansionReductions; ++i)
-      result.transfers.push_back({CollectiveKind::AllReduce, axis,
-                                  Bytes(rows) * 4, index,
-                                  op.results.front().value, op.phase, false});
+      result.transfers.push_back(
+          {CollectiveKind::AllReduce, axis, Bytes(rows) * 4, index,
+           op.results.front().value, op.phase, false, -1, Bytes()});
   }
 
-  /// Adds the collective that gives operand `v` the placement `wanted`.
-  void bring(uint32_t v, uint32_t axis, Placement wanted, uint32_t index) {
+  /// Gives value `v` the placement `wanted` for op `index`, by a collective or
+  /// a slice. Returns the copy to read, or -1 where `v` itself has it now.
+  int32_t bring(uint32_t v, uint32_t axis, Placement wanted, uint32_t index) {
     Placement &now = result.placements[v][axis];
     ValueKind kind = module.values[v].kind;
-    Phase phase = index < module.ops.size() ? module.ops[index].phase
-                                            : Phase::BackwardInput;
     bool free = kind == ValueKind::Variable || kind == ValueKind::Argument;
     if (free && !known[v] && wanted.kind == PK::Cut)
       now = wanted;
     if (kind == ValueKind::ResultGradient && !known[v])
       now = result.placements[module.results[module.values[v].index]][axis];
-    if (now == wanted || now.kind == PK::Whole)
-      return; // A slice costs nothing.
-    auto key =
-        std::make_tuple(axis, wanted.kind, wanted.dim, phase != Phase::Forward);
-    bool held = now.kind == PK::Cut || now.kind == PK::Routed;
-    if (held && !copies[v].insert(key).second)
-      return; // The copy is still there.
+    if (now == wanted || (now.kind == PK::Whole && !needsSlice(v, index)))
+      return -1;
+    if (now.kind == PK::Partial) {
+      addTransfer(v, axis, wanted, index);
+      now = wanted;
+      return -1;
+    }
+    auto [made, isNew] =
+        copies[v].try_emplace({axis, wanted.kind, wanted.dim}, -1);
+    if (!isNew)
+      return made->second;
+    std::vector<Placement> placements = result.placements[v];
+    placements[axis] = wanted;
+    made->second = static_cast<int32_t>(result.copies.size());
+    if (now.kind != PK::Whole) // A slice needs nobody else.
+      addTransfer(v, axis, wanted, index).copy = made->second;
+    result.copies.push_back({v, bytesOf(v, placements), index, false});
+    return made->second;
+  }
+
+  /// Whether a cut of the whole value is a buffer of its own: kernels that are
+  /// generated read a part in place, and variables are cut once per step.
+  bool needsSlice(uint32_t v, uint32_t index) const {
+    if (index == module.ops.size() ||
+        module.values[v].kind == ValueKind::Variable)
+      return false;
+    OpKind kind = module.ops[index].kind;
+    return kind != OpKind::Elementwise && kind != OpKind::Reduction;
+  }
+
+  /// The collective for a value that is cut or partial along the axis.
+  Transfer &addTransfer(uint32_t v, uint32_t axis, Placement wanted,
+                        uint32_t index) {
+    PK now = result.placements[v][axis].kind;
+    bool gather = now == PK::Cut || now == PK::Routed;
+    std::vector<Placement> larger = result.placements[v];
     Transfer transfer;
     transfer.axis = axis;
     transfer.beforeOp = index;
     transfer.value = v;
-    transfer.phase = phase;
-    std::vector<Placement> larger = result.placements[v];
-    bool gather = held;
+    transfer.phase = index < module.ops.size() ? module.ops[index].phase
+                                               : Phase::BackwardInput;
     if (gather && wanted.kind != PK::Whole) {
       transfer.kind = CollectiveKind::AllToAll;
     } else {
@@ -330,9 +373,12 @@ private:
                                                : CollectiveKind::AllReduce;
     }
     transfer.bytes = bytesOf(v, larger);
-    result.transfers.push_back(transfer);
-    if (!gather)
-      now = wanted;
+    uint8_t dim = gather ? result.placements[v][axis].dim : wanted.dim;
+    if (transfer.kind != CollectiveKind::AllReduce && dim > 0)
+      transfer.staging = transfer.bytes;
+    if (transfer.kind == CollectiveKind::ReduceScatter)
+      transfer.staging += transfer.bytes; // The partial sum itself.
+    return result.transfers.emplace_back(transfer);
   }
 
   /// Sums what is still partial at the end of the forward part.
@@ -372,12 +418,17 @@ private:
     for (uint32_t v = 0; v < module.values.size(); ++v)
       result.valueBytes.push_back(bytesOf(v, result.placements[v]));
     for (const Variable &variable : module.variables)
-      result.variableElements.push_back(variable.elements());
+      result.variableExtents.push_back(variable.extents);
     for (uint32_t v = 0; v < module.values.size(); ++v)
       if (module.values[v].kind == ValueKind::Variable)
-        result.variableElements[module.values[v].index] =
-            bytesOf(v, result.placements[v]).value() /
-            module.values[v].elementBytes;
+        result.variableExtents[module.values[v].index] =
+            localExtents(v, result.placements[v]);
+    for (const std::vector<int64_t> &extents : result.variableExtents) {
+      int64_t elements = 1;
+      for (int64_t extent : extents)
+        elements = saturatingMultiply(elements, extent);
+      result.variableElements.push_back(elements);
+    }
     for (uint32_t i = 0; i < module.variables.size(); ++i)
       result.ownedElements.push_back(
           ceilDivide(result.variableElements[i], stateShards(i)));
@@ -423,8 +474,8 @@ private:
   std::vector<std::vector<int64_t>> batchExtents;
   std::vector<bool> known;
   std::array<std::vector<bool>, 2> passesEverywhere;
-  /// Gathered copies per value: (axis, placement, direction).
-  std::vector<std::set<std::tuple<uint32_t, PK, uint8_t, bool>>> copies;
+  /// Copies per value, by axis and placement.
+  std::vector<std::map<std::tuple<uint32_t, PK, uint8_t>, int32_t>> copies;
 };
 
 } // namespace

@@ -81,6 +81,24 @@ struct Transfer {
   /// Gradients of variables: once per step after accumulation, not per
   /// micro-batch.
   bool oncePerStep = false;
+  /// The copy that it makes, or -1.
+  int32_t copy = -1;
+  /// Further buffers while it runs: parts that are cut along another dimension
+  /// than the first are not contiguous in the whole, and a partial sum that is
+  /// scattered is as large as the whole.
+  Bytes staging;
+};
+
+/// A value in another placement beside its own: gathered, exchanged or sliced.
+/// It is made once, for its first user, and the backward part reads what the
+/// forward part made.
+struct Copy {
+  uint32_t value = 0;
+  Bytes bytes;
+  /// The op that it is made for.
+  uint32_t firstUser = 0;
+  /// A backward op reads it.
+  bool inBackward = false;
 };
 
 struct LocalOp {
@@ -93,21 +111,25 @@ struct LocalOp {
   std::vector<bool> routed;
   /// Product of the sizes of the axes with `routed`.
   int64_t routedParts = 1;
+  /// Per operand the copy that is read, or -1: the value itself.
+  std::vector<int32_t> copies;
 };
 
 /// A class on the largest shard's rank.
 struct ShardedClass {
   std::vector<LocalOp> ops;
   std::vector<Transfer> transfers;
+  std::vector<Copy> copies;
   /// Per value, one micro-batch.
   std::vector<Bytes> valueBytes;
   /// Per value and axis.
   std::vector<std::vector<Placement>> placements;
-  /// Per variable: elements of the largest shard.
+  /// Per variable: elements of the largest shard, and its extents.
   std::vector<int64_t> variableElements;
   /// The share of them whose optimizer state this rank holds
   /// (SplitAxis::shardsState).
   std::vector<int64_t> ownedElements;
+  std::vector<std::vector<int64_t>> variableExtents;
 };
 
 /// `module` must have passed workload::check.

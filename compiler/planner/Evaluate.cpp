@@ -41,6 +41,21 @@ bool cutsParameters(const StageForm &stage) {
                      });
 }
 
+/// What a user of a variable that another instance owns needs less: all where
+/// the owner is in its stage, else what only the owner updates; a copy in the
+/// type of the arithmetic comes from there once per step.
+StateBytes borrowed(StateBytes state, bool isHere) {
+  if (isHere)
+    return state;
+  if (state.copies == Bytes())
+    state.copies = Bytes() - state.parameters;
+  else
+    state.copies = Bytes();
+  state.gradients = Bytes();
+  state.trained = 0;
+  return state;
+}
+
 /// The split axes as the ops of a run see them; `samples` are those of all
 /// ranks of an axis that also cuts the batch (`split(d, [experts, batch])`).
 cost::LocalMesh meshOf(const StageForm &stage, const Run &run,
@@ -241,10 +256,11 @@ StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
   forEachRun(first, last,
              [&](size_t r, int64_t n) { state += run(stage, r).state * n; });
   for (const Tie &tie : table.ties)
-    if (tie.user >= first && tie.user < last && tie.owner >= first &&
-        tie.owner < last)
-      state -= run(stage, workload::instanceAt(table.workload, tie.user).run)
-                   .tiedState;
+    if (tie.user >= first && tie.user < last)
+      state -= borrowed(
+          run(stage, workload::instanceAt(table.workload, tie.user).run)
+              .tiedState,
+          tie.owner >= first && tie.owner < last);
   return state;
 }
 
@@ -263,20 +279,96 @@ Bytes FormCosts::boundary(unsigned stage, int64_t position,
   return bytes;
 }
 
+std::vector<FormCosts::Saved> FormCosts::savedOf(unsigned stage, int64_t first,
+                                                 int64_t last) const {
+  const std::vector<Run> &runs = table.workload.runs;
+  std::vector<std::pair<int64_t, uint32_t>> seen;
+  // Positions of a run's first instance, and of the first behind it.
+  auto startOf = [&](size_t r) {
+    int64_t start = 0;
+    for (size_t before = 0; before < r; ++before)
+      start += runs[before].count;
+    return start;
+  };
+  // Whether another instance of the stage saves what comes from `source`.
+  auto isSavedTwice = [&](const workload::Source &source) {
+    std::pair<int64_t, uint32_t> key{source.run, source.result};
+    if (std::find(seen.begin(), seen.end(), key) != seen.end())
+      return true;
+    seen.push_back(key);
+    if (source.run < 0)
+      return false;
+    int64_t maker = startOf(source.run) + runs[source.run].count - 1;
+    return maker >= first && maker<last &&this->run(stage, source.run)
+                                       .memory.savedResults[source.result]>
+                             Bytes();
+  };
+  std::vector<Saved> result;
+  forEachRun(first, last, [&](size_t r, int64_t) {
+    const cost::ClassMemory &m = this->run(stage, r).memory;
+    Saved saved{m.saved, m.saved};
+    size_t chained = runs[r].count > 1 ? m.savedResults.size() : 0;
+    bool isFirst = startOf(r) >= first;
+    for (size_t k = 0; k < m.savedArguments.size(); ++k) {
+      if (m.savedArguments[k] == Bytes())
+        continue;
+      if ((isFirst || k >= chained) && isSavedTwice(runs[r].arguments[k]))
+        saved.first -= m.savedArguments[k];
+      if (k >= chained || m.savedResults[k] > Bytes())
+        saved.each -= m.savedArguments[k];
+    }
+    result.push_back(saved);
+  });
+  return result;
+}
+
+std::vector<Bytes> FormCosts::waitingGradients(unsigned stage, int64_t first,
+                                               int64_t last) const {
+  const std::vector<Run> &runs = table.workload.runs;
+  // The last run of the stage that adds to each value's gradient.
+  std::map<std::pair<int64_t, uint32_t>, std::pair<int64_t, Bytes>> values;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    const ClassCost &cost = run(stage, r);
+    for (size_t k = 0; k < runs[r].arguments.size(); ++k) {
+      const workload::Source &source = runs[r].arguments[k];
+      bool isShared = n > 1 && k >= cost.memory.savedResults.size();
+      if (source.run >= 0 && cost.argumentGradientBytes[k] > Bytes())
+        values[{source.run, source.result}] = {
+            static_cast<int64_t>(r) + isShared, cost.argumentGradientBytes[k]};
+    }
+  });
+  std::vector<Bytes> result;
+  forEachRun(first, last, [&](size_t r, int64_t) {
+    Bytes waiting;
+    for (const auto &[source, use] : values)
+      if (source.first < int64_t(r) && use.first > int64_t(r))
+        waiting += use.second;
+    result.push_back(waiting);
+  });
+  return result;
+}
+
 /// Activations of all slots; gradients are there from the start.
 void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
                         int64_t last, int64_t slots) const {
   Bytes saved, forward, backward, peak;
+  std::vector<Saved> savedByRun = savedOf(stage, first, last);
+  auto next = savedByRun.begin();
+  std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
+  auto waiting = waitingByRun.begin();
   forEachRun(first, last, [&](size_t r, int64_t n) {
     const cost::ClassMemory &m = run(stage, r).memory;
-    Bytes before = saved + (m.saved - m.savedTwice) * (n - 1);
-    peak = std::max({peak, before + m.forwardTotal, before + m.backwardTotal});
+    saved += next->first + next->each * (n - 1);
+    Bytes before = saved - m.saved;
+    peak = std::max(
+        {peak, before + m.forwardTotal, before + m.backwardTotal + *waiting});
     forward = std::max(forward, m.forwardTransient);
-    backward = std::max(backward, m.backwardTransient);
-    saved = before + m.saved;
+    backward = std::max(backward, m.backwardTransient + *waiting);
+    ++next, ++waiting;
   });
   parts.activations = saved * slots;
-  parts.transients = slots > 1 ? std::max(forward, backward) : peak - saved;
+  parts.transients =
+      slots > 1 ? std::max(forward, backward) : std::max(peak - saved, Bytes());
 }
 
 /// With one micro-batch gradients take the place of activations: the peak is
@@ -284,7 +376,11 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
 /// are those of all instances after it.
 void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                               int64_t last) const {
-  Bytes saved, after = parts.gradients, peak;
+  // A tied variable's gradients are summed at its owner, which comes last.
+  Bytes saved, after, peak;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    after += run(stage, r).state.gradients * n;
+  });
   auto consider = [&](Bytes activations, Bytes gradients, Bytes transients) {
     if (activations + gradients + transients <= peak)
       return;
@@ -293,13 +389,18 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
     parts.gradients = gradients;
     parts.transients = transients;
   };
+  std::vector<Saved> savedByRun = savedOf(stage, first, last);
+  auto next = savedByRun.begin();
+  std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
+  auto waiting = waitingByRun.begin();
   forEachRun(first, last, [&](size_t r, int64_t n) {
     const cost::ClassCost &cost = run(stage, r);
     const cost::ClassMemory &m = cost.memory;
-    Bytes each = m.saved - m.savedTwice, own = cost.state.gradients;
-    Bytes backward = std::max(m.backwardTotal - m.saved, Bytes());
-    consider(saved + m.saved, after, backward);
-    saved += each * (n - 1) + m.saved;
+    Bytes own = cost.state.gradients;
+    Bytes backward = std::max(m.backwardOnce - m.saved, Bytes()) + *waiting;
+    consider(saved + next->first, after, backward);
+    saved += next->first + next->each * (n - 1);
+    ++next, ++waiting;
     after = std::max(after - own * (n - 1), Bytes());
     consider(saved, after, backward);
     consider(saved, after - std::min(after, own),
@@ -321,7 +422,7 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
                                : state.parameters;
   Bytes gradients = wireGradients(state);
   parts.gradients = cut ? divided(gradients, shards) : gradients;
-  parts.optimizer = divided(state.optimizer, shards);
+  parts.optimizer = divided(state.optimizer, shards) + state.factored;
   if (table.hardware.execution.stack.copiesGradients)
     parts.optimizer += divided(state.ownedMasters, shards);
   if (masters)

@@ -25,8 +25,10 @@
 
 namespace whale::planner {
 
-/// What buffer assignment may need beyond the live set (design.md section 4).
-constexpr int64_t layoutPercent = 5;
+/// What buffer assignment may need beyond the live set, in percent of what is
+/// no state; measured: up to 3.6 for experts and selective recompute, below 0.1
+/// for most models (docs/cost-model.md).
+constexpr int64_t layoutPercent = 4;
 
 struct MemoryParts {
   Bytes parameters, gradients, optimizer, other;
@@ -141,6 +143,17 @@ private:
   void forEachRun(int64_t first, int64_t last, F visit) const;
   cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const;
   Bytes boundary(unsigned stage, int64_t position, bool gradient) const;
+  /// Saved values of a run's instances in a stage: of the first one, less those
+  /// that other instances of the stage save too, and of each further one.
+  struct Saved {
+    Bytes first, each;
+  };
+  /// By run, in the order of forEachRun.
+  std::vector<Saved> savedOf(unsigned stage, int64_t first, int64_t last) const;
+  /// By run, in the same order: gradients of values from before the run that
+  /// instances after it, or further ones of it, have added to.
+  std::vector<Bytes> waitingGradients(unsigned stage, int64_t first,
+                                      int64_t last) const;
   void setPeak(MemoryParts &parts, unsigned stage, int64_t first, int64_t last,
                int64_t slots) const;
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,

@@ -46,6 +46,14 @@ Arena::Runs::iterator Arena::runAt(uint64_t where) {
   return it;
 }
 
+Arena::Content *Arena::contentAt(const ByteRange &range) {
+  auto run = runAt(range.begin);
+  if (run == Map.end() || ByteRange{run->first, run->second.end} != range)
+    return nullptr;
+  Content &content = Contents[run->second.content];
+  return content.range == range ? &content : nullptr;
+}
+
 void Arena::clear(const ByteRange &range, const Writer &writer) {
   for (auto it = runAt(range.begin);
        it != Map.end() && it->first < range.end;) {
@@ -90,28 +98,31 @@ void Arena::write(const ByteRange &range, const Value &value,
 void Arena::writePiece(const ByteRange &range, const Piece &piece) {
   if (piece.bytes == 0)
     return;
-  if (piece.bytes == range.size())
+  if (piece.bytes >= range.size())
     return write(range, piece.value, piece.writer);
-  auto run = runAt(range.begin);
-  bool isThere = run != Map.end() && run->first == range.begin &&
-                 run->second.end == range.end &&
-                 Contents[run->second.content].range == range;
-  if (!isThere) {
+  Content *content = contentAt(range);
+  if (!content) {
     clear(range, piece.writer);
     uint32_t index = allocate();
     insert(range, index);
-    run = Map.find(range.begin);
+    content = &Contents[index];
   }
-  Content &content = Contents[run->second.content];
-  auto same =
-      std::find_if(content.pieces.begin(), content.pieces.end(),
-                   [&](const Piece &other) { return other.key == piece.key; });
-  if (same != content.pieces.end()) {
-    *same = piece;
-    return;
-  }
-  content.pieces.push_back(piece);
-  content.pieceBytes += piece.bytes;
+  auto remove = [&](std::vector<Piece>::iterator old) {
+    content->pieceBytes -= old->bytes;
+    content->pieces.erase(old);
+  };
+  auto &pieces = content->pieces;
+  auto same = std::find_if(pieces.begin(), pieces.end(), [&](const Piece &old) {
+    return old.key == piece.key;
+  });
+  if (same != pieces.end())
+    remove(same);
+  // Disjoint boxes never exceed the operand: the oldest are of another value
+  // that was in the same place.
+  while (content->pieceBytes + piece.bytes > range.size())
+    remove(pieces.begin());
+  pieces.push_back(piece);
+  content->pieceBytes += piece.bytes;
 }
 
 ReadResult Arena::readPieces(const Content &content, const ByteRange &part,

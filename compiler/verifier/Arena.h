@@ -4,7 +4,8 @@
 //             comes from.
 // Guarantee:  exact for writes of whole operands; strided boxes (Copy, products
 //             into a part) are kept as pieces of the operand that they belong
-//             to and are taken to be disjoint.
+//             to and are taken to be disjoint: more of them than the operand
+//             has room for are of another value in the same place.
 // Complexity: O(log n) amortised for each access, n = live ranges.
 //
 //===----------------------------------------------------------------------===//
@@ -85,7 +86,7 @@ private:
     ByteRange range;
     std::optional<Value> base; ///< absent: only the pieces are defined
     Writer writer;
-    std::vector<Piece> pieces;
+    std::vector<Piece> pieces; ///< in the order of their writes
     uint64_t pieceBytes = 0;
     bool isTorn = false;
     Writer tornBy;
@@ -105,6 +106,8 @@ private:
   void clear(const ByteRange &range, const Writer &writer);
   void insert(const ByteRange &range, uint32_t content);
   Runs::iterator runAt(uint64_t where);
+  /// What is exactly at the range, or null.
+  Content *contentAt(const ByteRange &range);
   ReadResult readRun(const Content &content, const ByteRange &part,
                      const Writer &reader, bool anyMicroBatch) const;
   ReadResult readPieces(const Content &content, const ByteRange &part,

@@ -159,6 +159,9 @@ struct Variable {
   std::string tied;
   /// Index into Workload::groups.
   uint32_t group = 0;
+  /// Where the group's factored moment takes this tensor for a matrix: rows are
+  /// the dimensions before this one. 0: it is kept whole.
+  uint32_t factorCut = 0;
 
   int64_t elements() const;
   int64_t bytes() const { return elements() * elementBytes; }
@@ -204,6 +207,9 @@ struct ParameterGroup {
   std::string name;
   /// Bytes per element of each optimizer slot (AdamW: {4, 4}).
   std::vector<int64_t> slotBytes;
+  /// Bytes per element of a moment that is kept as a sum per row and one per
+  /// column (Adafactor); 0 = none.
+  int64_t factoredBytes = 0;
   /// Bytes per element of a master copy; 0 = none.
   int64_t masterBytes = 0;
   /// Bytes per element in which gradients are accumulated.

@@ -112,6 +112,7 @@ private:
     ObjectReader r(json, "group", diags);
     result.name = r.string("name").value_or("");
     list(r, "slot_bytes", result.slotBytes, &Reader::positiveInteger);
+    result.factoredBytes = r.integer("factored_bytes").value_or(0);
     result.masterBytes = r.integer("master_bytes").value_or(0);
     result.gradientBytes = r.integer("gradient_bytes").value_or(4);
     r.finish();
@@ -162,6 +163,7 @@ private:
     result.elementBytes = r.integer("element_bytes").value_or(4);
     result.frozen = r.boolean("frozen").value_or(false);
     result.tied = r.string("tied").value_or("");
+    result.factorCut = small(r, "factor_cut");
     result.group = small(r, "group");
     r.finish();
     return result;
@@ -257,7 +259,10 @@ private:
 
   void group(const ParameterGroup &g) {
     w.beginObject(oneLine).field("name", g.name);
-    w.field("slot_bytes", g.slotBytes).field("master_bytes", g.masterBytes);
+    w.field("slot_bytes", g.slotBytes);
+    if (g.factoredBytes > 0)
+      w.field("factored_bytes", g.factoredBytes);
+    w.field("master_bytes", g.masterBytes);
     w.field("gradient_bytes", g.gradientBytes).endObject();
   }
 
@@ -290,6 +295,8 @@ private:
       w.field("frozen", true);
     if (!v.tied.empty())
       w.field("tied", v.tied);
+    if (v.factorCut > 0)
+      w.field("factor_cut", v.factorCut);
     w.field("group", v.group).endObject();
   }
 

@@ -527,13 +527,14 @@ private:
 };
 } // namespace
 
-/// The hash of a kernel's text, without its places in the model.
+/// The hash of a kernel's text, without its places in the model, and of what
+/// callers are held to: a slice may read buffers of two sizes alike.
 static std::string symbolOf(ModuleOp module, const KernelModule::Info &info) {
   std::string text;
   llvm::raw_string_ostream stream(text);
   module->print(stream, OpPrintingFlags().useLocalScope());
-  for (format::Access access : info.access)
-    text += static_cast<char>(access);
+  for (auto [access, bytes] : llvm::zip_equal(info.access, info.operandBytes))
+    stream << static_cast<char>(access) << bytes;
   return "k_" + sha256Hex(text).substr(0, 20);
 }
 
@@ -554,6 +555,7 @@ KernelCall KernelEmitter::emit(KernelModule &kernels) {
     info.operandBytes.push_back(argument.bytes);
     info.access.push_back(accessOf(argument));
     shape.push_back(static_cast<uintptr_t>(info.access.back()));
+    shape.push_back(static_cast<uintptr_t>(argument.bytes));
   }
   auto [known, isNew] = kernels.symbols.try_emplace(std::move(shape));
   std::string &symbol = known->second;

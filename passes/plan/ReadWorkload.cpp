@@ -4,6 +4,7 @@
 
 #include "dialects/whale/TrainingSpec.h"
 #include "passes/plan/Inline.h"
+#include "passes/plan/Optimizers.h"
 #include "passes/plan/Precision.h"
 #include "passes/plan/ReadWorkloadOps.h"
 #include "passes/plan/Training.h"
@@ -200,6 +201,11 @@ uint32_t ClassReader::variableOf(VariableOp op) {
   for (auto [index, group] : llvm::enumerate(reader.spec.groups))
     if (!variable.group && matchPath(group.match, variablePath(op)))
       variable.group = index + 1;
+  const Optimizer &optimizer =
+      variable.group ? reader.spec.groups[variable.group - 1].optimizer
+                     : reader.spec.optimizer;
+  if (optimizer.kind == OptimizerKind::Adafactor && variable.extents.size() > 1)
+    variable.factorCut = factorCut(variable.extents);
   result.variables.push_back(variable);
   return it->second;
 }
@@ -442,6 +448,8 @@ readGroups(const TrainingSpec &spec) {
       group.slotBytes = {real};
     if (optimizer.kind == OptimizerKind::AdamW)
       group.slotBytes = {real, real};
+    if (optimizer.kind == OptimizerKind::Adafactor)
+      group.factoredBytes = real;
     group.masterBytes = spec.precision == "bf16" ? 4 : 0;
     group.gradientBytes = real;
     return group;

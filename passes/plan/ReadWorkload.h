@@ -12,8 +12,8 @@
 //   fused     elementwise, broadcast, constant and iota ops all of whose users
 //             are of that kind, reductions or row ops in the same class and
 //             phase: an approximation of passes/lower's fusion
-// Adafactor's factored moments are counted as no bytes per element (they are
-// rows + columns of rows * columns elements).
+// Adafactor's second moment is two vectors: a group says the bytes of an
+// element, a variable where its rows end.
 //
 //===----------------------------------------------------------------------===//
 

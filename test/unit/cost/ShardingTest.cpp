@@ -134,8 +134,8 @@ TEST_CASE("partial sums wait for the last addition") {
 }
 
 TEST_CASE("lifetimes by hand") {
-  // x -> a -> b -> y, backward uses a: values of 100 bytes.
-  test::ClassBuilder c("chain", {{"batch", 1}, {"n", 100}}, 1);
+  // x -> a -> b -> y, backward uses a: values of 128 bytes.
+  test::ClassBuilder c("chain", {{"batch", 1}, {"n", 128}}, 1);
   const std::string d = "batch n";
   auto x = c.argument("x", d), a = c.value("a", d), b = c.value("b", d),
        y = c.value("y", d);
@@ -144,7 +144,7 @@ TEST_CASE("lifetimes by hand") {
     std::string text = d;
     for (size_t i = 1; i < from.size(); ++i)
       text += "," + d;
-    c.op(std::move(name), OpKind::Elementwise, phase, text + "->" + d,
+    c.op(std::move(name), OpKind::Movement, phase, text + "->" + d,
          std::move(from), {to}, 1);
   };
   unary("f1", Phase::Forward, {x}, a);
@@ -170,19 +170,97 @@ TEST_CASE("lifetimes by hand") {
     return classMemory(model, module, sharded, residuals(module, mode));
   };
   ClassMemory none = memory(Recompute::None);
-  CHECK(none.saved == Bytes(100));             // a
-  CHECK(none.forwardTransient == Bytes(200));  // b and y
-  CHECK(none.forwardTotal == Bytes(300));      // a, b and y
-  CHECK(none.backwardTransient == Bytes(200)); // dy and db, or db and dx
-  CHECK(none.backwardTotal == Bytes(300));     // with a
+  CHECK(none.saved == Bytes(128));             // a
+  CHECK(none.forwardTransient == Bytes(256));  // b and y
+  CHECK(none.forwardTotal == Bytes(384));      // a, b and y
+  CHECK(none.backwardTransient == Bytes(256)); // dy and db, or db and dx
+  CHECK(none.backwardTotal == Bytes(384));     // with a
   // Full keeps x and makes a again.
   ClassMemory full = memory(Recompute::Full);
-  CHECK(full.saved == Bytes(100));
-  CHECK(full.forwardTransient == Bytes(200));
-  CHECK(full.backwardTransient == Bytes(300)); // dy, a, db
+  CHECK(full.saved == Bytes(128));
+  CHECK(full.forwardTransient == Bytes(256));
+  CHECK(full.backwardTransient == Bytes(384)); // dy, a, db
   // b fused away: a and y are all there is.
   model.classes[0].ops[1].fused = true;
-  CHECK(memory(Recompute::None).forwardTotal == Bytes(200));
+  CHECK(memory(Recompute::None).forwardTotal == Bytes(256));
+  model.classes[0].ops[1].fused = false;
+  // Generated kernels write over what they are the last to read: y over b.
+  for (Op &op : model.classes[0].ops)
+    op.kind = OpKind::Elementwise;
+  CHECK(memory(Recompute::None).forwardTotal == Bytes(256));
+  CHECK(memory(Recompute::None).savedArguments[0] == Bytes());
+  CHECK(memory(Recompute::Full).savedArguments[0] == Bytes(128));
+}
+
+TEST_CASE("a copy that both parts read is saved in place of its value") {
+  // a = x w1 is cut by columns; b = a w2 and the gradient of w2 need it whole.
+  test::ClassBuilder c("gather", {{"batch", 4}, {"m", 64}, {"n", 64}}, 1);
+  auto x = c.argument("x", "batch m"), a = c.value("a", "batch n"),
+       y = c.value("y", "batch m");
+  auto op = [&](std::string name, Phase phase, std::string text,
+                std::vector<uint32_t> from, uint32_t to) {
+    c.op(std::move(name), OpKind::Contraction, phase, std::move(text),
+         std::move(from), {to}, 1);
+  };
+  op("columns", Phase::Forward, "batch m -> batch n", {x}, a);
+  op("whole", Phase::Forward, "batch n -> batch m", {a}, y);
+  c.module.results = {y};
+  auto dy = c.value("dy", "batch m", ValueKind::ResultGradient),
+       dx = c.value("dx", "batch m");
+  op("backward", Phase::BackwardInput, "batch m, batch n -> batch m", {dy, a},
+     dx);
+  c.module.argumentGradients = {dx};
+  // The second and third op do not know the first one's columns.
+  for (size_t i : {1, 2})
+    for (LoopDim &loop : c.module.ops[i].loops)
+      if (loop.name == "n")
+        loop.name = "k";
+  Workload model;
+  model.globalBatch = 4;
+  model.groups = {ParameterGroup{}};
+  model.classes = {c.take()};
+  model.runs = {{0, "gather", 1, {{-1, 0}}}};
+  Diagnostics diags;
+  REQUIRE(check(model, diags));
+  const ModuleClass &module = model.classes[0];
+  ShardedClass sharded = shard(model, module, mesh(2, 4, {"n"}));
+  REQUIRE(sharded.copies.size() == 1);
+  CHECK(sharded.copies[0].bytes == Bytes(4 * 64));
+  CHECK(sharded.copies[0].inBackward);
+  // One gathering serves both; its parts of rows are put in order.
+  CHECK(list(module, sharded) == std::vector<std::string>{"all_gather a 256"});
+  CHECK(sharded.transfers[0].staging == Bytes(256));
+  ClassMemory memory =
+      classMemory(model, module, sharded, residuals(module, Recompute::None));
+  CHECK(memory.saved == Bytes(256));
+  // The gathering: a's half, the whole in two orders, y.
+  CHECK(memory.forwardTotal == Bytes(128 + 256 + 256 + 256));
+}
+
+TEST_CASE("factored moments are a row and a column of each shard") {
+  Workload model = gpt(shape());
+  model.groups[0].slotBytes.clear();
+  model.groups[0].factoredBytes = 4;
+  ModuleClass &block = model.classes[1];
+  int64_t whole = 0, halves = 0;
+  for (Variable &variable : block.variables) {
+    variable.factorCut = variable.extents.size() > 1;
+    int64_t rows = variable.extents[0], columns = variable.elements() / rows;
+    whole += variable.factorCut ? rows + columns : rows;
+  }
+  CHECK(stateBytes(model, block, shard(model, block, mesh(1, 4))).factored ==
+        Bytes(4 * whole));
+  // Megatron's halves: rows or columns of each matrix.
+  ShardedClass half = shard(model, block, mesh(2, 4));
+  for (size_t i = 0; i < block.variables.size(); ++i) {
+    const Variable &variable = block.variables[i];
+    int64_t rows = half.variableExtents[i][0];
+    int64_t columns = half.variableElements[i] / rows;
+    CHECK(rows * columns * (variable.factorCut ? 2 : 1) == variable.elements());
+    halves += variable.factorCut ? rows + columns : rows;
+  }
+  CHECK(stateBytes(model, block, half).factored == Bytes(4 * halves));
+  CHECK(halves < whole);
 }
 
 TEST_CASE("state of a block: mixed precision AdamW is 4 + 2 + 4 + 8 bytes") {

@@ -58,6 +58,32 @@ TEST_CASE("an operand is defined when its pieces are all there") {
   CHECK(arena.read({64, 96}, by(6), false).value.hash != 3);
 }
 
+TEST_CASE("pieces of another value take the place of all of the last one's") {
+  SampleSets sets;
+  Arena arena(sets);
+  for (uint64_t key : {1, 2})
+    arena.writePiece({0, 32}, piece(key, 16, {0, 32}, key, by(1)));
+  // Rows after columns, one micro-batch later.
+  arena.writePiece({0, 32}, piece(3, 16, {0, 16}, 7, by(2, 1)));
+  CHECK(arena.read({0, 32}, by(3, 1), false).problem ==
+        ReadProblem::OtherMicroBatch);
+  arena.writePiece({0, 32}, piece(4, 16, {16, 32}, 8, by(3, 1)));
+  ReadResult whole = arena.read({0, 32}, by(4, 1), false);
+  CHECK(whole.problem == ReadProblem::None);
+  // What was there before makes no difference.
+  for (uint64_t key : {3, 4})
+    arena.writePiece({64, 96}, piece(key, 16, {16 + key * 16, 32 + key * 16},
+                                     key + 4, by(5, 1)));
+  CHECK(arena.read({64, 96}, by(6, 1), false).value.hash == whole.value.hash);
+  // A value of one piece over zeros, then one of four in the same place.
+  arena.write({128, 160}, {3, 0}, by(7));
+  arena.writePiece({128, 160}, piece(5, 8, {128, 136}, 7, by(8)));
+  for (uint64_t i = 0; i < 4; ++i)
+    arena.writePiece({128, 160},
+                     piece(6 + i, 8, {128 + 8 * i, 136 + 8 * i}, 9, by(9, 1)));
+  CHECK(arena.read({128, 160}, by(10, 1), false).problem == ReadProblem::None);
+}
+
 TEST_CASE("random writes and reads agree with an array of bytes") {
   std::mt19937 random(3);
   SampleSets sets;

@@ -10,7 +10,7 @@
 #include "TestSet.h"
 
 #include <catch2/catch.hpp>
-#include <chrono>
+#include <ctime>
 #include <functional>
 
 using namespace whale;
@@ -321,10 +321,9 @@ TEST_CASE("a thousand ranks of ten roles are proved in time") {
     set.programs[role] = std::move(copy);
   }
   set.programs.erase("wide");
-  auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   CHECK(findingsOf(set) == "");
-  std::chrono::duration<double> seconds =
-      std::chrono::steady_clock::now() - start;
-  // The aim is 2 s on a free core; other work may take half of it.
-  CHECK(seconds.count() < 4);
+  // Processor time: the aim is 2 s on a free core, and other work on the same
+  // core's second thread may double it.
+  CHECK(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC < 4);
 }
