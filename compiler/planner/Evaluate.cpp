@@ -500,6 +500,16 @@ bool FormCosts::fits(unsigned stage, int64_t first, int64_t last) const {
          table.hardware.capacity(types[stage]);
 }
 
+/// During how many micro-batches' tasks gradients become ready: those of a part
+/// of a stage after its last backward, and parts take turns after as many
+/// micro-batches as there are stages (Narayanan et al., SC 2021, section 2.2).
+double FormCosts::overlapWindow() const {
+  double parts = static_cast<double>(form.virtualStages);
+  int64_t turn = std::min<int64_t>(form.microBatches,
+                                   static_cast<int64_t>(form.stages.size()));
+  return 1 / parts + static_cast<double>(turn) * (1 - 1 / parts);
+}
+
 /// Gradients over the replicas, and parameters back where their update is
 /// shared out; once a step, partly beside the last backward and the first
 /// forward part.
@@ -521,8 +531,10 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
   const cost::Execution &execution = table.hardware.execution;
   if (execution.stack.overlapsGradients) {
     double overlap = execution.parameters.gradientOverlap;
-    reduce = overlapped(result.backward, reduce, overlap) - result.backward;
-    gather = overlapped(result.forward, gather, overlap) - result.forward;
+    Picoseconds last = result.backward.scaled(overlapWindow());
+    Picoseconds first = result.forward.scaled(overlapWindow());
+    reduce = overlapped(last, reduce, overlap) - last;
+    gather = overlapped(first, gather, overlap) - first;
   }
   result.gradientSync = reduce + gather;
   if (replicas > 1)

@@ -162,6 +162,7 @@ private:
   Picoseconds overReplicas(unsigned stage, CollectiveKind kind,
                            Bytes bytes, bool sharded) const;
   Bytes wireGradients(const cost::StateBytes &state) const;
+  double overlapWindow() const;
   void setSynchronisation(unsigned stage, const cost::StateBytes &state,
                           StagePrediction &result) const;
   void setTimes(unsigned stage, int64_t first, int64_t last,
