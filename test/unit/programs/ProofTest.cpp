@@ -49,7 +49,7 @@ const Shape shapes[] = {
 
 const char *const families[] = {"gpt-tiny",  "llama-tiny",   "bert-tiny",
                                 "t5-tiny",   "mixtral-tiny", "resnet-tiny",
-                                "gnmt-tiny", "m6-tiny"};
+                                "gnmt-tiny", "llama4-tiny",  "m6-tiny"};
 
 /// Empty, or what is wrong with the programs of the plan.
 std::string prove(Planned &planned) {
