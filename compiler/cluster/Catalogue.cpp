@@ -115,6 +115,10 @@ private:
       if (auto peak = peaks.number(precisionName(static_cast<Precision>(i)),
                                    anyPositive))
         type.peaks[i] = FlopsPerSecond{*peak * tera};
+    if (auto share = peaks.number("sustained_fraction", {0, 1, true}))
+      type.sustainedFraction = *share;
+    if (auto share = peaks.number("portable_fraction", {0, 1, true}))
+      type.portableFraction = *share;
     readSource(peaks, "peak_teraflops", type.sources);
     if (peaks.finish() && !type.peaks[size_t(Precision::F32)] &&
         !type.peaks[size_t(Precision::F64)])

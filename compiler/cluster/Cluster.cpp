@@ -186,6 +186,10 @@ static void writeDevice(const DeviceType &type, json::Writer &writer) {
       writer.field(precisionName(static_cast<Precision>(i)),
                    type.peaks[i]->value);
   writer.endObject();
+  if (type.sustainedFraction != 1)
+    writer.field("sustained_fraction", type.sustainedFraction);
+  if (type.portableFraction != 1)
+    writer.field("portable_fraction", type.portableFraction);
   writer.field("memory_bytes", type.memory.value());
   writer.field("reserve_bytes", type.reserve.value());
   writer.field("memory_bytes_per_second", type.memoryBandwidth.value);

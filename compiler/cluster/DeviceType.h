@@ -70,6 +70,12 @@ struct DeviceType {
   BytesPerSecond memoryBandwidth;
   /// Part of memoryBandwidth that streaming kernels reach.
   double achievableMemoryFraction = 1;
+  /// Part of the arithmetic speed of short benchmarks that remains under the
+  /// device's power limit over a long run.
+  double sustainedFraction = 1;
+  /// Part of a peak that kernels without the device's own matrix instructions
+  /// reach of what those with them do.
+  double portableFraction = 1;
   /// Device to device within a node: the fast one, if it has one ...
   std::optional<Link> fastLink;
   /// ... and through the host (PCIe, shared memory).

@@ -72,7 +72,7 @@ double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
   case Attention::Fused:
     return work.backward ? p.attentionBackward : p.attentionForward;
   case Attention::Portable:
-    return p.attentionPortable;
+    return p.attentionPortable * on.portableFraction;
   case Attention::Unfused:
     return p.attentionProducts;
   }
@@ -93,8 +93,8 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
   // Elementwise arithmetic runs on the vector units, at float32.
   FlopsPerSecond peak =
       on.peak(isProduct(work.kind) ? precision : Precision::F32);
-  Picoseconds compute =
-      work.flops / FlopsPerSecond{peak.value * efficiency(on, work, precision)};
+  double reached = efficiency(on, work, precision) * on.sustainedFraction;
+  Picoseconds compute = work.flops / FlopsPerSecond{peak.value * reached};
   BytesPerSecond bandwidth{on.memoryBandwidth.value *
                            on.achievableMemoryFraction *
                            execution.parameters.memorySustained};

@@ -42,6 +42,7 @@ TEST_CASE("ring collectives follow their closed forms") {
 
 TEST_CASE("a roofline has two sides and a launch") {
   Machine machine(R"({"format_version": 1, "preset": "dgx-h100", "nodes": 1})");
+  machine.hardware->execution.parameters = Parameters();
   const DeviceType &device = machine.cluster.classes[0].type.device;
   machine.hardware->execution = {};
   OpWork copy;
