@@ -56,10 +56,22 @@ static Precision kernelPrecision(const OpWork &work) {
                                                       : precision;
 }
 
+/// Products with a side shorter than this are sums of few terms, which no
+/// matrix unit is used for (a tile of m16n8k16 would be mostly empty).
+static constexpr int64_t shortestSide = 16;
+
+static bool usesMatrixUnits(const OpWork &work) {
+  bool thin = work.m > 0 && std::min({work.batch * work.m, work.n, work.k}) <
+                                shortestSide;
+  return isProduct(work.kind) && !thin;
+}
+
 /// Fraction of peak that a kernel's arithmetic reaches.
 double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
                                      Precision precision) const {
   const Parameters &p = execution.parameters;
+  if (!usesMatrixUnits(work))
+    return unknownEfficiency;
   if (work.kind == OpKind::Contraction && work.m > 0)
     return (isNarrow(precision) ? p.matmulSustainedFp8 : p.matmulSustained) *
            matmulEfficiency(on, precision,
@@ -92,7 +104,7 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
   Precision precision = kernelPrecision(work);
   // Elementwise arithmetic runs on the vector units, at float32.
   FlopsPerSecond peak =
-      on.peak(isProduct(work.kind) ? precision : Precision::F32);
+      on.peak(usesMatrixUnits(work) ? precision : Precision::F32);
   double reached = efficiency(on, work, precision) * on.sustainedFraction;
   Picoseconds compute = work.flops / FlopsPerSecond{peak.value * reached};
   BytesPerSecond bandwidth{on.memoryBandwidth.value *
@@ -114,7 +126,8 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
     compute = compute.scaled(1 / work.used);
     return compute + memory + scores / bandwidth + launch * 6;
   }
-  return std::max(compute, memory) + launch;
+  double imbalance = work.routed ? execution.parameters.expertImbalance : 1;
+  return std::max(compute, memory).scaled(imbalance) + launch;
 }
 
 Picoseconds CatalogueHardware::collectiveTime(const Group &group,

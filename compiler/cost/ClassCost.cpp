@@ -251,6 +251,7 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
   // Logits stay in 16 bits where the layers are in fewer.
   if (work.precision == "fp8" && hasLoop(op, "vocabulary"))
     work.precision = "bf16";
+  work.routed = op.kind == OpKind::Contraction && op.usedDenominator > 1;
   if (op.kind == OpKind::Attention)
     work.scores = scoresOf(op, local);
   work.used = static_cast<double>(op.usedNumerator * local.routedParts) /

@@ -18,6 +18,7 @@ static constexpr ParameterField fields[] = {
     {"attention_products", &Parameters::attentionProducts},
     {"memory_sustained", &Parameters::memorySustained},
     {"unfused_traffic", &Parameters::unfusedTraffic},
+    {"expert_imbalance", &Parameters::expertImbalance},
     {"launch_shown", &Parameters::launchShown},
     {"dispatch_fine_seconds", &Parameters::dispatchFineSeconds},
     {"dispatch_fused_seconds", &Parameters::dispatchFusedSeconds},

@@ -78,6 +78,7 @@ struct Parameters {
   double launchShown = 1;
   double dispatchFineSeconds = 0, dispatchFusedSeconds = 0;
   double stepSeconds = 0;
+  double expertImbalance = 1;
   double splitSustained = 1, networkSustained = 1;
   double splitOverlap = 0;
   double gradientOverlap = 0;

@@ -31,6 +31,8 @@ struct OpWork {
   /// Runs inside another kernel: no launch.
   bool fused = false;
   bool backward = false;
+  /// Each row meets one of several experts.
+  bool routed = false;
   /// Attention: elements of the score matrices, and the share of them that a
   /// mask leaves.
   double scores = 0, used = 1;
