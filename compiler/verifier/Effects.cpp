@@ -18,6 +18,8 @@ namespace {
 struct FunctionResults {
   std::string_view name;
   size_t results;
+  /// They are added to what is there.
+  bool isSum = false;
 };
 constexpr FunctionResults functionResults[] = {
     {"attention_forward", 2},
@@ -38,12 +40,30 @@ constexpr FunctionResults functionResults[] = {
     {"collect", 1},
     {"expert_matmul", 1},
     {"expert_outer", 1},
+    {"canonical_contract", 1},
+    {"canonical_reduce", 1},
+    {"canonical_add", 1, true},
+    {"canonical_round", 1},
+    {"canonical_embedding", 1},
+    {"canonical_scatter_add", 1},
+    {"canonical_conv2d_forward", 1},
+    {"canonical_conv2d_backward_input", 1},
+    {"canonical_conv2d_backward_filter", 1},
+    {"canonical_expert_matmul", 1},
+    {"canonical_expert_outer", 1},
     {"init_constant", 1},
     {"init_normal", 1},
     {"init_uniform", 1},
     {"init_truncated_normal", 1},
 };
 static_assert(std::size(functionResults) == std::size(functions));
+
+const FunctionResults *findResults(const CallT &call) {
+  auto row = std::find_if(
+      std::begin(functionResults), std::end(functionResults),
+      [&](const FunctionResults &r) { return r.name == call.function; });
+  return row == std::end(functionResults) ? nullptr : row;
+}
 
 uint64_t hashNumber(double value) { return std::bit_cast<uint64_t>(value); }
 
@@ -157,7 +177,7 @@ void callEffects(const ProgramT &, const OperationUnion &operation,
     if (i < arguments)
       read(effects, *call.operands[i]);
     else
-      write(effects, *call.operands[i]);
+      write(effects, *call.operands[i]).isSum = findResults(call)->isSum;
     hashShape(effects, *call.operands[i]);
   }
 }
@@ -227,10 +247,8 @@ static_assert(std::size(rules) == static_cast<size_t>(Operation::MAX) + 1);
 } // namespace
 
 size_t resultsOf(const CallT &call) {
-  auto row = std::find_if(
-      std::begin(functionResults), std::end(functionResults),
-      [&](const FunctionResults &r) { return r.name == call.function; });
-  if (row == std::end(functionResults))
+  const FunctionResults *row = findResults(call);
+  if (!row)
     return 0;
   bool hasBias = call.ints.size() > 2 && call.ints[2] != 0;
   return row->results + (row->name == "attention_backward" && hasBias);

@@ -121,10 +121,10 @@ def AccumulateOp : Rank_Op<"accumulate",
     The operand belongs to forward or backward, the result is read in update.
     `reduction` other than sum keeps the largest or smallest.
   }];
-  let arguments = (ins Whale_Tensor:$operand,
+  let arguments = (ins Whale_AnyTensor:$operand,
     DefaultValuedAttr<Whale_ReductionKindAttr,
                       "::whale::ReductionKind::sum">:$reduction);
-  let results = (outs Whale_Tensor:$result);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = "$operand (`by` `` $reduction^)? attr-dict `:` type($result)";
 }
 
@@ -134,18 +134,18 @@ def AccumulateOp : Rank_Op<"accumulate",
 
 def AllReduceOp : Rank_Op<"all_reduce", [SameOperandsAndResultType]> {
   let summary = "reduction over the group; all members have it";
-  let arguments = (ins Whale_ReductionKindAttr:$kind, Whale_Tensor:$operand,
+  let arguments = (ins Whale_ReductionKindAttr:$kind, Whale_AnyTensor:$operand,
                        Whale_Int:$group);
-  let results = (outs Whale_Tensor:$result);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = "`` $kind $operand `group` $group attr-dict `:` type($result)";
 }
 
 def AllGatherOp : Rank_Op<"all_gather"> {
   let summary = "members' shards one after another along a dimension";
   let description = [{`counts`: extent of each member's shard along `dim`.}];
-  let arguments = (ins Whale_Tensor:$operand, Whale_Int:$dim,
+  let arguments = (ins Whale_AnyTensor:$operand, Whale_Int:$dim,
                        DenseI64ArrayAttr:$counts, Whale_Int:$group);
-  let results = (outs Whale_Tensor:$result);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = [{
     $operand `dim` $dim `counts` $counts `group` $group attr-dict
     `:` type($operand) `->` type($result)
@@ -155,9 +155,9 @@ def AllGatherOp : Rank_Op<"all_gather"> {
 def ReduceScatterOp : Rank_Op<"reduce_scatter"> {
   let summary = "sum over the group, of which each member keeps its shard";
   let description = [{`counts`: extent of each member's shard along `dim`.}];
-  let arguments = (ins Whale_ReductionKindAttr:$kind, Whale_Tensor:$operand,
+  let arguments = (ins Whale_ReductionKindAttr:$kind, Whale_AnyTensor:$operand,
                        Whale_Int:$dim, DenseI64ArrayAttr:$counts, Whale_Int:$group);
-  let results = (outs Whale_Tensor:$result);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = [{
     `` $kind $operand `dim` $dim `counts` $counts `group` $group attr-dict
     `:` type($operand) `->` type($result)
@@ -170,10 +170,10 @@ def AllToAllOp : Rank_Op<"all_to_all"> {
     The operand is split along `from_dim` over the group (extents `from_counts`)
     and whole along `to_dim`; the result is the reverse (extents `to_counts`).
   }];
-  let arguments = (ins Whale_Tensor:$operand, Whale_Int:$from_dim,
+  let arguments = (ins Whale_AnyTensor:$operand, Whale_Int:$from_dim,
     DenseI64ArrayAttr:$from_counts, Whale_Int:$to_dim,
     DenseI64ArrayAttr:$to_counts, Whale_Int:$group);
-  let results = (outs Whale_Tensor:$result);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = [{
     $operand `from` $from_dim $from_counts `to` $to_dim $to_counts
     `group` $group attr-dict `:` type($operand) `->` type($result)
@@ -186,8 +186,8 @@ def AllToAllOp : Rank_Op<"all_to_all"> {
 
 def SliceOp : Rank_Op<"slice", [Pure]> {
   let summary = "the box of the result's shape at `offsets`";
-  let arguments = (ins Whale_Tensor:$operand, ArrayAttr:$offsets);
-  let results = (outs Whale_Tensor:$result);
+  let arguments = (ins Whale_AnyTensor:$operand, ArrayAttr:$offsets);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = [{
     $operand `at` $offsets attr-dict `:` type($operand) `->` type($result)
   }];
@@ -196,8 +196,8 @@ def SliceOp : Rank_Op<"slice", [Pure]> {
 def AssembleOp : Rank_Op<"assemble", [Pure]> {
   let summary = "boxes put together; they cover the result exactly";
   let description = [{`offsets`: per piece a list of static offsets.}];
-  let arguments = (ins Variadic<Whale_Tensor>:$pieces, ArrayAttr:$offsets);
-  let results = (outs Whale_Tensor:$result);
+  let arguments = (ins Variadic<Whale_AnyTensor>:$pieces, ArrayAttr:$offsets);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = [{
     $pieces `at` $offsets attr-dict `:` type($pieces) `->` type($result)
   }];
@@ -205,14 +205,14 @@ def AssembleOp : Rank_Op<"assemble", [Pure]> {
 
 def SendOp : Rank_Op<"send"> {
   let summary = "sends to a peer; does not wait for the receiver";
-  let arguments = (ins Whale_Tensor:$operand, Whale_Int:$peer, Whale_Int:$tag);
+  let arguments = (ins Whale_AnyTensor:$operand, Whale_Int:$peer, Whale_Int:$tag);
   let assemblyFormat = "$operand `to` $peer `tag` $tag attr-dict `:` type($operand)";
 }
 
 def ReceiveOp : Rank_Op<"receive"> {
   let summary = "waits for a peer's message";
   let arguments = (ins Whale_Int:$peer, Whale_Int:$tag);
-  let results = (outs Whale_Tensor:$result);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = "`from` $peer `tag` $tag attr-dict `:` type($result)";
 }
 

@@ -97,6 +97,28 @@ public:
       return x;
     return ReshapeOp::create(builder, loc, type.clone(shape), x);
   }
+  /// Contraction of the three terms' names.
+  Value einsum(std::array<StringRef, 3> terms, Value a, Value b) {
+    std::string equation =
+        (terms[0] + ", " + terms[1] + " -> " + terms[2]).str();
+    Equation names = *parseEquation(equation);
+    SmallVector<int64_t> shape;
+    for (const std::string &name : names.result) {
+      auto *left = llvm::find(names.lhs, name);
+      shape.push_back(
+          left != names.lhs.end()
+              ? tensorType(a).getDimSize(left - names.lhs.begin())
+              : tensorType(b).getDimSize(llvm::find(names.rhs, name) -
+                                         names.rhs.begin()));
+    }
+    return EinsumOp::create(builder, loc, tensorType(a).clone(shape), equation,
+                            a, b);
+  }
+  /// Index along dimension `dim` of `like`.
+  Value index(Value like, int64_t dim) {
+    return IotaOp::create(builder, loc,
+                          tensorType(like).clone(builder.getI32Type()), dim);
+  }
   /// Index along the last dimension of `like`, in `element`; `offset` is the
   /// rank.scalar of that dimension's first element, or null.
   Value lastIndex(Value like, Type element, Attribute offset) {
@@ -332,4 +354,99 @@ SmallVector<Value> CrossEntropyGradOp::expand(OpBuilder &builder) {
     dx = p.select(p.compare(Predicate::ge, label, count), zero, dx);
   }
   return {p.cast(dx, getResult())};
+}
+
+//===----------------------------------------------------------------------===//
+// Attention
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Names of attention's dimensions in einsums.
+constexpr StringRef kQuery = "batch sequence heads group head";
+constexpr StringRef kKey = "batch keys heads head";
+constexpr StringRef kValue = "batch keys heads value";
+constexpr StringRef kResult = "batch sequence heads group value";
+constexpr StringRef kScores = "batch heads group sequence keys";
+constexpr StringRef kRows = "batch heads group sequence";
+/// Below any score; exp of it is replaced by 0.
+constexpr double kUnseen = -1e30;
+
+/// q k^T scale + bias as [batch, kv_heads, group, sequence, keys], and which of
+/// them are seen.
+template <typename OpTy> class Scores {
+public:
+  Scores(Primitives &p, OpTy op) : p(p) {
+    Value product =
+        p.einsum({kQuery, kKey, kScores}, op.getQuery(), op.getKey());
+    double scale = op.getScale().convertToDouble();
+    scores = p.mul(product, p.number(scale, product));
+    if (op.getBias())
+      scores = p.add(scores, op.getBias());
+    setSeen(op.getCausal(), op.getWindow().value_or(0));
+  }
+  /// `x` where the key is seen, else `other`.
+  Value whereSeen(Value x, double other) {
+    return seen ? p.select(seen, x, p.number(other, x)) : x;
+  }
+  /// exp(scores - rows), 0 where the key is not seen.
+  Value expMinus(Value rows) {
+    Value difference = p.sub(scores, p.restore(rows, scores, keys));
+    return whereSeen(p.exp(whereSeen(difference, 0)), 0);
+  }
+
+  static constexpr int64_t keys = 4;
+  Value scores;
+
+private:
+  void setSeen(bool causal, int64_t window) {
+    if (!causal && window == 0)
+      return;
+    Value query = p.index(scores, 3), key = p.index(scores, keys);
+    if (causal)
+      seen = p.compare(Predicate::le, key, query);
+    if (window == 0)
+      return;
+    Value distance = p.sub(query, key);
+    Value near =
+        p.compare(Predicate::lt, distance, p.number(double(window), distance));
+    seen = seen ? p.select(seen, near, seen) : near;
+  }
+
+  Primitives &p;
+  Value seen;
+};
+} // namespace
+
+SmallVector<Value> whale::expandAttention(OpBuilder &builder, AttentionOp op) {
+  Primitives p(builder, op);
+  Scores<AttentionOp> scores(p, op);
+  constexpr int64_t keys = scores.keys;
+  Value max = p.reduce(ReductionKind::max,
+                       scores.whereSeen(scores.scores, kUnseen), keys);
+  Value e = scores.expMinus(max);
+  Value sum = p.sum(e, keys);
+  Value share = p.div(e, p.restore(sum, e, keys));
+  Value result = p.einsum({kScores, kValue, kResult}, share, op.getValue());
+  return {result, p.add(p.log(sum), max)};
+}
+
+SmallVector<Value> whale::expandAttention(OpBuilder &builder,
+                                          AttentionGradOp op) {
+  Primitives p(builder, op);
+  Scores<AttentionGradOp> scores(p, op);
+  Value share = scores.expMinus(op.getLogSumExp()), dy = op.getGradient();
+  Value dValue = p.einsum({kScores, kResult, kValue}, share, dy);
+  Value dShare = p.einsum({kResult, kValue, kScores}, dy, op.getValue());
+  // sum over keys of share * dShare, by the result: softmax's gradient.
+  Value slope = p.einsum({kResult, kResult, kRows}, dy, op.getResultValue());
+  Value dScores =
+      p.mul(share, p.sub(dShare, p.restore(slope, dShare, scores.keys)));
+  Value scaled =
+      p.mul(dScores, p.number(op.getScale().convertToDouble(), dScores));
+  SmallVector<Value> gradients = {
+      p.einsum({kScores, kKey, kQuery}, scaled, op.getKey()),
+      p.einsum({kScores, kQuery, kKey}, scaled, op.getQuery()), dValue};
+  if (op.getBiasGradient())
+    gradients.push_back(p.sum(dScores, {0}));
+  return gradients;
 }

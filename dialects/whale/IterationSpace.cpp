@@ -179,6 +179,10 @@ IterationSpace ReduceOp::getIterationSpace() {
   return builder.operand(loops).result(kept).take();
 }
 
+IterationSpace RoundSumOp::getIterationSpace() {
+  return elementwiseSpace(getOperation());
+}
+
 IterationSpace ConstantOp::getIterationSpace() {
   SpaceBuilder builder;
   SmallVector<unsigned> loops = loopsOf(builder, getResult());

@@ -237,6 +237,18 @@ static LogicalResult verifyYields(ModelOp model) {
   return failure(result.wasInterrupted());
 }
 
+/// Sums are left unrounded in the flat step of canonical mode only, whose ops
+/// have phases.
+static LogicalResult verifyAccumulators(ModelOp model) {
+  WalkResult result = model.walk([&](Operation *op) -> WalkResult {
+    if (op->hasAttr("phase") || llvm::none_of(op->getResults(), isAccumulator))
+      return WalkResult::advance();
+    return op->emitOpError("gives accumulators, which are not for models: "
+                           "canonical mode makes them");
+  });
+  return failure(result.wasInterrupted());
+}
+
 LogicalResult whale::verifyModules(ModelOp model) {
   if (ModuleDefOp main = model.getMain();
       main && !main.getArgumentTypes().empty())
@@ -246,7 +258,7 @@ LogicalResult whale::verifyModules(ModelOp model) {
   for (ModuleDefOp module : model.getBody().front().getOps<ModuleDefOp>())
     if (failed(ModuleVerifier(module).run()))
       return failure();
-  if (failed(verifyInputs(model)))
+  if (failed(verifyInputs(model)) || failed(verifyAccumulators(model)))
     return failure();
   return verifyYields(model);
 }

@@ -63,7 +63,24 @@ inline mlir::RankedTensorType tensorType(mlir::Value value) {
 #include "dialects/whale/WhaleInterfaces.h.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/whale/WhaleAttrs.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/whale/WhaleTypes.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/whale/WhaleOps.h.inc"
+
+namespace whale {
+/// Whether `value` holds sums that are not rounded yet.
+inline bool isAccumulator(mlir::Value value) {
+  auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
+  return type && llvm::isa<AccumulatorType>(type.getElementType());
+}
+
+/// Attention and its gradients in primitive ops, as ExpandableOpInterface does
+/// it for others: one value per result. Only canonical mode wants that.
+llvm::SmallVector<mlir::Value> expandAttention(mlir::OpBuilder &builder,
+                                               AttentionOp op);
+llvm::SmallVector<mlir::Value> expandAttention(mlir::OpBuilder &builder,
+                                               AttentionGradOp op);
+} // namespace whale
 
 #endif // WHALE_DIALECT_WHALE_H

@@ -32,6 +32,7 @@ def Whale_Dialect : Dialect {
     the primitives replica, split, stage and pipeline.
   }];
   let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -95,12 +96,29 @@ def Whale_Int
 // Types and op classes
 //===----------------------------------------------------------------------===//
 
+def Whale_Accumulator : TypeDef<Whale_Dialect, "Accumulator"> {
+  let mnemonic = "accumulator";
+  let summary = "a sum of reals that is not rounded yet";
+  let description = [{
+    Element type of sums in canonical mode: adding is associative, so that the
+    order of the terms, and who adds which of them, does not matter. 32 bytes
+    (runtime/core/Accumulator.h). Sums give it, `round_sum` takes it.
+  }];
+  let extraClassDeclaration = "static constexpr int64_t kBytes = 32;";
+}
+
 def Whale_Float : AnyTypeOf<[F32, F64, BF16, F16]>;
 def Whale_Integer : AnyTypeOf<[I1, I8, I16, I32, I64]>;
 def Whale_Tensor : StaticShapeTensorOf<[Whale_Float, Whale_Integer]>;
 def Whale_FloatTensor : StaticShapeTensorOf<[Whale_Float]>;
 def Whale_IntTensor : StaticShapeTensorOf<[Whale_Integer]>;
 def Whale_BoolTensor : StaticShapeTensorOf<[I1]>;
+def Whale_AccumulatorTensor : StaticShapeTensorOf<[Whale_Accumulator]>;
+/// The result of a sum: rounded, or not yet.
+def Whale_SumTensor : StaticShapeTensorOf<[Whale_Float, Whale_Accumulator]>;
+/// What ranks exchange.
+def Whale_AnyTensor
+    : StaticShapeTensorOf<[Whale_Float, Whale_Integer, Whale_Accumulator]>;
 
 class Whale_Op<string mnemonic, list<Trait> traits = []>
     : Op<Whale_Dialect, mnemonic, traits>;

@@ -35,6 +35,8 @@ static void printReal(AsmPrinter &printer, const APFloat &value) {
 
 #define GET_ATTRDEF_CLASSES
 #include "dialects/whale/WhaleAttrs.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/whale/WhaleTypes.cpp.inc"
 
 //===----------------------------------------------------------------------===//
 // Bytecode: version 1
@@ -73,6 +75,10 @@ void WhaleDialect::initialize() {
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "dialects/whale/WhaleAttrs.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialects/whale/WhaleTypes.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

@@ -24,7 +24,7 @@ def EinsumOp : Whale_DifferentiableOp<"einsum"> {
   }];
   let arguments = (ins StrAttr:$equation, Whale_FloatTensor:$lhs,
                        Whale_FloatTensor:$rhs);
-  let results = (outs Whale_FloatTensor:$result);
+  let results = (outs Whale_SumTensor:$result);
   let assemblyFormat = [{
     $equation $lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs)
     `->` type($result)
@@ -39,10 +39,22 @@ def ReduceOp : Whale_DifferentiableOp<"reduce"> {
   }];
   let arguments = (ins Whale_ReductionKindAttr:$kind, Whale_Tensor:$operand,
                        DenseI64ArrayAttr:$dims);
-  let results = (outs Whale_Tensor:$result);
+  let results = (outs Whale_AnyTensor:$result);
   let assemblyFormat = [{
     `` $kind $operand $dims attr-dict `:` type($operand) `->` type($result)
   }];
+  let hasVerifier = 1;
+}
+
+def RoundSumOp : Whale_ComputeOp<"round_sum"> {
+  let summary = "a sum, rounded to the result's type";
+  let description = [{
+    The one place where a canonical sum is rounded: all its terms, of all ranks
+    and micro-batches, are in the operand.
+  }];
+  let arguments = (ins Whale_AccumulatorTensor:$operand);
+  let results = (outs Whale_FloatTensor:$result);
+  let assemblyFormat = "$operand attr-dict `:` type($operand) `->` type($result)";
   let hasVerifier = 1;
 }
 
@@ -148,7 +160,7 @@ def EmbeddingOp : Whale_DifferentiableOp<"embedding"> {
     and zeros elsewhere, a partial sum. This is also the op's generic gather.
   }];
   let arguments = (ins Whale_FloatTensor:$table, Whale_IntTensor:$indices);
-  let results = (outs Whale_FloatTensor:$result);
+  let results = (outs Whale_SumTensor:$result);
   let assemblyFormat = [{
     $table `,` $indices attr-dict `:` type($table) `,` type($indices)
     `->` type($result)
@@ -163,7 +175,7 @@ def ScatterAddOp : Whale_DifferentiableOp<"scatter_add"> {
     [rows, features...]. Indices outside [0, rows) are skipped.
   }];
   let arguments = (ins Whale_IntTensor:$indices, Whale_FloatTensor:$updates);
-  let results = (outs Whale_FloatTensor:$result);
+  let results = (outs Whale_SumTensor:$result);
   let assemblyFormat = [{
     $indices `,` $updates attr-dict `:` type($indices) `,` type($updates)
     `->` type($result)
@@ -385,7 +397,7 @@ class Whale_ConvOp<string mnemonic, dag args, list<Trait> traits = []>
     : Whale_DifferentiableOp<mnemonic, traits> {
   let arguments = !con(args, (ins DenseI64ArrayAttr:$strides,
                                   DenseI64ArrayAttr:$padding));
-  let results = (outs Whale_FloatTensor:$result);
+  let results = (outs Whale_SumTensor:$result);
   let hasVerifier = 1;
 }
 
@@ -486,7 +498,7 @@ def ExpertMatmulOp : Whale_DifferentiableOp<"expert_matmul"> {
   }];
   let arguments = (ins Whale_FloatTensor:$rows, Whale_FloatTensor:$weights,
                        Whale_IntTensor:$experts, UnitAttr:$transposed);
-  let results = (outs Whale_FloatTensor:$result);
+  let results = (outs Whale_SumTensor:$result);
   let assemblyFormat = [{
     $rows `,` $weights `,` $experts (`transposed` $transposed^)? attr-dict
     `:` type($rows) `,` type($weights) `,` type($experts) `->` type($result)
@@ -503,7 +515,7 @@ def ExpertOuterOp : Whale_DifferentiableOp<"expert_outer"> {
   }];
   let arguments = (ins Whale_FloatTensor:$lhs, Whale_FloatTensor:$rhs,
                        Whale_IntTensor:$experts);
-  let results = (outs Whale_FloatTensor:$result);
+  let results = (outs Whale_SumTensor:$result);
   let assemblyFormat = [{
     $lhs `,` $rhs `,` $experts attr-dict
     `:` type($lhs) `,` type($rhs) `,` type($experts) `->` type($result)

@@ -45,7 +45,7 @@ LogicalResult whale::expectRank(Operation *op, StringRef what, Value value,
 LogicalResult whale::expectElement(Operation *op, StringRef what, Value value,
                                    Type expected) {
   Type found = tensorType(value).getElementType();
-  if (found == expected)
+  if (found == expected || isa<AccumulatorType>(found))
     return success();
   return op->emitOpError(what) << " has elements of " << found << ", expected "
                                << expected;
@@ -258,6 +258,10 @@ LogicalResult ReduceOp::verify() {
     if (!llvm::is_contained(getDims(), static_cast<int64_t>(index)))
       expected.push_back(extent);
   return expectShape(*this, "result", getResult(), expected);
+}
+
+LogicalResult RoundSumOp::verify() {
+  return expectShape(*this, "result", getResult(), shapeOf(getOperand()));
 }
 
 LogicalResult ConstantOp::verify() {
@@ -525,7 +529,8 @@ static LogicalResult verifyWindow(Operation *op, Value input, Value output,
 static LogicalResult verifyConv(Operation *op, Value input, Value filter,
                                 Value output, ArrayRef<int64_t> strides,
                                 ArrayRef<int64_t> padding) {
-  Type element = elementOf(input);
+  // The input's gradient may be an accumulator.
+  Type element = elementOf(isAccumulator(input) ? output : input);
   if (failed(expectRank(op, "filter", filter, 4)) ||
       failed(expectElement(op, "filter", filter, element)) ||
       failed(expectElement(op, "result", output, element)))

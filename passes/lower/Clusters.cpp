@@ -39,7 +39,8 @@ Phase lower::phaseOf(Operation *op) {
 
 bool lower::isFusible(Operation *op) {
   return isa<ScalarOpInterface, ReduceOp, DropoutOp, BroadcastOp, IotaOp,
-             SliceOp, ConstantOp, StepNumberOp, rank::AccumulateOp>(op);
+             SliceOp, ConstantOp, StepNumberOp, rank::AccumulateOp>(op) &&
+         llvm::none_of(op->getResults(), isAccumulator);
 }
 
 bool lower::isVirtual(Operation *op) {

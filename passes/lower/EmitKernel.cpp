@@ -17,6 +17,8 @@ using namespace whale::lower;
 static constexpr int64_t kBlock = 4096;
 
 int64_t lower::elementBytes(Type element) {
+  if (isa<AccumulatorType>(element))
+    return AccumulatorType::kBytes;
   unsigned bits = element.getIntOrFloatBitWidth();
   return std::max(1u, bits / 8);
 }
@@ -31,6 +33,8 @@ format::DType lower::dtypeOf(Type element) {
     return DType::BF16;
   if (element.isF16())
     return DType::F16;
+  if (isa<AccumulatorType>(element))
+    return DType::Accumulator;
   switch (element.getIntOrFloatBitWidth()) {
   case 1:
     return DType::I1;

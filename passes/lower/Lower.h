@@ -77,6 +77,7 @@ mlir::FailureOr<LoweredProgramSet> lowerPrograms(mlir::ModuleOp programs,
 struct ManifestData {
   std::string model, modelHash, planHash;
   int64_t seed = 0, globalBatch = 0;
+  bool isCanonical = false;
   /// JSON text, or empty.
   std::string predicted;
   /// Device name per rank, for people; may be empty ("cpu:<rank>").

@@ -41,12 +41,17 @@ LogicalResult ProgramLowering::lowerOp(Operation *op) {
     lower(concrete);
     return LogicalResult(success());
   };
+  if (isa<EinsumOp, ReduceOp>(op) && isAccumulator(op->getResult(0))) {
+    lowerLoopSum(op);
+    return success();
+  }
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](EinsumOp einsum) { return lower(einsum); })
-      .Case<TransposeOp, PadOp, ConcatOp, rank::VariableOp, rank::InputOp,
-            rank::MetricOp, rank::AllReduceOp, rank::AllGatherOp,
+      .Case<TransposeOp, PadOp, ConcatOp, RoundSumOp, rank::VariableOp,
+            rank::InputOp, rank::MetricOp, rank::AllReduceOp, rank::AllGatherOp,
             rank::ReduceScatterOp, rank::AllToAllOp, rank::SliceOp,
-            rank::AssembleOp, rank::SendOp, rank::ReceiveOp>(done)
+            rank::AssembleOp, rank::SendOp, rank::ReceiveOp,
+            rank::AccumulateOp>(done)
       .Default([&](Operation *other) { return lowerCall(other); });
 }
 
@@ -304,6 +309,8 @@ LogicalResult ProgramLowering::lowerCall(Operation *op) {
     if (row == callTable().end())
       return op->emitOpError("cannot be lowered to a program");
     call.function = row->function.str();
+    if (isAccumulator(op->getResult(0)))
+      call.function = "canonical_" + call.function;
     row->attributes(op, call);
     addOffset(op, call);
   }

@@ -152,7 +152,8 @@ Value ProgramLowering::rootOf(Value value) const {
 void ProgramLowering::findContractedSums() {
   for (Operation *op : order) {
     auto sum = dyn_cast<rank::AccumulateOp>(op);
-    if (!sum || microBatches == 1 || sum.getReduction() != ReductionKind::sum)
+    if (!sum || microBatches == 1 || isAccumulator(sum.getResult()) ||
+        sum.getReduction() != ReductionKind::sum)
       continue;
     auto einsum = sum.getOperand().getDefiningOp<EinsumOp>();
     if (!einsum || !einsum.getResult().hasOneUse())

@@ -132,6 +132,13 @@ private:
   void lower(rank::SendOp op);
   void lower(rank::ReceiveOp op);
   void lowerSum(rank::AccumulateOp op);
+
+  // Accumulators (LowerSums.cpp).
+  /// A contraction or reduction, whose loops its iteration space has.
+  void lowerLoopSum(mlir::Operation *op);
+  void lower(whale::RoundSumOp op);
+  void lower(rank::AccumulateOp op);
+
   /// Copies `from` (stored as its type says) into a temporary of `order`.
   unsigned copyInOrder(mlir::Value from, const StorageOrder &order,
                        mlir::Operation *op);

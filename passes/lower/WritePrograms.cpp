@@ -134,6 +134,7 @@ format::Manifest lower::makeManifest(const LoweredProgramSet &set,
   manifest.planHash = data.planHash;
   manifest.seed = data.seed;
   manifest.globalBatch = data.globalBatch;
+  manifest.isCanonical = data.isCanonical;
   manifest.predicted = data.predicted;
   for (const OutputFile &file : filesOf(set, data))
     manifest.files.push_back(

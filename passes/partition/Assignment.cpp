@@ -61,7 +61,8 @@ namespace whale::partition {
 
 class AssignmentBuilder {
 public:
-  AssignmentBuilder(ModuleDefOp step, ArrayRef<Mesh> meshes) : step(step) {
+  AssignmentBuilder(ModuleDefOp step, ArrayRef<Mesh> meshes)
+      : step(step), isCanonical(step->hasAttr("canonical")) {
     result.meshes = meshes;
   }
 
@@ -69,7 +70,7 @@ public:
     for (Operation &op : step.getBody().front().without_terminator())
       if (failed(readExplicit(&op)))
         return failure();
-    moveGradientSums();
+    moveSums();
     for (Operation &op :
          llvm::reverse(step.getBody().front().without_terminator()))
       sink(&op);
@@ -91,7 +92,7 @@ private:
                         int64_t loop);
   void findBatch(Operation *op, OpPlacement &placement);
   bool canDelay(Operation *op, const llvm::DenseSet<Operation *> &delayed);
-  void moveGradientSums();
+  void moveSums();
   void sink(Operation *op);
   void follow(Operation *op, OpPlacement &placement);
   LogicalResult place(Operation *op);
@@ -107,6 +108,8 @@ private:
   std::optional<SmallVector<DimCut, 4>> wanted(OpOperand &use) const;
 
   ModuleDefOp step;
+  /// All sums of reals are accumulators.
+  const bool isCanonical;
   Assignment result;
   /// Values that have a batch dimension, and which it is.
   llvm::DenseMap<Value, unsigned> batchDims;
@@ -215,14 +218,18 @@ LogicalResult AssignmentBuilder::readExplicit(Operation *op) {
   return success();
 }
 
-/// Whether an op of the backward part gives the same after the micro-batches
-/// are summed: linear, without a batch dimension, read by the update only (or
-/// by ops that are delayed too). Casts stay: sums want the wide type.
+/// Whether an op gives the same after the micro-batches are summed: linear and
+/// of the backward part, or any where nothing is summed but accumulators;
+/// without a batch dimension, read by the update only (or by ops that are
+/// delayed too). Casts stay: sums want the wide type.
 bool AssignmentBuilder::canDelay(Operation *op,
                                  const llvm::DenseSet<Operation *> &delayed) {
   const OpPlacement &placement = result.ops[op];
-  if (placement.phase != Phase::Backward || isa<CastOp>(op) ||
-      placement.space.linearity == Linearity::None)
+  if (rhythmOf(placement.phase) == Rhythm::Step || op->use_empty() ||
+      Assignment::isMadeAnywhere(op))
+    return false;
+  if (!isCanonical && (placement.phase == Phase::Forward || isa<CastOp>(op) ||
+                       placement.space.linearity == Linearity::None))
     return false;
   bool batch = llvm::any_of(placement.loops,
                             [](const DimCut &cut) { return cut.batch; }) ||
@@ -236,8 +243,9 @@ bool AssignmentBuilder::canDelay(Operation *op,
 }
 
 /// Gradients that several meshes contribute to are added once per step, after
-/// the micro-batches, not in each of them; and so is what follows from the sum.
-void AssignmentBuilder::moveGradientSums() {
+/// the micro-batches, not in each of them; accumulators are rounded then; and
+/// so is what follows from either.
+void AssignmentBuilder::moveSums() {
   llvm::DenseSet<Operation *> candidates, delayed;
   auto ops = step.getBody().front().without_terminator();
   for (Operation &op : llvm::reverse(ops))
@@ -252,7 +260,7 @@ void AssignmentBuilder::moveGradientSums() {
       return delayed.contains(producer) ||
              (isa<AddOp>(op) && result.ops[producer].graph != graph);
     });
-    if (!follows)
+    if (!follows && !isa<RoundSumOp>(op))
       continue;
     delayed.insert(&op);
     result.ops[&op].phase = Phase::Update;
@@ -454,6 +462,12 @@ void AssignmentBuilder::passPartials(Operation *op, OpPlacement &placement) {
   }
 }
 
+/// Whether parts of `value` combine to the same bits in any order.
+static bool isExact(const Placement &parts, Value value) {
+  return parts.reduction != ReductionKind::sum ||
+         !isa<FloatType>(tensorType(value).getElementType());
+}
+
 LogicalResult AssignmentBuilder::placeCompute(Operation *op,
                                               OpPlacement &placement) {
   const Mesh &mesh = meshOf(placement);
@@ -467,7 +481,8 @@ LogicalResult AssignmentBuilder::placeCompute(Operation *op,
       return failure();
     placement.operands.push_back(*cuts);
   }
-  for (const Access &access : placement.space.results) {
+  for (auto [value, access] :
+       llvm::zip_equal(op->getResults(), placement.space.results)) {
     FailureOr<Placement> cuts = cutsOf(op, placement, access);
     if (failed(cuts))
       return failure();
@@ -483,6 +498,10 @@ LogicalResult AssignmentBuilder::placeCompute(Operation *op,
         cuts->partial |= 1u << axis;
       cuts->reduction = placement.space.loops[index].reduction;
     }
+    if (isCanonical && cuts->isPartial() && !isExact(*cuts, value))
+      return op->emitOpError("gives partial sums of ")
+             << tensorType(value).getElementType()
+             << ", whose order would matter; canonical mode adds accumulators";
     placement.results.push_back(*cuts);
   }
   passPartials(op, placement);

@@ -609,7 +609,7 @@ LogicalResult RoleBuilder::emitCompute(Operation *op,
   if (isa<DropoutOp>(op))
     local->setAttr("global_shape", builder.getDenseI64ArrayAttr(
                                        tensorType(op->getResult(0)).getShape()));
-  // moveGradientSums may have changed it.
+  // moveSums may have changed it.
   label(local, placement.phase, op);
   return success();
 }

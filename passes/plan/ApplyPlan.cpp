@@ -3,6 +3,7 @@
 #include "passes/plan/ApplyPlan.h"
 
 #include "dialects/whale/TrainingSpec.h"
+#include "passes/plan/Canonical.h"
 #include "passes/plan/Evaluation.h"
 #include "passes/plan/Inline.h"
 #include "passes/plan/Precision.h"
@@ -146,10 +147,12 @@ LogicalResult plan::applyPlan(ModelOp model, const planner::NormalForm &form,
       return failure();
   }
   applyRecompute(step, form);
-  buildTraining(step, *spec);
+  buildTraining(step, *spec, options.canonical);
   for (ModuleDefOp module : {step, eval}) {
     eraseDeadOps(module);
     if (failed(expandForSplits(module, form)))
+      return failure();
+    if (options.canonical && failed(makeCanonical(module)))
       return failure();
     localizeSources(module);
     eraseDeadOps(module);

@@ -27,6 +27,8 @@ namespace whale::plan {
 struct ApplyPlanOptions {
   /// "f32", "bf16", "f64"; empty = as the training spec says.
   std::string precision;
+  /// Sums are accumulators, so that every plan gives the same bits.
+  bool canonical = false;
 };
 
 /// Replaces the modules of `model` by `@step` and `@eval`. Errors are reported

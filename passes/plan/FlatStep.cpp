@@ -62,3 +62,19 @@ void plan::eraseDeadOps(ModuleDefOp module) {
         !op.hasTrait<OpTrait::IsTerminator>())
       op.erase();
 }
+
+void plan::expandInPlace(Operation *op,
+                         function_ref<SmallVector<Value>(OpBuilder &)> expand) {
+  OpBuilder builder(op);
+  Operation *before = op->getPrevNode();
+  op->replaceAllUsesWith(expand(builder));
+  unsigned ordinal = 0;
+  for (Operation *fresh = before ? before->getNextNode()
+                                 : &op->getBlock()->front();
+       fresh != op; fresh = fresh->getNextNode()) {
+    for (NamedAttribute attr : op->getDiscardableAttrs())
+      fresh->setAttr(attr.getName(), attr.getValue());
+    setPath(fresh, pathOf(op) + "." + Twine(ordinal++));
+  }
+  op->erase();
+}

@@ -12,7 +12,8 @@
 //           op's iteration space, in the order of the axes; an op without
 //           iteration space (variable, input, assign) counts its tensor's
 //           dimensions as loops. Absent axes: replicated over them.
-// On the module: meshes, micro_batches, schedule, global_batch.
+// On the module: meshes, micro_batches, schedule, global_batch, and `canonical`
+// where sums are accumulators (Canonical.h).
 // A value of phase forward or backward that is used in phase update is summed
 // over the micro-batches on the way.
 //
@@ -27,7 +28,8 @@ namespace whale::plan {
 
 constexpr llvm::StringLiteral pathAttr = "path", phaseAttr = "phase",
                               graphAttr = "graph", splitAttr = "split",
-                              variablePathAttr = "variable_path";
+                              variablePathAttr = "variable_path",
+                              canonicalAttr = "canonical";
 /// Only while the plan is applied: the top-level item that an op is of (an
 /// instance "layers.3"; runs of loose ops of @main between instances are
 /// "main.0", "main.1"... in forward order), and the parameter that an update op
@@ -60,6 +62,12 @@ inline mlir::Block &blockOf(ModuleDefOp module) {
 
 /// Erases ops without effect whose results are not used.
 void eraseDeadOps(ModuleDefOp module);
+/// Replaces `op` by what `expand` builds before it, one value per result. The
+/// new ops get the attributes of `op`, and paths `<path>.<ordinal>`.
+void expandInPlace(
+    mlir::Operation *op,
+    llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::OpBuilder &)>
+        expand);
 
 } // namespace whale::plan
 

@@ -31,6 +31,7 @@ struct ApplyPlan : impl::ApplyPlanBase<ApplyPlan> {
     namespace plans = whale::plan;
     plans::ApplyPlanOptions options;
     options.precision = precision;
+    options.canonical = canonical;
     Diagnostics diagnostics;
     std::optional<planner::NormalForm> form = plans::trivialPlan();
     FailureOr<std::optional<planner::Node>> tree = strategyOf(getOperation());

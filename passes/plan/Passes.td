@@ -18,6 +18,8 @@ def ApplyPlan : Pass<"whale-apply-plan", "::whale::ModelOp"> {
            "plan.json, or a strategy tree alone">,
     Option<"precision", "precision", "std::string", "\"\"",
            "f32, bf16 or f64 instead of the training spec's">,
+    Option<"canonical", "canonical", "bool", "false",
+           "sums are accumulators: every plan gives the same bits">,
   ];
 }
 

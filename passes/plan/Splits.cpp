@@ -122,22 +122,6 @@ bool Chooser::canCut(Operation *op, unsigned loop) const {
 // Expansion
 //===----------------------------------------------------------------------===//
 
-static void expandInPlace(Operation *op) {
-  OpBuilder builder(op);
-  Operation *before = op->getPrevNode();
-  SmallVector<Value> results = cast<ExpandableOpInterface>(op).expand(builder);
-  op->replaceAllUsesWith(results);
-  unsigned ordinal = 0;
-  for (Operation *fresh = before ? before->getNextNode()
-                                 : &op->getBlock()->front();
-       fresh != op; fresh = fresh->getNextNode()) {
-    for (NamedAttribute attr : op->getDiscardableAttrs())
-      fresh->setAttr(attr.getName(), attr.getValue());
-    setPath(fresh, pathOf(op) + "." + Twine(ordinal++));
-  }
-  op->erase();
-}
-
 /// Micro-batches cut the batch as a replica axis does.
 static LogicalResult checkBatchCoupling(Operation *op, Chooser &chooser,
                                         const planner::NormalForm &form,
@@ -173,7 +157,9 @@ LogicalResult plan::expandForSplits(ModuleDefOp module,
       expanded.push_back(&op);
   }
   for (Operation *op : expanded)
-    expandInPlace(op);
+    expandInPlace(op, [&](OpBuilder &builder) {
+      return cast<ExpandableOpInterface>(op).expand(builder);
+    });
   return success();
 }
 

@@ -87,9 +87,9 @@ struct Trained {
 
 class TrainingBuilder {
 public:
-  TrainingBuilder(ModuleDefOp step, const TrainingSpec &spec)
-      : step(step), spec(spec), updates(step.getContext()),
-        slots(step.getContext()) {
+  TrainingBuilder(ModuleDefOp step, const TrainingSpec &spec, bool inModelOrder)
+      : step(step), spec(spec), inModelOrder(inModelOrder),
+        updates(step.getContext()), slots(step.getContext()) {
     updates.setInsertionPoint(blockOf(step).getTerminator());
     Block &block = blockOf(step);
     auto position = llvm::find_if(
@@ -104,12 +104,15 @@ private:
   Value clipFactor();
   const UpdateScalars &scalarsOf(const Optimizer &optimizer, int64_t graph,
                                  Type element);
+  /// Which terms are added first: those of a TaskGraph, or no special ones.
+  int64_t sumOf(Operation *op) const { return inModelOrder ? 0 : graphOf(op); }
   Emitter emitter(Twine base, int64_t graph, Location loc) {
     return Emitter(updates, loc, base.str(), Phase::Update, graph);
   }
 
   ModuleDefOp step;
   const TrainingSpec &spec;
+  const bool inModelOrder;
   OpBuilder updates, slots;
   SmallVector<Trained> trained;
   /// By TaskGraph and optimizer (position in the spec; -1 = the default one).
@@ -118,8 +121,9 @@ private:
 
 } // namespace
 
-/// Sum of the gradients that one TaskGraph gives, in phase backward. Each
-/// partial sum stands where its last operand is made.
+/// Sum of the gradients that one TaskGraph gives, in phase backward (or of all,
+/// in the order of the model). Each partial sum stands where its last operand
+/// is made.
 Value TrainingBuilder::sumInGraph(VariableOp variable,
                                   ArrayRef<GradientOp> ops) {
   Value sum;
@@ -142,7 +146,7 @@ void TrainingBuilder::sumGradients() {
   for (VariableOp variable : blockOf(step).getOps<VariableOp>())
     uses[variable];
   for (GradientOp op : blockOf(step).getOps<GradientOp>())
-    uses[op.getVariable().getDefiningOp()][graphOf(op)].push_back(op);
+    uses[op.getVariable().getDefiningOp()][sumOf(op)].push_back(op);
   for (auto &[op, byGraph] : uses) {
     auto variable = cast<VariableOp>(op);
     if (byGraph.empty() || variable.getFrozen())
@@ -151,7 +155,7 @@ void TrainingBuilder::sumGradients() {
                            graphOf(variable), variable.getLoc());
     emit.setParameter(variable->getAttrOfType<StringAttr>(variablePathAttr));
     Value sum;
-    for (auto &[graph, ops] : byGraph) {
+    for (auto &[key, ops] : byGraph) {
       Value part = sumInGraph(variable, ops);
       sum = sum ? emit.add(sum, part) : part;
     }
@@ -171,7 +175,7 @@ Value TrainingBuilder::clipFactor() {
     emit.setParameter(
         one.variable->getAttrOfType<StringAttr>(variablePathAttr));
     Value squares = emit.sum(emit.square(one.gradient));
-    auto [it, inserted] = byGraph.try_emplace(graph, squares);
+    auto [it, inserted] = byGraph.try_emplace(sumOf(one.variable), squares);
     if (!inserted)
       it->second = emit.add(it->second, squares);
   }
@@ -225,8 +229,9 @@ void TrainingBuilder::run() {
   }
 }
 
-void plan::buildTraining(ModuleDefOp step, const TrainingSpec &spec) {
-  TrainingBuilder(step, spec).run();
+void plan::buildTraining(ModuleDefOp step, const TrainingSpec &spec,
+                         bool inModelOrder) {
+  TrainingBuilder(step, spec, inModelOrder).run();
 }
 
 //===----------------------------------------------------------------------===//

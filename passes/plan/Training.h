@@ -17,8 +17,11 @@ llvm::LogicalResult hoistCounts(ModuleDefOp step);
 /// by the global norm with factor min(1, limit / (norm + 1e-6)) (as
 /// torch.nn.utils.clip_grad_norm_), optimizer. Losses' gradients start as
 /// weight / count, so nothing is divided here. Graphs must be assigned; ops
-/// about one parameter get `parameterAttr`.
-void buildTraining(ModuleDefOp step, const TrainingSpec &spec);
+/// about one parameter get `parameterAttr`. `inModelOrder`: gradients of
+/// several uses, and the squares of the norm, are added in the order of the
+/// model, whatever the stages.
+void buildTraining(ModuleDefOp step, const TrainingSpec &spec,
+                   bool inModelOrder = false);
 
 /// Moves the elementwise tail of what is assigned to running statistics into
 /// phase update, so that what crosses from forward is summed over the

@@ -2,9 +2,11 @@
 
 #include "runtime/comm/Reduce.h"
 
+#include "runtime/core/Accumulator.h"
 #include "runtime/core/Convert.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace whale::runtime {
 
@@ -20,14 +22,15 @@ struct Add {
     return static_cast<T>(a + b);
   }
 };
+// NaN is kept, and +0 is larger than -0: any order gives the same bits.
 struct Larger {
   template <typename T> static T combine(T a, T b) {
-    return a != a || a > b ? a : b; // NaN is kept
+    return a != a || a > b || (a == b && !std::signbit(double(a))) ? a : b;
   }
 };
 struct Smaller {
   template <typename T> static T combine(T a, T b) {
-    return a != a || a < b ? a : b;
+    return a != a || a < b || (a == b && std::signbit(double(a))) ? a : b;
   }
 };
 
@@ -56,12 +59,26 @@ void reduceBlocks(const std::vector<const void *> &inputs, uint64_t first,
   }
 }
 
+void sumAccumulators(const std::vector<const void *> &inputs, uint64_t first,
+                     uint64_t last, const std::vector<void *> &outputs,
+                     uint64_t outputFirst) {
+  for (uint64_t i = first; i < last; ++i) {
+    Accumulator sum;
+    for (const void *input : inputs)
+      sum.add(static_cast<const Accumulator *>(input)[i]);
+    for (void *output : outputs)
+      static_cast<Accumulator *>(output)[outputFirst + (i - first)] = sum;
+  }
+}
+
 } // namespace
 
 void reduceRange(DType dtype, Reduction reduction,
                  const std::vector<const void *> &inputs, uint64_t first,
                  uint64_t last, const std::vector<void *> &outputs,
                  uint64_t outputFirst) {
+  if (dtype == DType::Accumulator)
+    return sumAccumulators(inputs, first, last, outputs, outputFirst);
   dispatchDType(dtype, [&](auto zero) {
     using T = decltype(zero);
     if (reduction == Reduction::Sum)

@@ -11,8 +11,8 @@ namespace whale::runtime {
 
 /// result[i] = inputs[0][i] op inputs[1][i] op ... for i in [first, last), in
 /// this order, so that equal inputs give equal bits; then copies the block to
-/// every output. 16-bit types are combined in f32 and rounded once. An output
-/// may be any of the inputs.
+/// every output. 16-bit types are combined in f32 and rounded once;
+/// accumulators are only summed. An output may be any of the inputs.
 void reduceRange(format::DType dtype, format::Reduction reduction,
                  const std::vector<const void *> &inputs, uint64_t first,
                  uint64_t last, const std::vector<void *> &outputs,

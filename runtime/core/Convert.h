@@ -82,7 +82,7 @@ template <> struct ElementTraits<F16> {
   static F16 store(float value) { return toF16(value); }
 };
 
-/// Calls `function` with a value of the C++ type of `dtype`.
+/// Calls `function` with a value of the C++ type of `dtype`, which is a number.
 template <typename Function>
 auto dispatchDType(format::DType dtype, Function &&function) {
   using format::DType;
@@ -103,6 +103,7 @@ auto dispatchDType(format::DType dtype, Function &&function) {
   case DType::I1:
     return function(uint8_t());
   case DType::F32:
+  case DType::Accumulator: // no number: callers see to it
     break;
   }
   return function(float());

@@ -246,6 +246,10 @@ public:
 
   Status run(const RunContext &context) override {
     std::byte *data = addressOf(*Node.operand, context);
+    if (Node.operand->dtype == DType::Accumulator) {
+      std::memset(data, 0, Elements * bytesOf(DType::Accumulator));
+      return Status();
+    }
     dispatchDType(Node.operand->dtype, [&](auto zero) {
       using T = decltype(zero);
       using Compute = typename ElementTraits<T>::Compute;

@@ -14,7 +14,7 @@ std::map<std::string, CpuFunction> makeTable() {
   std::map<std::string, CpuFunction> table;
   for (const auto &functions :
        {attentionFunctions(), convolutionFunctions(), gatherFunctions(),
-        expertFunctions(), initFunctions()})
+        expertFunctions(), initFunctions(), canonicalFunctions()})
     for (const NamedFunction &row : functions)
       table.emplace(row.name, row.function);
   return table;

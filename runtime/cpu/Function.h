@@ -55,6 +55,7 @@ std::vector<NamedFunction> convolutionFunctions();
 std::vector<NamedFunction> gatherFunctions();
 std::vector<NamedFunction> expertFunctions();
 std::vector<NamedFunction> initFunctions();
+std::vector<NamedFunction> canonicalFunctions();
 
 //===----------------------------------------------------------------------===//
 // Helpers for checks and types

@@ -185,6 +185,7 @@ int ncclTypeOf(DType dtype) {
   case DType::BF16:
     return 9;
   case DType::F32:
+  case DType::Accumulator: // programs for CUDA have none
     break;
   }
   return 7;

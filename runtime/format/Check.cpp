@@ -509,7 +509,10 @@ void Checker::checkCollective(const OperationUnion &operation) {
       !require(c.input && c.output, "collective lacks an operand") ||
       !checkOperand(*c.input, "input") || !checkOperand(*c.output, "output") ||
       !require(c.input->dtype == c.output->dtype,
-               "input and output of a collective differ in type"))
+               "input and output of a collective differ in type") ||
+      !require(c.input->dtype != DType::Accumulator ||
+                   c.reduction == Reduction::Sum,
+               "accumulators are only summed"))
     return;
   uint64_t size = Program.groups[c.group]->size;
   uint64_t input = *elementsOf(c.input->dims);
@@ -589,8 +592,10 @@ void Checker::checkCopy(const OperationUnion &operation) {
 
 void Checker::checkFill(const OperationUnion &operation) {
   const FillT &fill = *operation.AsFill();
-  if (require(!!fill.operand, "fill lacks an operand"))
-    checkOperand(*fill.operand, "operand");
+  if (require(!!fill.operand, "fill lacks an operand") &&
+      checkOperand(*fill.operand, "operand"))
+    require(fill.operand->dtype != DType::Accumulator || fill.value == 0,
+            "accumulators are only filled with 0");
 }
 
 void Checker::checkInput(const OperationUnion &operation) {

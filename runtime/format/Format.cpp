@@ -15,15 +15,16 @@ struct DTypeRow {
 };
 
 /// Rows by value of DType.
-constexpr std::array<DTypeRow, 9> dtypes = {{{"f32", 4, true},
-                                             {"f64", 8, true},
-                                             {"bf16", 2, true},
-                                             {"f16", 2, true},
-                                             {"i32", 4, false},
-                                             {"i64", 8, false},
-                                             {"i8", 1, false},
-                                             {"u8", 1, false},
-                                             {"i1", 1, false}}};
+constexpr std::array<DTypeRow, 10> dtypes = {{{"f32", 4, true},
+                                              {"f64", 8, true},
+                                              {"bf16", 2, true},
+                                              {"f16", 2, true},
+                                              {"i32", 4, false},
+                                              {"i64", 8, false},
+                                              {"i8", 1, false},
+                                              {"u8", 1, false},
+                                              {"i1", 1, false},
+                                              {"accumulator", 32, false}}};
 static_assert(dtypes.size() == static_cast<size_t>(DType::MAX) + 1);
 
 const DTypeRow *rowOf(DType dtype) {

@@ -77,6 +77,19 @@
 //   lhs [b, s, c, in], rhs [b, s, c, out] T -> result [e, in, out] T; per
 //   expert, sum over its rows of lhs^T rhs. scalars: expertOffset
 //
+// Canonical mode. A = accumulator, T = f32 or f64. Results are A and begin
+// empty; where a function of the list above has the rest of the name, operands,
+// ints and scalars are its own.
+// canonical_contract  lhs rhs -> sums     sums[..] = sum of lhs * rhs (in f64)
+// canonical_reduce    x -> sums           sums[..] = sum of x
+//   ints: per loop its extent and its stride in each operand, sums last, in
+//   elements; a stride of 0 where the operand does not have the loop
+// canonical_add       part sums           sums += part, both A, of one shape
+// canonical_round     sums -> x           x T, of one shape, rounded once
+// canonical_embedding, canonical_scatter_add, canonical_conv2d_forward,
+// canonical_conv2d_backward_input, canonical_conv2d_backward_filter,
+// canonical_expert_matmul, canonical_expert_outer
+//
 // init_constant          -> x   floats: value
 // init_normal            -> x   floats: mean, deviation
 // init_uniform           -> x   floats: low, high
@@ -126,6 +139,17 @@ inline constexpr FunctionInfo functions[] = {
     {"collect", 4, 4, 0, 0, 1},
     {"expert_matmul", 4, 4, 1, 0, 1},
     {"expert_outer", 4, 4, 0, 0, 1},
+    {"canonical_contract", 3, 3, 0, 0, 0},
+    {"canonical_reduce", 2, 2, 0, 0, 0},
+    {"canonical_add", 2, 2, 0, 0, 0},
+    {"canonical_round", 2, 2, 0, 0, 0},
+    {"canonical_embedding", 3, 3, 0, 0, 1},
+    {"canonical_scatter_add", 3, 3, 0, 0, 1},
+    {"canonical_conv2d_forward", 3, 3, 6, 0, 0},
+    {"canonical_conv2d_backward_input", 3, 3, 6, 0, 0},
+    {"canonical_conv2d_backward_filter", 3, 3, 6, 0, 0},
+    {"canonical_expert_matmul", 4, 4, 1, 0, 1},
+    {"canonical_expert_outer", 4, 4, 0, 0, 1},
     {"init_constant", 1, 1, 0, 1, SIZE_MAX},
     {"init_normal", 1, 1, 1, 2, SIZE_MAX},
     {"init_uniform", 1, 1, 1, 2, SIZE_MAX},

@@ -53,6 +53,13 @@ public:
     return value ? integerOf(*value, key, low) : fallback;
   }
 
+  bool flag(const char *key) {
+    const Json *value = find(key, false);
+    if (value && !value->is_boolean())
+      fail("'" + std::string(key) + "' of " + Where + " must be true or false");
+    return value && value->is_boolean() && value->get<bool>();
+  }
+
   int64_t integerOf(const Json &value, const std::string &key, int64_t low) {
     bool good = value.is_number_integer() &&
                 !(value.is_number_unsigned() &&
@@ -224,6 +231,7 @@ Manifest readBody(const Json &root, std::string &problem) {
   manifest.planHash = top.text("plan_hash", false);
   manifest.seed = top.integer("seed", false, INT64_MIN);
   manifest.globalBatch = top.integer("global_batch", false, 0);
+  manifest.isCanonical = top.flag("canonical");
   for (const Json &file : top.array("files"))
     manifest.files.push_back(readFile(Fields(file, "a file", problem)));
   for (const Json &value : top.array("roles")) {
@@ -320,6 +328,8 @@ std::string writeManifest(const Manifest &manifest) {
   root["plan_hash"] = manifest.planHash;
   root["seed"] = manifest.seed;
   root["global_batch"] = manifest.globalBatch;
+  if (manifest.isCanonical)
+    root["canonical"] = true;
   for (const char *key : {"files", "roles", "libraries", "ranks"})
     root[key] = Json::array();
   for (const FileInfo &file : manifest.files)

@@ -3,7 +3,7 @@
 // {
 //   "format_version": "1.0",
 //   "model": "gpt-tiny", "model_hash": "<sha256>", "plan_hash": "<sha256>",
-//   "seed": 0, "global_batch": 8,
+//   "seed": 0, "global_batch": 8, "canonical": true (absent: false),
 //   "files": [{"path": "role0.whalep", "bytes": 123, "sha256": "..."}],
 //   "roles": [{"name": "stage0", "file": "role0.whalep"}],
 //   "libraries": [{"id": "...", "variants":
@@ -68,6 +68,8 @@ struct Manifest {
   std::string planHash;
   int64_t seed = 0;
   int64_t globalBatch = 0;
+  /// Sums are accumulators: any plan of the model gives these bits.
+  bool isCanonical = false;
   std::vector<FileInfo> files;
   std::vector<RoleInfo> roles;
   std::vector<LibraryInfo> libraries;

@@ -116,11 +116,12 @@ enum class DType : uint8_t {
   I8 = 6,
   U8 = 7,
   I1 = 8,
+  Accumulator = 9,
   MIN = F32,
-  MAX = I1
+  MAX = Accumulator
 };
 
-inline const DType (&EnumValuesDType())[9] {
+inline const DType (&EnumValuesDType())[10] {
   static const DType values[] = {
     DType::F32,
     DType::F64,
@@ -130,13 +131,14 @@ inline const DType (&EnumValuesDType())[9] {
     DType::I64,
     DType::I8,
     DType::U8,
-    DType::I1
+    DType::I1,
+    DType::Accumulator
   };
   return values;
 }
 
 inline const char * const *EnumNamesDType() {
-  static const char * const names[10] = {
+  static const char * const names[11] = {
     "F32",
     "F64",
     "BF16",
@@ -146,13 +148,14 @@ inline const char * const *EnumNamesDType() {
     "I8",
     "U8",
     "I1",
+    "Accumulator",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameDType(DType e) {
-  if (flatbuffers::IsOutRange(e, DType::F32, DType::I1)) return "";
+  if (flatbuffers::IsOutRange(e, DType::F32, DType::Accumulator)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesDType()[index];
 }

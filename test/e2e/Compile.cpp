@@ -41,7 +41,8 @@ struct Session {
 OwningOpRef<ModuleOp> import(Session &session, const ModelCase &model) {
   ImportOptions options;
   options.batch = model.batch;
-  options.precision = "f64";
+  options.sequence = model.sequence;
+  options.precision = model.precision;
   options.optimizer = model.optimizer;
   // A step of 1 makes the change of a parameter its gradient.
   options.learningRate = model.optimizer == "sgd" ? 1.0 : 0.01;
@@ -70,7 +71,8 @@ std::string compile(const ModelCase &model, const planner::Node &plan,
   if (!form)
     return diags.str();
   work.form = *form;
-  work.lowerOptions.compile.exactMath = true;
+  work.applyOptions.canonical = model.isCanonical;
+  work.lowerOptions.compile.exactMath = model.precision == "f64";
   if (runPhases(work, "", phases().back().name) != PhaseOutcome::Done)
     return "phases: " + session.messages;
   lower::ManifestData data;

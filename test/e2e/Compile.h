@@ -6,6 +6,7 @@
 #include "compiler/planner/Strategy.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,12 +20,15 @@ struct ModelCase {
   int64_t batch = 8;
   /// Text of `--lora`; empty = no adapters.
   std::string lora = "";
+  std::optional<int64_t> sequence = {}; ///< positions of a sample
+  std::string precision = "f64";
+  bool isCanonical = false;
 
   auto operator<=>(const ModelCase &) const = default;
 };
 
-/// Imports the preset in f64, applies the strategy and writes a programs/
-/// folder. Empty on success, else what went wrong.
+/// Imports the preset, applies the strategy and writes a programs/ folder.
+/// Empty on success, else what went wrong.
 std::string compile(const ModelCase &model, const whale::planner::Node &plan,
                     const std::string &folder);
 

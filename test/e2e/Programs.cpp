@@ -41,15 +41,31 @@ std::unique_ptr<Compiled> build(const ModelCase &model,
   return out;
 }
 
-const RunResult &oneRank(const ModelCase &model) {
-  static std::map<ModelCase, RunResult> results;
-  auto [it, isNew] = results.try_emplace(model);
+const RunResult &oneRank(const ModelCase &model, int64_t steps) {
+  static std::map<std::pair<ModelCase, int64_t>, RunResult> results;
+  auto [it, isNew] = results.try_emplace({model, steps});
   if (!isNew)
     return it->second;
   std::string error;
   auto compiled = build(model, replica(1), error);
-  it->second = compiled ? run(compiled->set, 1) : RunResult{error, {}, {}};
+  it->second = compiled ? run(compiled->set, steps) : RunResult{error, {}, {}};
   return it->second;
+}
+
+std::string checkBits(const Row &row, const ModelCase &one) {
+  const RunResult &expected = oneRank(one, bitSteps);
+  if (!expected.error.empty())
+    return "one rank: " + expected.error;
+  std::string error;
+  auto compiled = build(row.model, row.plan, error);
+  if (!compiled)
+    return error;
+  if (compiled->set.manifest.ranks.size() != row.ranks)
+    return "has " + std::to_string(compiled->set.manifest.ranks.size()) +
+           " ranks, expected " + std::to_string(row.ranks);
+  RunResult many = run(compiled->set, bitSteps);
+  return many.error.empty() ? compareBits(many, expected)
+                            : "run: " + many.error;
 }
 
 } // namespace e2e

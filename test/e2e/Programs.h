@@ -3,7 +3,7 @@
 #ifndef WHALE_TEST_E2E_PROGRAMS_H
 #define WHALE_TEST_E2E_PROGRAMS_H
 
-#include "Compile.h"
+#include "Matrix.h"
 #include "Run.h"
 
 #include <filesystem>
@@ -27,8 +27,14 @@ std::unique_ptr<Compiled> build(const ModelCase &model,
                                 const whale::planner::Node &plan,
                                 std::string &error);
 
-/// One step of a model on one rank, made once.
-const RunResult &oneRank(const ModelCase &model);
+/// Steps of a model on one rank, made once.
+const RunResult &oneRank(const ModelCase &model, int64_t steps = 1);
+
+/// Steps of a comparison of bits.
+constexpr int64_t bitSteps = 3;
+/// Empty, or in which bits the row's plan differs from one rank, after
+/// `bitSteps` steps. `one`: the model that one rank runs.
+std::string checkBits(const Row &row, const ModelCase &one);
 
 /// |a - b| <= this * max(1e-3, max|b|), f64: gradients of plain SGD.
 constexpr double tolerance = 1e-12;

@@ -8,6 +8,7 @@
 #include "runtime/cpu/CpuDevice.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <set>
 
@@ -123,6 +124,10 @@ double lossOf(const std::vector<RankState> &states, size_t step) {
   for (const auto &[name, total] : totals)
     sum += total;
   return sum;
+}
+
+bool isSameBits(double a, double b) {
+  return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
 }
 
 std::string difference(const std::string &what, const std::vector<double> &a,
@@ -243,6 +248,29 @@ std::string compare(const RunResult &a, const RunResult &b, double tolerance,
         !d.empty())
       return d;
   }
+  return "";
+}
+
+std::string compareBits(const RunResult &a, const RunResult &b) {
+  auto other = [](const std::string &what, double left, double right) {
+    char text[120];
+    std::snprintf(text, sizeof text, " is %.17g, on one rank %.17g", left,
+                  right);
+    return what + text;
+  };
+  for (size_t step = 0; step < b.losses.size(); ++step)
+    if (!isSameBits(a.losses[step], b.losses[step]))
+      return other("loss of step " + std::to_string(step), a.losses[step],
+                   b.losses[step]);
+  for (size_t moment = 0; moment < b.variables.size(); ++moment)
+    for (const auto &[path, values] : b.variables[moment]) {
+      const std::vector<double> &mine = a.variables[moment].at(path);
+      for (size_t i = 0; i < values.size(); ++i)
+        if (!isSameBits(mine[i], values[i]))
+          return other("element " + std::to_string(i) + " of '" + path +
+                           "' after " + std::to_string(moment) + " steps",
+                       mine[i], values[i]);
+    }
   return "";
 }
 

@@ -40,6 +40,9 @@ inputsOf(const whale::runtime::ProgramSet &set);
 std::string compare(const RunResult &a, const RunResult &b, double tolerance,
                     bool changes);
 
+/// First loss or element whose bits differ, at any moment; empty = none.
+std::string compareBits(const RunResult &a, const RunResult &b);
+
 } // namespace e2e
 
 #endif // WHALE_TEST_E2E_RUN_H

@@ -39,6 +39,24 @@ Difference differenceOf(DType dtype, const std::vector<std::byte> &left,
   return out;
 }
 
+/// Index of the first element of other bits, as "[1, 2]" in the tensor, and
+/// the two numbers; null where all are equal.
+Json firstOtherBits(const SavedBox &box, const std::vector<std::byte> &left,
+                    const std::vector<std::byte> &right) {
+  auto found = std::mismatch(left.begin(), left.end(), right.begin()).first;
+  if (found == left.end())
+    return nullptr;
+  uint64_t at = uint64_t(found - left.begin()) / bytesOf(box.dtype);
+  const double a = loadNumber(box.dtype, left.data(), at);
+  const double b = loadNumber(box.dtype, right.data(), at);
+  std::vector<uint64_t> index(box.box.globalDims.size());
+  for (size_t d = index.size(); d-- > 0;) {
+    index[d] = at % uint64_t(box.box.globalDims[d]);
+    at /= uint64_t(box.box.globalDims[d]);
+  }
+  return Json{{"index", index}, {"left", a}, {"right", b}};
+}
+
 std::map<std::string, const SavedBox *> tensorsOf(const CheckpointIndex &index) {
   std::map<std::string, const SavedBox *> out;
   for (const SavedBox &box : index.boxes)
@@ -49,7 +67,7 @@ std::map<std::string, const SavedBox *> tensorsOf(const CheckpointIndex &index) 
 } // namespace
 
 Status compareDumps(const std::string &left, const std::string &right,
-                    double tolerance, bool json, bool &within) {
+                    const CompareOptions &options, bool &within) {
   Result<CheckpointIndex> a = readIndex(left), b = readIndex(right);
   if (a.failed())
     return a.status();
@@ -69,14 +87,17 @@ Status compareDumps(const std::string &left, const std::string &right,
     if (dataA->size() != dataB->size() || others[path]->dtype != box->dtype)
       return badInput("'" + path + "' differs in type or shape");
     Difference gap = differenceOf(box->dtype, *dataA, *dataB);
-    bool good = gap.relative() <= tolerance;
+    const Json other = firstOtherBits(*box, *dataA, *dataB);
+    bool good =
+        options.bits ? other.is_null() : gap.relative() <= options.tolerance;
     within &= good;
     Json record{{"path", path},
                 {"max_difference", gap.absolute},
                 {"max_magnitude", gap.magnitude},
                 {"relative", gap.relative()},
+                {"first_other_bits", other},
                 {"within", good}};
-    if (json)
+    if (options.json)
       std::printf("%s\n", printJson(record).c_str());
     else
       std::printf("%s %-48s difference %.3g of %.3g (%.3g)\n",

@@ -41,11 +41,19 @@ struct JobOptions {
 /// Loads, starts the ranks and waits for them.
 Status runJob(const JobOptions &options);
 
+/// When two tensors count as equal.
+struct CompareOptions {
+  /// Largest difference relative to the largest magnitude of the tensor.
+  double tolerance = 0;
+  /// Equal bits instead; the first element that differs is said.
+  bool bits = false;
+  bool json = false;
+};
+
 /// Prints per tensor of two checkpoints or dumps the largest difference, and
-/// whether all are within `tolerance` relative to the largest magnitude of the
-/// tensor. `within` says so.
+/// whether it is within what `options` allow. `within` says so for all.
 Status compareDumps(const std::string &left, const std::string &right,
-                    double tolerance, bool json, bool &within);
+                    const CompareOptions &options, bool &within);
 
 } // namespace whale::runtime
 

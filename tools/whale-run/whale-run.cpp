@@ -93,14 +93,15 @@ int main(int argc, char **argv) {
   JobOptions options;
   int64_t seed = 0;
   std::vector<std::string> compared;
-  double tolerance = 0;
+  CompareOptions compare;
   addRunOptions(app, options, seed);
   app.add_flag("--json", options.json, "JSON lines on standard output");
   app.add_option("--compare", compared,
                  "compare two checkpoints or dumps instead of running")
       ->expected(2);
-  app.add_option("--tolerance", tolerance,
+  app.add_option("--tolerance", compare.tolerance,
                  "largest difference, relative to a tensor's largest value");
+  app.add_flag("--bits", compare.bits, "compare bits, not values");
   app.footer("Exit codes: 0 ok, 1 bad input, 2 bug, 4 --compare found a "
              "difference, 6 not supported, 8 a rank failed.");
   try {
@@ -112,8 +113,8 @@ int main(int argc, char **argv) {
     options.seed = seed;
   if (!compared.empty()) {
     bool within = false;
-    int code = report(compareDumps(compared[0], compared[1], tolerance,
-                                   options.json, within));
+    compare.json = options.json;
+    int code = report(compareDumps(compared[0], compared[1], compare, within));
     return code != 0 ? code : within ? 0 : foundDifference;
   }
   if (options.programs.empty())

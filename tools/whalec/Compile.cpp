@@ -43,6 +43,8 @@ static void declare(CLI::App &command, Options &options) {
       ->type_name("TYPE");
   command.add_flag("--keep-gradients", options.compile.keepGradients,
                    "gradients stay readable for 'whalec run --dump'");
+  command.add_flag("--canonical", options.compile.canonical,
+                   "slow programs whose bits no plan changes");
 }
 
 static ExitCode listPhases(Session &session) {
@@ -125,8 +127,8 @@ static std::optional<CompileRequest> readRequest(const Options &options,
   if (failed(hash) || !checkPlanIsOf(*plan, options.plan, *hash, diagnostics))
     return std::nullopt;
   // The prediction is of what was planned, and of nothing else.
-  bool asPlanned =
-      options.compile.precision.empty() && !options.compile.keepGradients;
+  bool asPlanned = options.compile.precision.empty() &&
+                   !options.compile.keepGradients && !options.compile.canonical;
   return CompileRequest{model->text,
                         options.model,
                         plan->form,

@@ -105,6 +105,8 @@ static bool runTo(const CompileRequest &request, llvm::StringRef last,
   work.compilation.module = std::move(file->module);
   work.compilation.form = request.form;
   work.compilation.applyOptions.precision = request.options.precision;
+  work.compilation.applyOptions.canonical = request.options.canonical;
+  work.manifest.isCanonical = request.options.canonical;
   work.compilation.lowerOptions.keepGradients = request.options.keepGradients;
   work.compilation.lowerOptions.modelHash = work.manifest.modelHash;
   work.manifest.planHash = sha256Hex(request.planText);
@@ -137,6 +139,8 @@ static std::string optionsText(const CompileOptions &options) {
   writer.field("target", options.target);
   writer.field("precision", options.precision);
   writer.field("keep_gradients", options.keepGradients);
+  if (options.canonical)
+    writer.field("canonical", true);
   return writer.endObject().take();
 }
 

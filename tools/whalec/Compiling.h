@@ -25,6 +25,8 @@ struct CompileOptions {
   std::string precision;
   /// Gradients stay readable after a step (whale-run --dump).
   bool keepGradients = false;
+  /// Canonical mode (docs/rationale/canonical-mode.md).
+  bool canonical = false;
   /// Only "cpu" in this version.
   std::string target = "cpu";
 };

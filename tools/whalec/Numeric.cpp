@@ -21,6 +21,8 @@ using namespace whale::cli;
 constexpr std::string_view gradientSlot = "#m";
 /// What counts as 0 beside a tensor's largest element.
 constexpr double smallestScale = 1e-3;
+/// Steps whose bits are compared.
+constexpr int bitSteps = 3;
 
 namespace {
 class NumericCheck {
@@ -43,7 +45,12 @@ private:
                                             int steps, const std::string &dump);
   bool compareLosses();
   bool compareGradients();
-  bool compareLine(const std::string &line);
+  bool compareUpdates();
+  bool compareDumps(const std::string &one, const std::string &many,
+                    std::vector<json::Value> &lines);
+  void compareGradient(const json::Value &line);
+  void compareBits(const json::Value &line, const std::string &name,
+                   size_t &count);
   void compare(const std::string &name, double difference, double magnitude,
                double slack = 1);
 
@@ -110,6 +117,11 @@ bool NumericCheck::readInputs() {
   auto manifest = readManifestOf(folder, diagnostics);
   if (!manifest)
     return false;
+  if (result.canonical && !manifest->isCanonical) {
+    diagnostics.error(Place(folder), "the programs are not canonical")
+        .hint("'whalec compile --canonical' makes canonical ones");
+    return false;
+  }
   auto text = readListedFile(folder, *manifest, modelFileName, diagnostics);
   if (!text || !readListedFile(folder, *manifest, planFileName, diagnostics))
     return false;
@@ -138,6 +150,7 @@ bool NumericCheck::compile(const std::string &name, const std::string &text,
   request.form = as;
   request.globalBatch = globalBatch;
   request.options.precision = result.precision;
+  request.options.canonical = result.canonical;
   return compileToFolder(request, scratch / name, diagnostics);
 }
 
@@ -217,48 +230,67 @@ bool NumericCheck::compareLosses() {
   return true;
 }
 
-/// One tensor of `whale-run --compare`.
-bool NumericCheck::compareLine(const std::string &line) {
-  auto json = json::parse(line, "whale-run", diagnostics);
-  if (!json)
+/// What `whale-run --compare` says of each tensor of two dumps.
+bool NumericCheck::compareDumps(const std::string &one, const std::string &many,
+                                std::vector<json::Value> &lines) {
+  // What whale-run thinks of the differences does not matter here.
+  auto ended = callWhaleRun({"--compare", one, many, "--json"}, diagnostics);
+  if (!ended)
     return false;
-  const json::Value *path = json->find("path");
-  const json::Value *difference = json->find("max_difference");
-  const json::Value *magnitude = json->find("max_magnitude");
-  if (!path || !path->isString() || !magnitude)
-    return false;
-  std::string name = path->asString();
-  if (!name.ends_with(gradientSlot))
-    return true;
-  name.resize(name.size() - gradientSlot.size());
+  for (size_t begin = 0; begin < ended->output.size();) {
+    size_t end =
+        std::min(ended->output.find('\n', begin), ended->output.size());
+    auto line = json::parse(ended->output.substr(begin, end - begin),
+                            "whale-run", diagnostics);
+    if (!line)
+      return false;
+    lines.push_back(std::move(*line));
+    begin = end + 1;
+  }
+  return true;
+}
+
+/// The path of a compared tensor.
+static std::string pathOf(const json::Value &line) {
+  const json::Value *path = line.find("path");
+  return path && path->isString() ? path->asString() : "";
+}
+
+/// The variable whose gradient a slot holds; nothing for other tensors.
+static std::optional<std::string> gradientOf(const std::string &path) {
+  if (!path.ends_with(gradientSlot))
+    return std::nullopt;
+  return path.substr(0, path.size() - gradientSlot.size());
+}
+
+void NumericCheck::compareGradient(const json::Value &line) {
+  std::optional<std::string> name = gradientOf(pathOf(line));
+  if (!name)
+    return;
   ++result.gradients;
-  auto number = [](const json::Value *value) {
+  auto number = [&](const char *key) {
+    const json::Value *value = line.find(key);
     return value && value->isNumber() ? value->asNumber() : HUGE_VAL;
   };
-  compare("gradient of " + name, number(difference), number(magnitude));
-  return true;
+  compare("gradient of " + *name, number("max_difference"),
+          number("max_magnitude"));
 }
 
 bool NumericCheck::compareGradients() {
   if (!compile("many-gradients", gradientText, form) ||
       !compile("one-gradients", gradientText, plan::trivialPlan()))
     return false;
+  std::vector<json::Value> lines;
   if (!losses(scratch / "many-gradients", 1, scratch / "many-dump") ||
-      !losses(scratch / "one-gradients", 1, scratch / "one-dump"))
+      !losses(scratch / "one-gradients", 1, scratch / "one-dump") ||
+      !compareDumps(scratch / "one-dump/step-1", scratch / "many-dump/step-1",
+                    lines))
     return false;
-  // What whale-run thinks of the differences does not matter here.
-  auto ended = callWhaleRun({"--compare", scratch / "one-dump/step-1",
-                             scratch / "many-dump/step-1", "--json"},
-                            diagnostics);
-  if (!ended)
-    return false;
-  for (size_t begin = 0; begin < ended->output.size();) {
-    size_t end =
-        std::min(ended->output.find('\n', begin), ended->output.size());
-    if (!compareLine(ended->output.substr(begin, end - begin)))
-      return false;
-    begin = end + 1;
-  }
+  for (const json::Value &line : lines)
+    if (!result.canonical)
+      compareGradient(line);
+    else if (auto name = gradientOf(pathOf(line)))
+      compareBits(line, "gradient of " + *name, result.gradients);
   if (result.gradients != 0)
     return true;
   diagnostics.error(Place(folder), "no gradient could be compared",
@@ -266,9 +298,71 @@ bool NumericCheck::compareGradients() {
   return false;
 }
 
+//===----------------------------------------------------------------------===//
+// Bits
+//===----------------------------------------------------------------------===//
+
+/// "[1, 2]" or a number.
+static std::string textOf(const json::Value *value) {
+  if (value && value->isNumber())
+    return fmt::format("{}", value->asNumber());
+  std::string text;
+  if (value && value->isArray())
+    for (const json::Value &element : value->elements())
+      text += (text.empty() ? "" : ", ") + textOf(&element);
+  return "[" + text + "]";
+}
+
+/// One tensor; `count` counts them.
+void NumericCheck::compareBits(const json::Value &line, const std::string &name,
+                               size_t &count) {
+  ++count;
+  const json::Value *other = line.find("first_other_bits");
+  if (!other || !other->isObject())
+    return;
+  diagnostics.error(
+      Place(folder),
+      fmt::format("{} has other bits than one rank, first at {}: "
+                  "{} instead of {}",
+                  whale::quoted(name), textOf(other->find("index")),
+                  textOf(other->find("right")), textOf(other->find("left"))),
+      ExitCode::Finding);
+}
+
+/// Losses and variables of the programs themselves.
+bool NumericCheck::compareUpdates() {
+  if (!compile("one", modelText, plan::trivialPlan()))
+    return false;
+  auto many = losses(folder, bitSteps, scratch / "many-state");
+  auto one = losses(scratch / "one", bitSteps, scratch / "one-state");
+  if (!many || !one)
+    return false;
+  for (int step = 0; step < bitSteps; ++step)
+    if ((*many)[step] != (*one)[step])
+      diagnostics.error(
+          Place(folder),
+          fmt::format("'loss of step {}' has other bits than one rank: {} "
+                      "instead of {}",
+                      step, (*many)[step], (*one)[step]),
+          ExitCode::Finding);
+  for (int step = 1; step <= bitSteps; ++step) {
+    std::vector<json::Value> lines;
+    std::string name = "/step-" + std::to_string(step);
+    if (!compareDumps(scratch / ("one-state" + name),
+                      scratch / ("many-state" + name), lines))
+      return false;
+    result.variables = 0;
+    for (const json::Value &line : lines)
+      compareBits(line, fmt::format("{} after step {}", pathOf(line), step),
+                  result.variables);
+  }
+  return true;
+}
+
 bool NumericCheck::run() {
-  return readInputs() && compareLosses() && compareGradients() &&
-         !diagnostics.hasErrors();
+  return readInputs() &&
+         (result.canonical ? compareUpdates() : compareLosses()) &&
+         compareGradients() && !diagnostics.hasErrors();
 }
 
 bool cli::verifyNumerically(const std::string &folder, NumericResult &result,

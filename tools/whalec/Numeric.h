@@ -9,7 +9,9 @@
 // Guarantee: |a - b| <= tolerance * max(1e-3, max|b|) for each loss of the
 //            first step and each element of each gradient, b of one rank. The
 //            loss of the second step, which depends on the update, gets
-//            updateSlack times the tolerance.
+//            updateSlack times the tolerance. With `canonical` every loss,
+//            every element of every gradient and every variable after each of
+//            three steps has equal bits.
 //
 //===----------------------------------------------------------------------===//
 
@@ -29,6 +31,9 @@ struct NumericResult {
   double worst = 0;
   std::string worstName;
   size_t gradients = 0;
+  /// Equal bits were asked for, of the variables too.
+  bool canonical = false;
+  size_t variables = 0;
   std::string precision;
   double tolerance = 0;
 };
@@ -37,7 +42,8 @@ struct NumericResult {
 /// that should be 0 becomes a step of the learning rate.
 constexpr double updateSlack = 10;
 
-/// Runs the comparison. Differences are errors with ExitCode::Finding.
+/// Runs the comparison, `result.canonical` or not. Differences are errors with
+/// ExitCode::Finding.
 bool verifyNumerically(const std::string &folder, NumericResult &result,
                        Diagnostics &diagnostics);
 

@@ -18,7 +18,7 @@ namespace {
 struct Options {
   std::string path, model;
   PlanningOptions planning;
-  bool numeric = false, json = false;
+  bool numeric = false, canonical = false, json = false;
 };
 } // namespace
 
@@ -26,8 +26,13 @@ static void declare(CLI::App &command, Options &options) {
   command.add_option("path", options.path, "a plan.json or folder of programs")
       ->type_name("PATH")
       ->required();
-  command.add_flag("--numeric", options.numeric,
-                   "run the programs and compare with one rank");
+  CLI::Option *numeric =
+      command.add_flag("--numeric", options.numeric,
+                       "run the programs and compare with one rank");
+  command
+      .add_flag("--canonical", options.canonical,
+                "of canonical programs: equal bits, over several steps")
+      ->needs(numeric);
   CLI::Option *model =
       command
           .add_option("--model", options.model,
@@ -61,6 +66,8 @@ static ExitCode conclude(const Options &options, const char *what,
       writer.field("precision", numeric->precision);
       writer.field("tolerance", numeric->tolerance);
       writer.field("gradients", numeric->gradients);
+      writer.field("canonical", numeric->canonical);
+      writer.field("variables", numeric->variables);
       writer.field("worst", numeric->worstName);
       if (std::isfinite(numeric->worst))
         writer.field("worst_share_of_bound", numeric->worst);
@@ -69,7 +76,12 @@ static ExitCode conclude(const Options &options, const char *what,
     writeProduct("", writer.endObject().take(), diagnostics);
   } else if (good) {
     say(fmt::format("{}: {}", options.path, what));
-    if (numeric)
+    if (numeric && numeric->canonical)
+      say(fmt::format("{}: the bits of one rank in {}: losses, {} gradients "
+                      "and {} variables",
+                      options.path, numeric->precision, numeric->gradients,
+                      numeric->variables));
+    else if (numeric)
       say(fmt::format("{}: equal to one rank in {} within {:.0e}: losses and "
                       "{} gradients; nearest to its bound is {} ({:.2g})",
                       options.path, numeric->precision, numeric->tolerance,
@@ -106,6 +118,7 @@ static ExitCode runVerify(const Options &options, Session &session) {
   if (!isFolder(options.path))
     return verifyPlan(options, session);
   NumericResult numeric;
+  numeric.canonical = options.canonical;
   bool proved = verifier::verifyDirectory(options.path, diagnostics);
   if (proved && options.numeric)
     verifyNumerically(options.path, numeric, diagnostics);

@@ -3,6 +3,8 @@
 #include "test/unit/lower/Oracle.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
 
 using namespace whale;
 using namespace whale::test;
@@ -114,6 +116,76 @@ TEST_CASE("elementwise bodies", "[kernel]") {
     auto machine = requireEqual(comparison);
     // All of it is one pass over x.
     CHECK(machine->count(format::Operation::Launch) == 1);
+  }
+}
+
+/// What each of `expressions` gives as %r, over vectors %x, %y, %z of type T of
+/// `count` elements; the first elements are the same for every count.
+static std::vector<std::vector<double>>
+elementwise(const std::string &element, const std::string &target,
+            const std::vector<std::string> &expressions, size_t count) {
+  ProgramText p(element);
+  std::string shape = std::to_string(count), t = p.type(shape);
+  for (const char *operand : {"x", "y", "z"})
+    p.operand(operand, shape);
+  for (size_t i = 0; i < expressions.size(); ++i) {
+    std::string number = std::to_string(i);
+    for (char c : expressions[i])
+      p.body += c == 'T' ? t : c == '$' ? "%v" + number : std::string(1, c);
+    p.result("o" + number, "v" + number + "r", shape);
+  }
+  Machine machine(p.text(), {}, target);
+  for (auto [name, scale] : {std::pair("x", 0.37), {"y", -1.3}, {"z", 2.1}}) {
+    std::vector<double> values(count);
+    for (size_t i = 0; i < count; ++i)
+      values[i] = scale * std::sin(1.0 + double(i) * (1 + scale));
+    machine.set(name, values);
+  }
+  machine.run("step");
+  std::vector<std::vector<double>> results;
+  for (size_t i = 0; i < expressions.size(); ++i)
+    results.push_back(machine.get("o" + std::to_string(i)));
+  return results;
+}
+
+TEST_CASE("an element's bits depend neither on its shard nor on fusion",
+          "[kernel]") {
+  auto element = GENERATE(as<std::string>(), "f32", "f64");
+  const std::vector<std::string> apart = {"  $r = whale.mul %x, %y : T, T\n",
+                                          "  $r = whale.abs %z : T\n"};
+  std::vector<std::string> expressions = {
+      // A multiplication and an addition that must not become one rounding.
+      "  $m = whale.mul %x, %y : T, T\n  $a = whale.abs %z : T\n"
+      "  $r = whale.add $m, $a : T, T\n",
+      "  $m = whale.mul %x, %y : T, T\n  $r = whale.sub %z, $m : T, T\n",
+      "  $a = whale.abs %x : T\n  $r = whale.pow $a, %y : T, T\n",
+      "  $a = whale.abs %x : T\n  $r = whale.log $a : T\n",
+      "  $a = whale.abs %x : T\n  $r = whale.rsqrt $a : T\n",
+      "  $r = whale.div %x, %y : T, T\n",
+      "  $r = whale.gelu %x tanh : T\n",
+      "  $r = whale.gelu_grad %x, %y tanh : T\n",
+      "  $r = whale.silu_grad %x, %y : T\n"};
+  for (const char *op : {"exp", "tanh", "sigmoid", "erf", "sin", "cos", "gelu"})
+    expressions.push_back(std::string("  $r = whale.") + op + " %x : T\n");
+  for (std::string target : {"x86-64-v3", "x86-64-v4"}) {
+    if (target == "x86-64-v4" && !__builtin_cpu_supports("avx512vl"))
+      continue;
+    auto whole = elementwise(element, target, expressions, 135);
+    // Single elements, tails, and whole vectors.
+    for (size_t count : {1, 7, 33, 64}) {
+      auto part = elementwise(element, target, expressions, count);
+      for (size_t i = 0; i < expressions.size(); ++i) {
+        INFO(element << " " << target << " " << count << "\n"
+                     << expressions[i]);
+        REQUIRE(std::memcmp(part[i].data(), whole[i].data(),
+                            count * sizeof(double)) == 0);
+      }
+    }
+    auto terms = elementwise(element, target, apart, 135);
+    for (size_t i = 0; i < whole[0].size(); ++i) {
+      double sum = terms[0][i] + terms[1][i];
+      REQUIRE(whole[0][i] == (element == "f32" ? double(float(sum)) : sum));
+    }
   }
 }
 

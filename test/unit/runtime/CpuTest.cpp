@@ -2,6 +2,7 @@
 
 #include "TestPrograms.h"
 
+#include "runtime/core/Accumulator.h"
 #include "runtime/core/Convert.h"
 #include "runtime/cpu/CpuDevice.h"
 #include "runtime/cpu/Function.h"
@@ -50,8 +51,12 @@ public:
   Values read(size_t index) const {
     const OperandT &node = Operands[index];
     Values out(*elementsOf(node.dims));
+    const auto *sums =
+        reinterpret_cast<const Accumulator *>(Arena + node.offset);
     for (size_t i = 0; i < out.size(); ++i)
-      out[i] = loadNumber(node.dtype, Arena + node.offset, i);
+      out[i] = node.dtype == DType::Accumulator
+                   ? sums[i].rounded<double>()
+                   : loadNumber(node.dtype, Arena + node.offset, i);
     return out;
   }
 
@@ -139,6 +144,19 @@ double toleranceOf(DType dtype) {
 }
 
 const DType floatTypes[] = {DType::F32, DType::F64, DType::BF16, DType::F16};
+
+/// A function and its twin in canonical mode.
+struct Variant {
+  DType dtype, result;
+  std::string prefix;
+  double tolerance() const { return toleranceOf(dtype); }
+};
+const Variant variants[] = {{DType::F32, DType::F32, ""},
+                            {DType::F64, DType::F64, ""},
+                            {DType::BF16, DType::BF16, ""},
+                            {DType::F16, DType::F16, ""},
+                            {DType::F32, DType::Accumulator, "canonical_"},
+                            {DType::F64, DType::Accumulator, "canonical_"}};
 
 } // namespace
 
@@ -421,14 +439,14 @@ const ConvCase convCases[] = {
 } // namespace
 
 TEST_CASE("convolution and its gradients agree with their definition") {
-  for (DType dtype : floatTypes)
+  for (const Variant &v : variants)
     for (const ConvCase &c : convCases) {
       std::vector<int64_t> dimsX = {c.n, c.h, c.w, c.ci};
       std::vector<int64_t> dimsW = {c.kh, c.kw, c.ci, c.co};
       std::vector<int64_t> dimsY = {c.n, c.oh(), c.ow(), c.co};
-      Values x = rounded(dtype, randomValues(*elementsOf(dimsX), 1));
-      Values w = rounded(dtype, randomValues(*elementsOf(dimsW), 2));
-      Values dy = rounded(dtype, randomValues(*elementsOf(dimsY), 3));
+      Values x = rounded(v.dtype, randomValues(*elementsOf(dimsX), 1));
+      Values w = rounded(v.dtype, randomValues(*elementsOf(dimsW), 2));
+      Values dy = rounded(v.dtype, randomValues(*elementsOf(dimsY), 3));
       Values y(dy.size()), dx(x.size()), dw(w.size());
       c.forEach([&](int64_t i, int64_t f, int64_t o) {
         y[o] += x[i] * w[f];
@@ -436,21 +454,21 @@ TEST_CASE("convolution and its gradients agree with their definition") {
         dw[f] += dy[o] * x[i];
       });
       Bench forward, input, filter;
-      forward.add(dtype, dimsX, x);
-      forward.add(dtype, dimsW, w);
-      size_t at = forward.result(dtype, dimsY);
-      forward.callOk("conv2d_forward", c.ints());
-      requireNear(forward.read(at), y, toleranceOf(dtype));
-      input.add(dtype, dimsY, dy);
-      input.add(dtype, dimsW, w);
-      at = input.result(dtype, dimsX);
-      input.callOk("conv2d_backward_input", c.ints());
-      requireNear(input.read(at), dx, toleranceOf(dtype));
-      filter.add(dtype, dimsX, x);
-      filter.add(dtype, dimsY, dy);
-      at = filter.result(dtype, dimsW);
-      filter.callOk("conv2d_backward_filter", c.ints());
-      requireNear(filter.read(at), dw, toleranceOf(dtype));
+      forward.add(v.dtype, dimsX, x);
+      forward.add(v.dtype, dimsW, w);
+      size_t at = forward.result(v.result, dimsY);
+      forward.callOk(v.prefix + "conv2d_forward", c.ints());
+      requireNear(forward.read(at), y, v.tolerance());
+      input.add(v.dtype, dimsY, dy);
+      input.add(v.dtype, dimsW, w);
+      at = input.result(v.result, dimsX);
+      input.callOk(v.prefix + "conv2d_backward_input", c.ints());
+      requireNear(input.read(at), dx, v.tolerance());
+      filter.add(v.dtype, dimsX, x);
+      filter.add(v.dtype, dimsY, dy);
+      at = filter.result(v.result, dimsW);
+      filter.callOk(v.prefix + "conv2d_backward_filter", c.ints());
+      requireNear(filter.read(at), dw, v.tolerance());
     }
 }
 
@@ -489,21 +507,21 @@ TEST_CASE("pooling and its gradients") {
 //===----------------------------------------------------------------------===//
 
 TEST_CASE("embedding and scatter_add of a shard of the table") {
-  for (DType dtype : floatTypes)
+  for (const Variant &v : variants)
     for (DType index : {DType::I32, DType::I64}) {
       Values ids = {4, 7, 3, 4, 9, -1};
       Bench gather;
-      gather.add(dtype, {3, 2}, {1, 2, 3, 4, 5, 6});
+      gather.add(v.dtype, {3, 2}, {1, 2, 3, 4, 5, 6});
       gather.add(index, {2, 3}, ids);
-      size_t rows = gather.result(dtype, {2, 3, 2});
-      gather.callOk("embedding", {}, {}, {3}); // rows 3, 4, 5
+      size_t rows = gather.result(v.result, {2, 3, 2});
+      gather.callOk(v.prefix + "embedding", {}, {}, {3}); // rows 3, 4, 5
       CHECK(gather.read(rows) ==
             Values{3, 4, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0});
       Bench scatter;
       scatter.add(index, {2, 3}, ids);
-      scatter.add(dtype, {2, 3, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
-      size_t table = scatter.result(dtype, {3, 2});
-      scatter.callOk("scatter_add", {}, {}, {3});
+      scatter.add(v.dtype, {2, 3, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+      size_t table = scatter.result(v.result, {3, 2});
+      scatter.callOk(v.prefix + "scatter_add", {}, {}, {3});
       CHECK(scatter.read(table) == Values{5, 6, 8, 10, 0, 0});
     }
 }
@@ -588,13 +606,13 @@ TEST_CASE("dispatch and collect are adjoint, and split over experts") {
 }
 
 TEST_CASE("grouped products agree with one product per row") {
-  for (DType dtype : floatTypes)
+  for (const Variant &v : variants)
     for (bool transposed : {false, true}) {
       const int64_t in = 4, out = 3, count = 6;
       Values experts = {2, 0, 1, 2, 5, 0};
-      Values rows = rounded(dtype, randomValues(count * in, 1));
-      Values w = rounded(dtype, randomValues(2 * in * out, 2));
-      Values dy = rounded(dtype, randomValues(count * out, 3));
+      Values rows = rounded(v.dtype, randomValues(count * in, 1));
+      Values w = rounded(v.dtype, randomValues(2 * in * out, 2));
+      Values dy = rounded(v.dtype, randomValues(count * out, 3));
       Values y(count * out), dw(2 * in * out); // experts 1 and 2 are here
       for (int64_t r = 0; r < count; ++r)
         for (int64_t i = 0; i < in; ++i)
@@ -608,18 +626,18 @@ TEST_CASE("grouped products agree with one product per row") {
             dw[(e * in + i) * out + o] += rows[r * in + i] * dy[r * out + o];
           }
       Bench matmul, outer;
-      matmul.add(dtype, {1, 3, 2, in}, rows);
-      matmul.add(dtype, {2, transposed ? out : in, transposed ? in : out}, w);
+      matmul.add(v.dtype, {1, 3, 2, in}, rows);
+      matmul.add(v.dtype, {2, transposed ? out : in, transposed ? in : out}, w);
       matmul.add(DType::I32, {1, 3, 2}, experts);
-      size_t result = matmul.result(dtype, {1, 3, 2, out});
-      matmul.callOk("expert_matmul", {transposed}, {}, {1});
-      requireNear(matmul.read(result), y, toleranceOf(dtype));
-      outer.add(dtype, {1, 3, 2, in}, rows);
-      outer.add(dtype, {1, 3, 2, out}, dy);
+      size_t result = matmul.result(v.result, {1, 3, 2, out});
+      matmul.callOk(v.prefix + "expert_matmul", {transposed}, {}, {1});
+      requireNear(matmul.read(result), y, v.tolerance());
+      outer.add(v.dtype, {1, 3, 2, in}, rows);
+      outer.add(v.dtype, {1, 3, 2, out}, dy);
       outer.add(DType::I32, {1, 3, 2}, experts);
-      result = outer.result(dtype, {2, in, out});
-      outer.callOk("expert_outer", {}, {}, {1});
-      requireNear(outer.read(result), dw, toleranceOf(dtype));
+      result = outer.result(v.result, {2, in, out});
+      outer.callOk(v.prefix + "expert_outer", {}, {}, {1});
+      requireNear(outer.read(result), dw, v.tolerance());
     }
 }
 
@@ -692,6 +710,48 @@ TEST_CASE("wrong calls are refused when they are bound") {
   CHECK(conv.call("conv2d_forward", {1, 1, 0, 0, 0, 0}).failed());
   CHECK(conv.call("conv2d_forward", {0, 0, 1, 1, 1, 1}).failed());
   CHECK(conv.call("conv2d_forward", {1, 1, 1, 1, 1, 1}).ok());
+}
+
+TEST_CASE("canonical contractions walk any loops") {
+  // out[j] = sum of a[i, k] * b[k, j] over i and k.
+  const int64_t m = 3, k = 5, n = 4;
+  Values a = randomValues(m * k, 1), b = randomValues(k * n, 2), sum(n),
+         column(k);
+  for (int64_t i = 0; i < m * k * n; ++i)
+    sum[i % n] += a[i / n] * b[i / n % k * n + i % n];
+  for (int64_t i = 0; i < m * k; ++i)
+    column[i % k] += a[i];
+  Bench product, reduction;
+  product.add(DType::F64, {m, k}, a);
+  product.add(DType::F64, {k, n}, b);
+  size_t at = product.result(DType::Accumulator, {n});
+  const std::vector<int64_t> loops = {n, 0, 1, 1, m, k, 0, 0, k, 1, n, 0};
+  product.callOk("canonical_contract", loops);
+  requireNear(product.read(at), sum, 1e-14);
+  reduction.add(DType::F64, {m, k}, a);
+  at = reduction.result(DType::Accumulator, {k});
+  reduction.callOk("canonical_reduce", {k, 1, 1, m, k, 0});
+  requireNear(reduction.read(at), column, 1e-14);
+  // Beyond an operand, without a stride, or into something else.
+  CHECK(reduction.call("canonical_reduce", {k + 1, 1, 1, m, k, 0}).failed());
+  CHECK(reduction.call("canonical_reduce", {k, 1, 2}).failed());
+  CHECK(reduction.call("canonical_reduce", {k, 1}).failed());
+  CHECK(reduction.call("canonical_reduce", {-1, 1, 1}).failed());
+  CHECK(reduction.call("canonical_add").failed());
+  CHECK(reduction.call("canonical_round").failed());
+}
+
+TEST_CASE("sums of sums are rounded once") {
+  Bench bench;
+  bench.result(DType::Accumulator, {2});
+  bench.result(DType::Accumulator, {2});
+  for (const OperandT &operand : bench.Operands) {
+    FillT fill;
+    fill.operand = boxed(operand);
+    REQUIRE(bench.run(std::move(fill)).ok());
+  }
+  bench.callOk("canonical_add");
+  CHECK(bench.read(1) == Values{0, 0});
 }
 
 TEST_CASE("strided copies and fills") {

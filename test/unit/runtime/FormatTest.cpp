@@ -274,6 +274,21 @@ const Damage damages[] = {
       {"counts",
        [](ProgramT &p) { nodeOf<CollectiveT>(p, 3).counts = {4, 5}; },
        "do not make 8"},
+      {"largest accumulator",
+       [](ProgramT &p) {
+         for (auto *operand : {&nodeOf<CollectiveT>(p, 3).input,
+                               &nodeOf<CollectiveT>(p, 3).output})
+           (*operand)->dtype = DType::Accumulator;
+         nodeOf<CollectiveT>(p, 3).reduction = Reduction::Max;
+       },
+       "accumulators are only summed"},
+      {"accumulator of one",
+       [](ProgramT &p) {
+         nodeOf<FillT>(p, 7).operand =
+             boxed(operand(DType::Accumulator, {1}, 0));
+         nodeOf<FillT>(p, 7).value = 1;
+       },
+       "accumulators are only filled with 0"},
       {"peer", [](ProgramT &p) { nodeOf<SendT>(p, 4).peer = 1; },
        "peer 1 of 1"},
       {"copy source",
@@ -354,6 +369,7 @@ TEST_CASE("a manifest survives writing") {
   Manifest m = sampleManifest();
   m.model = "tiny";
   m.seed = -3;
+  m.isCanonical = true;
   m.globalBatch = 8;
   std::string hash(64, 'a');
   m.files = {{"role0.whalep", 12, hash}, {"kernels/v4.so", 5, hash}};
@@ -365,6 +381,7 @@ TEST_CASE("a manifest survives writing") {
   Result<Manifest> back = readManifest(text, "manifest.json");
   REQUIRE(back.ok());
   CHECK(writeManifest(*back) == text);
+  CHECK(back->isCanonical);
 }
 
 TEST_CASE("bad manifests are refused with a reason") {
@@ -394,6 +411,8 @@ TEST_CASE("bad manifests are refused with a reason") {
       {replaced("\"file\": \"r.whalep\"", "\"file\": \"x\""), "unknown file"},
       {replaced("\"role\": \"role0\"", "\"role\": \"x\""), "unknown role"},
       {replaced("\"role\": \"role0\"", "\"role\": 3"), "must be a string"},
+      {replaced("\"seed\": 0", "\"canonical\": 1, \"seed\": 0"),
+       "must be true or false"},
       {replaced("\"global_batch\": 0", "\"global_batch\": -1"), "at least 0"},
   };
   for (const auto &[text, message] : cases) {
