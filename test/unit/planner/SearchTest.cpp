@@ -339,6 +339,64 @@ TEST_CASE("unequal GPUs: stages lie in one type each") {
   CHECK(onV100 > onP100);
 }
 
+namespace {
+
+Node scopeOf(Primitive primitive, int64_t degree, std::vector<Node> body = {}) {
+  Node node;
+  node.primitive = primitive;
+  node.degree = degree;
+  node.body = std::move(body);
+  return node;
+}
+
+/// Eight replicas with a split on their devices.
+Node colocatedOn(std::vector<std::string> dims,
+                 std::vector<std::string> paths = {}) {
+  Node split = scopeOf(Primitive::Split, 8);
+  split.dims = std::move(dims);
+  split.paths = std::move(paths);
+  split.colocated = true;
+  return scopeOf(Primitive::Cluster, 0,
+                 {scopeOf(Primitive::Replica, 8, {split})});
+}
+
+} // namespace
+
+TEST_CASE("a written split on the replicas' devices is costed") {
+  GptShape shape = medium();
+  shape.tied = false;
+  Setup setup(shape, dgx), tied(medium(), dgx);
+  Node replicas =
+      scopeOf(Primitive::Cluster, 0, {scopeOf(Primitive::Replica, 8)});
+  const std::string_view pins = "micro_batches=1,zero=0,recompute=none";
+  SECTION("of nothing: as the replicas alone") {
+    Plan plain = tied.solved(pins, replicas);
+    for (const Node &node : {colocatedOn({"experts"}),
+                             colocatedOn({"vocabulary"}, {"layers.*"})}) {
+      Plan plan = tied.solved("", node);
+      CHECK(plan.prediction.step == plain.prediction.step);
+      CHECK(plan.prediction.stages[0].memory.total() ==
+            plain.prediction.stages[0].memory.total());
+    }
+  }
+  SECTION("of the vocabulary: smaller tables, and less to sum") {
+    Plan plain = setup.solved(pins, replicas);
+    Plan plan = setup.solved("", colocatedOn({"vocabulary"}, {"head"}));
+    const StagePrediction &stage = plan.prediction.stages[0],
+                          &whole = plain.prediction.stages[0];
+    CHECK(stage.gradientSync < whole.gradientSync);
+    CHECK(stage.communication > whole.communication);
+    CHECK(printStrategy(plan.strategy) ==
+          "replica(8){split(8, [vocabulary], colocated, head)}");
+    std::string written = text(plan);
+    Diagnostics diags;
+    auto json = json::parse(written, "plan.json", diags);
+    auto again = readPlan(*json, diags);
+    REQUIRE(again);
+    CHECK(text(*again) == written);
+  }
+}
+
 TEST_CASE("samples that are coupled stay together") {
   GptShape shape = medium();
   Setup setup(shape, dgx);
