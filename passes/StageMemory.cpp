@@ -102,7 +102,10 @@ std::vector<Piece> DryRun::pieces(unsigned stage) const {
 bool DryRun::mayLeaveOut() const {
   return !options.typeOf && llvm::all_of(form.stages, [](const StageForm &stage) {
     return llvm::all_of(stage.axes, [](const planner::Axis &axis) {
-      return axis.paths.empty();
+      return axis.paths.empty() &&
+             llvm::all_of(axis.colocated, [](const auto &split) {
+               return split.paths.empty();
+             });
     });
   });
 }

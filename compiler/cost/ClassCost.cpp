@@ -30,11 +30,11 @@ void productShape(const Op &op, const LocalOp &local, OpWork &work) {
     // Experts: each has rows of its own, whether they are kept or summed.
     bool choice = op.usedDenominator == op.loops[l].extent * op.usedNumerator &&
                   op.usedDenominator > 1;
-    int64_t &extent = choice        ? work.batch
-                      : !c          ? work.k
-                      : a && b      ? work.batch
-                      : a           ? work.m
-                                    : work.n;
+    int64_t &extent = choice   ? work.batch
+                      : !c     ? work.k
+                      : a && b ? work.batch
+                      : a      ? work.m
+                               : work.n;
     extent = saturatingMultiply(extent, local.extents[l]);
     if (choice)
       choices = local.extents[l];
@@ -107,6 +107,9 @@ public:
       addLogitCopies();
     cost.state = stateBytes(workload, module, sharded);
     cost.tiedState = stateBytes(workload, module, sharded, true);
+    for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
+      if (context.mesh.axes[a].replica)
+        cost.cut.push_back(cutBy(a));
     for (size_t a = 0; a < module.arguments.size(); ++a) {
       cost.argumentBytes.push_back(sharded.valueBytes[module.arguments[a]]);
       int64_t gradient = a < module.argumentGradients.size()
@@ -119,6 +122,21 @@ public:
   }
 
 private:
+  StateBytes cutBy(uint32_t axis) const {
+    ShardedClass part;
+    part.variableElements.assign(module.variables.size(), 0);
+    for (size_t v = 0; v < module.values.size(); ++v) {
+      uint32_t i = module.values[v].index;
+      if (module.values[v].kind == ValueKind::Variable &&
+          module.variables[i].tied.empty() &&
+          sharded.placements[v][axis].kind == Placement::Kind::Cut)
+        part.variableElements[i] = sharded.variableElements[i];
+    }
+    part.ownedElements = part.variableElements;
+    part.variableExtents = sharded.variableExtents;
+    return stateBytes(workload, module, part);
+  }
+
   void addOp(uint32_t index) {
     const Op &op = module.ops[index];
     OpWork work = localWork(workload, module, sharded, index, materialised);

@@ -52,6 +52,10 @@ struct ClassCost {
   ClassMemory memory;
   /// Of all variables, and of those among them that are tied to others.
   StateBytes state, tiedState;
+  /// Per replica axis of the mesh: of the variables that it cuts, whose
+  /// gradients are not summed over it; not of tied ones, which their owner
+  /// places.
+  std::vector<StateBytes> cut;
   /// Per argument of the class: its bytes and those of its gradient (0: none),
   /// one micro-batch.
   std::vector<Bytes> argumentBytes, argumentGradientBytes;

@@ -57,14 +57,18 @@ public:
     size_t values = module.values.size();
     result.placements.assign(values, std::vector<Placement>(mesh.axes.size()));
     batchExtents.resize(values);
+    batchDims.assign(values, -1);
     for (size_t v = 0; v < values; ++v) {
       batchExtents[v] = module.values[v].extents;
       known[v] = false;
     }
     countUses();
-    for (const Op &op : module.ops)
-      result.ops.push_back(localOp(op));
     uint32_t i = 0, ops = static_cast<uint32_t>(module.ops.size());
+    for (uint32_t op = 0; op < ops; ++op)
+      result.ops.push_back(localOp(op));
+    for (uint32_t v : module.arguments)
+      for (uint32_t a = 0; a < mesh.axes.size(); ++a)
+        result.placements[v][a] = replicaPlacement(v, a);
     for (; i < ops && !backward(module.ops[i]); ++i)
       visit(i);
     finishForward(i);
@@ -92,7 +96,15 @@ private:
         passesEverywhere[1][v] = false;
   }
 
-  LocalOp localOp(const Op &op) {
+  /// How arguments and results lie on a replica axis: cut along the batch.
+  Placement replicaPlacement(uint32_t v, uint32_t axis) const {
+    if (!mesh.axes[axis].replica || batchDims[v] < 0)
+      return {};
+    return {PK::Cut, static_cast<uint8_t>(batchDims[v])};
+  }
+
+  LocalOp localOp(uint32_t index) {
+    const Op &op = module.ops[index];
     LocalOp local;
     local.copies.assign(op.operands.size(), -1);
     for (const LoopDim &loop : op.loops)
@@ -105,18 +117,23 @@ private:
     auto noteBatch = [&](const Access &access) {
       for (size_t d = 0; d < access.dims.size(); ++d)
         for (uint32_t loop : access.dims[d])
-          if (op.loops[loop].hasName(workload.batchDim))
+          if (op.loops[loop].hasName(workload.batchDim)) {
             batchExtents[access.value][d] =
                 module.values[access.value].extents[d] / op.loops[loop].extent *
                 local.extents[loop];
+            batchDims[access.value] = static_cast<int>(d);
+          }
     };
     std::for_each(op.operands.begin(), op.operands.end(), noteBatch);
     std::for_each(op.results.begin(), op.results.end(), noteBatch);
     for (const SplitAxis &axis : mesh.axes) {
-      int32_t experts = axis.size > 1 ? routingLoop(op, axis) : -1;
-      int32_t loop = experts >= 0     ? experts
-                     : axis.size > 1 ? chosenLoop(op, local, axis)
-                                     : -1;
+      bool held = axis.size > 1 && (axis.holds.empty() || axis.holds[index]);
+      int32_t experts = held ? routingLoop(op, axis) : -1;
+      int32_t loop = experts >= 0 ? experts
+                     : held       ? chosenLoop(op, local, axis)
+                                  : -1;
+      if (axis.size > 1 && axis.replica && loop < 0)
+        loop = firstNamed(op, local, axis, workload.batchDim);
       local.loops.push_back(loop);
       local.routed.push_back(experts >= 0);
       if (loop >= 0)
@@ -154,12 +171,20 @@ private:
   int32_t chosenLoop(const Op &op, const LocalOp &local,
                      const SplitAxis &axis) {
     for (const std::string &dim : axis.dims)
-      for (size_t l = 0; l < op.loops.size(); ++l)
-        if (op.loops[l].hasName(dim))
-          return canCut(op, static_cast<int32_t>(l), local.extents[l],
-                        axis.size)
-                     ? static_cast<int32_t>(l)
-                     : -1;
+      for (const LoopDim &loop : op.loops)
+        if (loop.hasName(dim))
+          return firstNamed(op, local, axis, dim);
+    return -1;
+  }
+
+  /// The first loop of a name, if the axis can cut it.
+  static int32_t firstNamed(const Op &op, const LocalOp &local,
+                            const SplitAxis &axis, const std::string &name) {
+    for (size_t l = 0; l < op.loops.size(); ++l)
+      if (op.loops[l].hasName(name))
+        return canCut(op, static_cast<int32_t>(l), local.extents[l], axis.size)
+                   ? static_cast<int32_t>(l)
+                   : -1;
     return -1;
   }
 
@@ -252,7 +277,8 @@ private:
   void visitRouted(uint32_t index, uint32_t axis, int32_t experts) {
     const Op &op = module.ops[index];
     for (size_t o = 0; o < op.operands.size(); ++o)
-      bringOperand(index, o, axis, routedPlacement(op, op.operands[o], experts));
+      bringOperand(index, o, axis,
+                   routedPlacement(op, op.operands[o], experts));
     for (const Access &made : op.results)
       result.placements[made.value][axis] = routedPlacement(op, made, experts);
   }
@@ -317,7 +343,8 @@ private:
   int32_t bring(uint32_t v, uint32_t axis, Placement wanted, uint32_t index) {
     Placement &now = result.placements[v][axis];
     ValueKind kind = module.values[v].kind;
-    bool free = kind == ValueKind::Variable || kind == ValueKind::Argument;
+    bool free = kind == ValueKind::Variable ||
+                (kind == ValueKind::Argument && !mesh.axes[axis].replica);
     if (free && !known[v] && wanted.kind == PK::Cut)
       now = wanted;
     if (kind == ValueKind::ResultGradient && !known[v])
@@ -381,14 +408,19 @@ private:
     return result.transfers.emplace_back(transfer);
   }
 
-  /// Sums what is still partial at the end of the forward part.
+  /// Sums what is still partial at the end of the forward part, and gives
+  /// replicas their samples' results.
   void finishForward(uint32_t firstBackward) {
     for (uint32_t v : module.results)
       for (uint32_t a = 0; known[v] && a < mesh.axes.size(); ++a) {
-        if (!isPartial(v, a))
+        bool replica = mesh.axes[a].replica;
+        if (!isPartial(v, a) && !replica)
           continue;
+        Placement wanted =
+            replica ? replicaPlacement(v, a) : streamPlacement(v, a);
         size_t before = result.transfers.size();
-        bring(v, a, streamPlacement(v, a), firstBackward);
+        bring(v, a, wanted, firstBackward);
+        result.placements[v][a] = wanted;
         for (size_t t = before; t < result.transfers.size(); ++t)
           result.transfers[t].phase = Phase::Forward;
       }
@@ -450,6 +482,9 @@ private:
       if (module.values[v].kind != ValueKind::VariableGradient || !known[v])
         continue;
       for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
+        // Replicas sum all their gradients together: see ClassCost::cut.
+        if (mesh.axes[a].replica)
+          continue;
         size_t before = result.transfers.size();
         bring(v, a, placementOfVariable(module.values[v].index, a), end);
         for (size_t t = before; t < result.transfers.size(); ++t)
@@ -472,6 +507,8 @@ private:
   ShardedClass result;
   /// Extents of one micro-batch.
   std::vector<std::vector<int64_t>> batchExtents;
+  /// Per value the dimension that is the batch, or -1.
+  std::vector<int> batchDims;
   std::vector<bool> known;
   std::array<std::vector<bool>, 2> passesEverywhere;
   /// Copies per value, by axis and placement.

@@ -19,6 +19,8 @@
 //  - on an axis that cuts experts and the batch, an op in which each row meets
 //    one expert has its experts cut and the rows sent to them, evenly: rows go
 //    there and come back by all-to-all, elementwise ops between stay there;
+//  - a replica axis with colocated splits cuts ops that these do not cut along
+//    the batch; so lie arguments and results of a class;
 //  - partial sums are summed before their first use, unless all uses of the
 //    value in that direction let them pass (Linearity).
 //
@@ -35,13 +37,17 @@
 
 namespace whale::cost {
 
-/// One split axis as an op sees it.
+/// One split axis, or replica axis with colocated splits, as an op sees it.
 struct SplitAxis {
   int64_t size = 1;
   /// Preference list of loop dimension names.
   std::vector<std::string> dims;
   /// Optimizer state of variables that lie whole over the axis is cut over it.
   bool shardsState = false;
+  /// Per op of the class whether the split holds it; empty = all.
+  std::vector<bool> holds = {};
+  /// A replica axis: ops without a dim are cut along the batch.
+  bool replica = false;
 
   auto operator<=>(const SplitAxis &) const = default;
 };
@@ -50,7 +56,8 @@ struct SplitAxis {
 struct LocalMesh {
   /// Outermost first.
   std::vector<SplitAxis> axes;
-  /// Samples of one micro-batch on this rank.
+  /// Samples of one micro-batch on this rank; with replica axes, on those of
+  /// all their replicas together.
   int64_t samples = 1;
 
   auto operator<=>(const LocalMesh &) const = default;

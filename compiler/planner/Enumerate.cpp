@@ -85,6 +85,23 @@ std::vector<std::string> variableDims(const Workload &workload) {
   return names;
 }
 
+/// Name of the loops over experts (dialects/whale, importers).
+constexpr std::string_view expertDim = "experts";
+
+/// Fewest experts of an op that reads their weights; 0 where there are none, or
+/// a person has said how the model is parallel.
+int64_t expertCount(const Problem &problem) {
+  int64_t fewest = 0;
+  if (!problem.options.strategy.body.empty())
+    return fewest;
+  for (const ModuleClass &module : problem.workload.classes)
+    for (const Op &op : module.ops)
+      for (const LoopDim &loop : op.loops)
+        if (readsWeights(op) && loop.name == expertDim)
+          fewest = fewest ? std::min(fewest, loop.extent) : loop.extent;
+  return fewest;
+}
+
 /// splitMeasure() of lists that were asked for before.
 class Measures {
 public:
@@ -217,6 +234,8 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
     replica.kind = AxisKind::Replica;
     replica.size = choice.data;
     replica.shard = choice.zero ? Shard::Optimizer : Shard::None;
+    if (choice.experts)
+      replica.colocated.push_back({{std::string(expertDim)}, {}});
     stage.axes.push_back(replica);
     form.outerAxes = choice.pipelineOutside ? 0 : 1;
   }
@@ -226,6 +245,9 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
     split.kind = AxisKind::Split;
     split.size = choice.tensor;
     split.dims = dims;
+    // Experts are not cut twice.
+    if (choice.experts)
+      std::erase(split.dims, expertDim);
     stage.axes.push_back(split);
   }
   form.stages.assign(choice.pipeline, stage);
@@ -259,6 +281,12 @@ std::vector<Choice> enumerate(const Problem &problem) {
       for (int64_t d : degrees)
         if (d <= most)
           addGroups(problem, t, p, d, choices);
+    }
+  int64_t experts = expertCount(problem);
+  for (size_t i = 0, known = choices.size(); i < known; ++i)
+    if (Choice choice = choices[i]; choice.data > 1 && choice.data <= experts) {
+      choice.experts = true;
+      choices.push_back(choice);
     }
   return choices;
 }

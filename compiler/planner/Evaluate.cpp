@@ -2,8 +2,6 @@
 
 #include "compiler/planner/Evaluate.h"
 
-#include "compiler/support/PathPattern.h"
-
 #include <algorithm>
 #include <set>
 
@@ -20,7 +18,9 @@ namespace {
 int64_t shardDegree(const StageForm &stage) {
   int64_t degree = 1;
   for (const Axis &axis : stage.axes)
-    if (axis.kind == AxisKind::Replica && axis.shard != Shard::None)
+    // With colocated splits the classes' state is sharded already.
+    if (axis.kind == AxisKind::Replica && axis.shard != Shard::None &&
+        axis.colocated.empty())
       degree *= axis.size;
   return degree;
 }
@@ -54,26 +54,6 @@ StateBytes borrowed(StateBytes state, bool isHere) {
   state.gradients = Bytes();
   state.trained = 0;
   return state;
-}
-
-/// The split axes as the ops of a run see them; `samples` are those of all
-/// ranks of an axis that also cuts the batch (`split(d, [experts, batch])`).
-cost::LocalMesh meshOf(const StageForm &stage, const Run &run,
-                       int64_t samples) {
-  cost::LocalMesh mesh;
-  mesh.samples = samples;
-  for (const Axis &axis : stage.axes) {
-    if (axis.kind != AxisKind::Split)
-      continue;
-    bool covered = axis.paths.empty();
-    Diagnostics ignored;
-    for (const std::string &text : axis.paths)
-      if (auto pattern = PathPattern::parse(text, {}, ignored))
-        covered |= pattern->covers(run.path(0));
-    mesh.axes.push_back(
-        {covered ? axis.size : 1, axis.dims, axis.shard != Shard::None});
-  }
-  return mesh;
 }
 
 } // namespace
@@ -139,12 +119,12 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
     context.recompute = stage.recompute;
     context.deviceType = types.back();
     for (unsigned a = 0; a < stage.axes.size(); ++a)
-      if (stage.axes[a].kind == AxisKind::Split)
+      if (isMeshAxis(stage.axes[a]))
         context.groups.push_back(
             axisGroup(form, devices, here, a, table.hardware));
     costs.emplace_back();
     for (const Run &run : workload.runs) {
-      context.mesh = meshOf(stage, run, samples / form.microBatches);
+      context.mesh = meshOf(workload, stage, run, samples / form.microBatches);
       costs.back().push_back(&table.of(run.moduleClass, context));
     }
     addShardTraffic(s);
@@ -162,7 +142,8 @@ void FormCosts::addShardTraffic(unsigned stage) {
     Picoseconds forward = cost->forward, backward = cost->backward;
     if (cut) {
       auto over = [&](CollectiveKind kind, Bytes bytes) {
-        return overReplicas(stage, kind, bytes, true);
+        return overReplicas(stage, kind, true,
+                            [bytes](unsigned) { return bytes; });
       };
       Picoseconds gather = over(CollectiveKind::AllGather, cost->state.copies);
       Picoseconds scatter =
@@ -178,9 +159,9 @@ void FormCosts::addShardTraffic(unsigned stage) {
   }
 }
 
-/// A collective over the replica axes that are sharded, or over the others.
-Picoseconds FormCosts::overReplicas(unsigned stage, CollectiveKind kind,
-                                    Bytes bytes, bool sharded) const {
+Picoseconds
+FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
+                        const std::function<Bytes(unsigned)> &bytes) const {
   Picoseconds time;
   const std::vector<Axis> &axes = form.stages[stage].axes;
   for (unsigned a = 0; a < axes.size(); ++a)
@@ -188,7 +169,7 @@ Picoseconds FormCosts::overReplicas(unsigned stage, CollectiveKind kind,
         (axes[a].shard != Shard::None) == sharded) {
       Group group =
           axisGroup(form, devices, coordinates(stage), a, table.hardware);
-      time += table.hardware.collectiveTime(group, kind, bytes);
+      time += table.hardware.collectiveTime(group, kind, bytes(a));
     }
   return time;
 }
@@ -389,7 +370,7 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   bool cut = cutsParameters(shape);
   bool masters = keepsCopies(stage);
   MemoryParts parts;
-  parts.parameters = cut ? divided(state.parameters, shards)
+  parts.parameters = cut       ? divided(state.parameters, shards)
                      : masters ? state.copies
                                : state.parameters;
   Bytes gradients = wireGradients(state);
@@ -438,8 +419,8 @@ Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
 /// are what remains.
 bool FormCosts::keepsCopies(unsigned stage) const {
   const StageForm &shape = form.stages[stage];
-  bool cutsState = std::any_of(
-      shape.axes.begin(), shape.axes.end(), [](const Axis &axis) {
+  bool cutsState =
+      std::any_of(shape.axes.begin(), shape.axes.end(), [](const Axis &axis) {
         return axis.shard != Shard::None && axis.size > 1;
       });
   return table.hardware.execution.stack.shardsMasters && cutsState &&
@@ -482,22 +463,42 @@ double FormCosts::overlapWindow() const {
   return 1 / parts + static_cast<double>(turn) * (1 - 1 / parts);
 }
 
+StateBytes FormCosts::copiedOver(unsigned stage, unsigned axis, int64_t first,
+                                 int64_t last, StateBytes state) const {
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  if (!isMeshAxis(axes[axis]))
+    return state;
+  size_t index =
+      std::count_if(axes.begin(), axes.begin() + axis, [](const Axis &other) {
+        return other.kind == AxisKind::Replica && isMeshAxis(other);
+      });
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    state -= run(stage, r).cut[index] * n;
+  });
+  return state;
+}
+
 /// Gradients over the replicas, and parameters back where their update is
 /// shared out; once a step, partly beside the last backward and the first
 /// forward part.
 void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
                                    StagePrediction &result) const {
-  Bytes gradients = wireGradients(state);
+  auto copied = [&](unsigned axis) {
+    return copiedOver(stage, axis, result.first, result.last, state);
+  };
+  auto gradients = [&](unsigned axis) { return wireGradients(copied(axis)); };
+  auto parameters = [&](unsigned axis) {
+    StateBytes here = copied(axis);
+    return std::min(here.copies > Bytes() ? here.copies : here.parameters,
+                    here.gradients);
+  };
   Picoseconds reduce =
-      overReplicas(stage, CollectiveKind::AllReduce, gradients, false);
+      overReplicas(stage, CollectiveKind::AllReduce, false, gradients);
   Picoseconds gather;
   if (!cutsParameters(form.stages[stage])) {
     reduce +=
-        overReplicas(stage, CollectiveKind::ReduceScatter, gradients, true);
-    Bytes parameters = std::min(state.copies > Bytes() ? state.copies
-                                                       : state.parameters,
-                                state.gradients);
-    gather = overReplicas(stage, CollectiveKind::AllGather, parameters, true);
+        overReplicas(stage, CollectiveKind::ReduceScatter, true, gradients);
+    gather = overReplicas(stage, CollectiveKind::AllGather, true, parameters);
   }
   reduce += result.gradientSync;
   const cost::Execution &execution = table.hardware.execution;
@@ -510,7 +511,7 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
   }
   result.gradientSync = reduce + gather;
   if (replicas > 1)
-    result.gradientTraffic = gradients;
+    result.gradientTraffic = wireGradients(state);
 }
 
 /// Times of one micro-batch.
@@ -707,8 +708,7 @@ Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
   int64_t perNode = hardware.pools().front().perNode;
   for (int64_t ranks = rankCount(form); ranks > perNode; ranks /= 2)
     loss += parameters.stragglersPerDoubling;
-  return time.scaled(1 + loss) +
-         picosecondsFromSeconds(parameters.stepSeconds);
+  return time.scaled(1 + loss) + picosecondsFromSeconds(parameters.stepSeconds);
 }
 
 Prediction evaluate(CostTable &table, const Candidate &candidate) {

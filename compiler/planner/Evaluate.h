@@ -20,6 +20,7 @@
 #include "compiler/planner/Devices.h"
 #include "compiler/simulator/Pipeline.h"
 
+#include <functional>
 #include <map>
 #include <mutex>
 
@@ -87,6 +88,16 @@ struct Candidate {
   std::vector<int64_t> cuts;
   DeviceMap devices;
 };
+
+/// Whether an axis is in the meshes of the cost model: splits, and replicas
+/// with colocated splits.
+bool isMeshAxis(const Axis &axis);
+/// A stage's axes as the ops of a run see them; `samples` on one rank, or those
+/// of all ranks of a split that also cuts the batch (`split(d, [experts,
+/// batch])`).
+cost::LocalMesh meshOf(const workload::Workload &workload,
+                       const StageForm &stage, const workload::Run &run,
+                       int64_t samples);
 
 /// Instances that share a variable: positions of the tied one and the owner.
 struct Tie {
@@ -159,8 +170,10 @@ private:
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                      int64_t last) const;
   void addShardTraffic(unsigned stage);
-  Picoseconds overReplicas(unsigned stage, CollectiveKind kind,
-                           Bytes bytes, bool sharded) const;
+  /// A collective of `bytes(axis)` over each replica axis that is sharded, or
+  /// over each other one.
+  Picoseconds overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
+                           const std::function<Bytes(unsigned)> &bytes) const;
   Bytes wireGradients(const cost::StateBytes &state) const;
   double overlapWindow() const;
   void setSynchronisation(unsigned stage, const cost::StateBytes &state,
@@ -173,6 +186,10 @@ private:
                        const cost::StateBytes &state) const;
   bool keepsCopies(unsigned stage) const;
   MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
+  /// What a replica axis has copies of: `state` but for what splits on its
+  /// devices cut.
+  cost::StateBytes copiedOver(unsigned stage, unsigned axis, int64_t first,
+                              int64_t last, cost::StateBytes state) const;
 
   CostTable &table;
   const NormalForm &form;

@@ -68,13 +68,10 @@ void placeTensors(const Problem &problem, const Candidate &candidate,
                   unsigned s, Plan &plan) {
   const workload::Workload &workload = problem.workload;
   const StageForm &stage = candidate.form.stages[s];
-  cost::LocalMesh mesh;
   std::vector<std::string> names;
   for (const Axis &axis : stage.axes)
-    if (axis.kind == AxisKind::Split) {
-      mesh.axes.push_back({axis.size, axis.dims});
+    if (isMeshAxis(axis))
       names.push_back(axis.name);
-    }
   int64_t start = 0;
   for (const workload::Run &run : workload.runs) {
     int64_t from = std::max(candidate.cuts[s], start) - start;
@@ -84,7 +81,8 @@ void placeTensors(const Problem &problem, const Candidate &candidate,
     if (from >= to)
       continue;
     const workload::ModuleClass &module = workload.classes[run.moduleClass];
-    cost::ShardedClass sharded = cost::shard(workload, module, mesh);
+    cost::ShardedClass sharded =
+        cost::shard(workload, module, meshOf(workload, stage, run, 1));
     std::string prefix = pathsOf(workload, begin + from, begin + to).front();
     for (uint32_t v = 0; v < module.values.size(); ++v) {
       if (module.values[v].kind != workload::ValueKind::Variable)

@@ -13,6 +13,78 @@ namespace whale::planner {
 
 namespace {
 
+/// Whale's own spelling of colocation, TaskGraphs side by side on the same
+/// devices, as a chain: the replica, and in it the splits of their own paths.
+class Chain {
+public:
+  explicit Chain(Diagnostics &diags) : diags(diags) {}
+
+  Node run(const Node &cluster) {
+    Node root = cluster, replica;
+    root.colocated = false;
+    bool first = true;
+    for (const Node &scope : cluster.body) {
+      if (scope.primitive == Primitive::Split) {
+        noScopesIn(scope);
+        splits.push_back(scope);
+        splits.back().colocated = true;
+      } else if (first) {
+        replica = scope;
+        first = false;
+      } else {
+        alike(replica, scope);
+      }
+    }
+    restrict(replica);
+    root.body = {nest(std::move(replica))};
+    return root;
+  }
+
+private:
+  void noScopesIn(const Node &scope) {
+    if (!scope.body.empty())
+      diags.error(scope.body[0].place,
+                  fmt::format("a scope in a colocated '{}' is not compilable "
+                              "yet",
+                              nameOf(scope.primitive)),
+                  ExitCode::Unsupported);
+  }
+
+  void alike(const Node &replica, const Node &other) {
+    noScopesIn(other);
+    if (replica.degree != other.degree || replica.shares != other.shares ||
+        replica.shard != other.shard)
+      diags.error(other.place, "colocated replicas differ")
+          .note(replica.place, "the first is here");
+  }
+
+  /// What stands in the replica goes on to hold the replica's part only.
+  void restrict(Node &replica) {
+    std::vector<Node> *body = &replica.body;
+    for (; !body->empty(); body = &body->front().body) {
+      Node &inner = body->front();
+      if (body->size() > 1 || inner.primitive != Primitive::Split)
+        noScopesIn(replica);
+      if (inner.paths.empty())
+        inner.paths = replica.paths;
+    }
+    replica.paths.clear();
+  }
+
+  Node nest(Node replica) {
+    std::vector<Node> inner = std::move(replica.body);
+    for (size_t i = splits.size(); i-- > 0;) {
+      splits[i].body = std::move(inner);
+      inner = {std::move(splits[i])};
+    }
+    replica.body = std::move(inner);
+    return replica;
+  }
+
+  Diagnostics &diags;
+  std::vector<Node> splits;
+};
+
 /// Walks the tree from the root; `above` collects axes until the stages.
 class Normalizer {
 public:
@@ -20,9 +92,14 @@ public:
 
   std::optional<NormalForm> run(const Node &root) {
     StageForm above;
-    descend(root, above);
-    for (StageForm &stage : form.stages)
+    bool chain = root.primitive == Primitive::Cluster && root.colocated;
+    descend(chain ? Chain(diags).run(root) : root, above);
+    for (StageForm &stage : form.stages) {
+      for (const auto &[axis, split] : aroundPipeline)
+        if (axis < stage.axes.size())
+          addOnce(stage.axes[axis].colocated, split);
       nameAxes(stage);
+    }
     sameBatchEverywhere(root);
     if (diags.errorCount() != errorsBefore)
       return std::nullopt;
@@ -64,31 +141,98 @@ private:
 
   bool isAxis(const Node &node) const {
     return node.primitive == Primitive::Replica ||
-           node.primitive == Primitive::Split;
+           (node.primitive == Primitive::Split && !node.colocated);
+  }
+
+  static void addOnce(std::vector<ColocatedSplit> &list,
+                      const ColocatedSplit &split) {
+    if (std::find(list.begin(), list.end(), split) == list.end())
+      list.push_back(split);
+  }
+
+  /// The nearest replica axes whose sizes multiply to the split's degree.
+  std::vector<size_t> replicasOf(const Node &split, const StageForm &stage) {
+    std::vector<size_t> axes;
+    int64_t devices = 1;
+    for (size_t i = stage.axes.size(); i-- > 0;) {
+      if (stage.axes[i].kind != AxisKind::Replica)
+        continue;
+      if (!axes.empty() && devices >= split.degree)
+        break;
+      axes.push_back(i);
+      devices = saturatingMultiply(devices, stage.axes[i].size);
+    }
+    if (!axes.empty() && (split.degree == 0 || split.degree == devices))
+      return axes;
+    diags.error(split.place,
+                axes.empty() || split.degree == 0
+                    ? std::string("'split' is colocated, but no 'replica' is "
+                                  "around it")
+                    : fmt::format("'split' of degree {} is colocated, but the "
+                                  "replicas around it have {} devices",
+                                  split.degree, devices));
+    return {};
+  }
+
+  /// Puts a colocated split on its replicas' axes. Those around the pipeline
+  /// are the same in every stage.
+  void colocate(const Node &node, StageForm &stage) {
+    ColocatedSplit split{node.dims, node.paths};
+    for (size_t axis : replicasOf(node, stage)) {
+      if (axis >= form.outerAxes) {
+        addOnce(stage.axes[axis].colocated, split);
+        continue;
+      }
+      if (split.paths.empty())
+        split.paths = stage.paths;
+      if (split.paths.empty())
+        unsupported(node, "a colocated split without paths in a stage without "
+                          "paths is not compilable yet");
+      aroundPipeline.emplace_back(axis, split);
+    }
+  }
+
+  /// What stands in a scope, without colocated splits that hold no other: they
+  /// take no devices of their own.
+  std::vector<const Node *> chainBelow(const Node &node, StageForm &stage) {
+    std::vector<const Node *> below;
+    for (const Node &child : node.body)
+      if (child.colocated && child.body.empty())
+        colocate(child, stage);
+      else
+        below.push_back(&child);
+    return below;
+  }
+
+  /// The scope's own axis, or what it asks of those around it.
+  void enter(const Node &node, StageForm &stage) {
+    inherit(node, stage);
+    if (isAxis(node))
+      addAxis(node, stage);
+    else if (node.primitive == Primitive::Split)
+      colocate(node, stage);
   }
 
   /// Above the stages.
   void descend(const Node &node, StageForm above) {
-    inherit(node, above);
-    if (isAxis(node))
-      addAxis(node, above);
+    enter(node, above);
     if (node.primitive == Primitive::Pipeline) {
       form.microBatches = node.microBatches;
       form.schedule = node.schedule.value_or(Schedule::OneFOneB);
       if (node.microBatches == 0)
         diags.error(node.place, "'pipeline' has no number of micro-batches");
     }
-    bool sequence =
-        node.primitive == Primitive::Pipeline || node.body.size() > 1 ||
-        (!node.body.empty() && node.body[0].primitive == Primitive::Stage);
-    if (!sequence && node.body.size() == 1)
-      return descend(node.body[0], std::move(above));
+    std::vector<const Node *> below = chainBelow(node, above);
+    bool sequence = node.primitive == Primitive::Pipeline || below.size() > 1 ||
+                    (!below.empty() && below[0]->primitive == Primitive::Stage);
+    if (!sequence && below.size() == 1)
+      return descend(*below[0], std::move(above));
     form.outerAxes = above.axes.size();
-    if (node.body.empty())
+    if (below.empty())
       form.stages.push_back(std::move(above));
-    for (const Node &child : node.body) {
+    for (const Node *child : below) {
       StageForm stage = above;
-      descendStage(child, stage);
+      descendStage(*child, stage);
       form.stages.push_back(std::move(stage));
     }
   }
@@ -98,17 +242,17 @@ private:
     if (node.primitive == Primitive::Pipeline)
       return unsupported(node, "a pipeline inside a stage is not compilable "
                                "yet");
-    inherit(node, stage);
-    if (node.primitive == Primitive::Split && !node.paths.empty() &&
-        stage.axes.size() == form.outerAxes && stage.paths.empty())
+    if (node.primitive == Primitive::Split && !node.colocated &&
+        !node.paths.empty() && stage.axes.size() == form.outerAxes &&
+        stage.paths.empty())
       stage.paths = node.paths;
-    if (isAxis(node))
-      addAxis(node, stage);
-    if (node.body.size() > 1)
-      return unsupported(node.body[1], "several scopes side by side in one "
-                                       "stage are not compilable yet");
-    if (!node.body.empty())
-      descendStage(node.body[0], stage);
+    enter(node, stage);
+    std::vector<const Node *> below = chainBelow(node, stage);
+    if (below.size() > 1)
+      return unsupported(*below[1], "several scopes side by side in one stage "
+                                    "are not compilable yet");
+    if (!below.empty())
+      descendStage(*below[0], stage);
   }
 
   static void nameAxes(StageForm &stage) {
@@ -135,6 +279,8 @@ private:
   }
 
   NormalForm form;
+  /// Colocated splits of single stages on replicas around the pipeline.
+  std::vector<std::pair<size_t, ColocatedSplit>> aroundPipeline;
   Diagnostics &diags;
   size_t errorsBefore = diags.errorCount();
 };
@@ -152,9 +298,24 @@ Node scopeOf(const Axis &axis) {
   return node;
 }
 
+/// Nests a colocated split on `axis` around `inner`.
+std::vector<Node> wrapColocated(const Axis &axis, const ColocatedSplit &split,
+                                std::vector<Node> inner) {
+  Node node;
+  node.primitive = Primitive::Split;
+  node.degree = axis.size;
+  node.dims = split.dims;
+  node.colocated = true;
+  node.paths = split.paths;
+  node.body = std::move(inner);
+  return {std::move(node)};
+}
+
 /// Wraps `inner` in the scopes of `axes`, outermost first.
 std::vector<Node> wrap(std::span<const Axis> axes, std::vector<Node> inner) {
   for (size_t i = axes.size(); i-- > 0;) {
+    for (size_t s = axes[i].colocated.size(); s-- > 0;)
+      inner = wrapColocated(axes[i], axes[i].colocated[s], std::move(inner));
     Node node = scopeOf(axes[i]);
     node.body = std::move(inner);
     inner.clear();

@@ -108,9 +108,23 @@ private:
           w.field("dims", axis.dims);
         if (!axis.shares.empty())
           w.field("shares", axis.shares);
+        colocated(axis);
         w.endObject();
       }
       w.endArray().endObject();
+    }
+    w.endArray();
+  }
+
+  void colocated(const Axis &axis) {
+    if (axis.colocated.empty())
+      return;
+    w.key("colocated").beginArray();
+    for (const ColocatedSplit &split : axis.colocated) {
+      w.beginObject().field("dims", split.dims);
+      if (!split.paths.empty())
+        w.field("paths", split.paths);
+      w.endObject();
     }
     w.endArray();
   }

@@ -18,6 +18,7 @@ public:
 
 private:
   void chain(const Node &node, bool inStage) {
+    result.asWritten |= node.colocated;
     if (node.recompute)
       result.pins.recompute = node.recompute;
     switch (node.primitive) {
@@ -34,6 +35,8 @@ private:
   }
 
   void below(const Node &node, bool inStage) {
+    for (const Node &inner : node.body)
+      result.asWritten |= inner.colocated;
     if (node.body.size() > 1)
       return stages(node);
     if (node.body.empty())

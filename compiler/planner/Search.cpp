@@ -58,7 +58,7 @@ struct Scored {
       return result.prediction.step < other->result.prediction.step;
     auto simplicity = [](const Choice &c) {
       return std::tuple(c.recompute, c.zero, c.schedule != Schedule::OneFOneB,
-                        c.pipeline, c.tensor, c.microBatches);
+                        c.experts, c.pipeline, c.tensor, c.microBatches);
     };
     return simplicity(choice) < simplicity(other->choice);
   }
@@ -99,13 +99,17 @@ private:
     return static_cast<int64_t>(problem.options.candidateLimit);
   }
 
+  static bool splits(const NormalForm &form) {
+    return !form.stages.front().axes.back().dims.empty();
+  }
+
   std::vector<Choice> choices() const {
     std::vector<Choice> all = enumerate(problem), kept;
     for (const Choice &choice : all)
       if (!(choice.data > 1 && choice.pipeline > 1) ||
           !restriction.pipelineOutside ||
           choice.pipelineOutside == *restriction.pipelineOutside)
-        if (choice.tensor == 1 || !dims.empty())
+        if (choice.tensor == 1 || splits(formOf(choice, dims)))
           kept.push_back(choice);
     return kept;
   }
@@ -302,6 +306,8 @@ private:
       });
     if (choice.data > 1 && choice.pipeline > 1)
       vary([](Choice &c) { c.pipelineOutside = !c.pipelineOutside; });
+    if (choice.experts)
+      vary([](Choice &c) { c.experts = false; });
     for (const Group &group : groups) {
       Choice other = group.choice;
       bool same = other.data == choice.data && other.tensor == choice.tensor &&

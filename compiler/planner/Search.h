@@ -1,8 +1,9 @@
 //===- Search.h - finding a plan --------------------------------*- C++ -*-===//
 //
-// Problem: choose degrees of replica, split and pipeline, their order, the
-// number of micro-batches, ZeRO-1, recompute, the schedule, the cuts between
-// stages, and on unequal devices the shares and which devices form a stage.
+// Problem: choose degrees of replica, split and pipeline, their order, whether
+// experts are cut over the replicas' devices, the number of micro-batches,
+// ZeRO-1, recompute, the schedule, the cuts between stages, and on unequal
+// devices the shares and which devices form a stage.
 // Objective: the smallest simulated step time that fits in memory; ties go to
 // fewer changes of the model (no recompute, no sharding, fewer stages, smaller
 // split), then to the plan that was enumerated first.
@@ -55,6 +56,8 @@ struct Choice {
   Schedule schedule = Schedule::OneFOneB;
   /// Replicas inside the stages, so that they are neighbours.
   bool pipelineOutside = false;
+  /// Experts cut over the replicas' devices.
+  bool experts = false;
 
   auto operator<=>(const Choice &) const = default;
 };

@@ -111,6 +111,8 @@ struct NodeCheck {
     only(node.degree != 0 && !replica && !split, "degree",
          "replica' and 'split");
     only(!node.dims.empty() && !split, "dims", "split");
+    only(node.colocated && !split && node.primitive != P::Cluster, "colocated",
+         "split' and 'cluster");
     only(!node.shares.empty() && !replica, "shares", "replica");
     only(node.shard.has_value() && !replica, "shard", "replica");
     only(node.microBatches != 0 && !pipeline, "micro_batches", "pipeline");
@@ -132,6 +134,24 @@ struct NodeCheck {
       fail(fmt::format("{} shares for {} replicas", node.shares.size(),
                        node.degree));
   }
+  /// Side by side on the same devices: replicas, and splits on theirs.
+  void colocatedBody() {
+    if (!node.colocated || node.primitive != P::Cluster)
+      return;
+    bool replica = false;
+    for (const Node &inner : node.body) {
+      replica |= inner.primitive == P::Replica;
+      if (inner.primitive == P::Replica || inner.primitive == P::Split)
+        continue;
+      diags.error(inner.place,
+                  fmt::format("a colocated 'cluster' holds replicas and "
+                              "splits, not '{}'",
+                              nameOf(inner.primitive)));
+      ok = false;
+    }
+    if (!replica)
+      fail("a colocated 'cluster' holds no 'replica'");
+  }
   void patterns() {
     for (const std::string &path : node.paths)
       ok &= PathPattern::parse(path, node.place, diags).has_value();
@@ -146,6 +166,7 @@ bool checkBelow(const Node &node, Diagnostics &diags, int depth) {
   NodeCheck one{node, diags};
   one.fields();
   one.numbers();
+  one.colocatedBody();
   one.patterns();
   bool ok = one.ok;
   for (const Node &inner : node.body) {
@@ -187,7 +208,8 @@ std::optional<Schedule> scheduleOf(std::string_view name) {
 
 bool Node::operator==(const Node &other) const {
   return primitive == other.primitive && degree == other.degree &&
-         dims == other.dims && shares == other.shares && shard == other.shard &&
+         dims == other.dims && colocated == other.colocated &&
+         shares == other.shares && shard == other.shard &&
          microBatches == other.microBatches && schedule == other.schedule &&
          paths == other.paths && recompute == other.recompute &&
          body == other.body;
@@ -222,6 +244,8 @@ std::string printStrategy(const Node &node) {
     words.push_back(fmt::format("{}", node.degree));
   if (!node.dims.empty())
     words.push_back(fmt::format("[{}]", fmt::join(node.dims, ", ")));
+  if (node.colocated)
+    words.push_back("colocated");
   if (!node.shares.empty())
     words.push_back(fmt::format("shares [{}]", fmt::join(node.shares, ", ")));
   if (node.shard.value_or(Shard::None) != Shard::None)

@@ -57,6 +57,10 @@ struct Node {
   /// split: loop dimension names in order of preference. Each op inside uses
   /// the first that is one of its own; an op without any is replicated.
   std::vector<std::string> dims;
+  /// split: on the devices of the nearest replicas around it, whose degrees
+  /// multiply to its own (not given: of the nearest one). cluster: the replicas
+  /// and splits in it share their devices.
+  bool colocated = false;
   /// replica: samples of the global batch per part; empty = equal parts.
   std::vector<int64_t> shares;
   /// replica; unset = not given.
@@ -130,6 +134,18 @@ std::string printStrategy(const Node &node);
 
 enum class AxisKind { Replica, Split };
 
+/// Ops that a replica axis cuts along a loop of their own instead of the
+/// batch. Their batch is that of all replicas of the axis together.
+struct ColocatedSplit {
+  /// Preference list of loop dimensions; an op without any stays as the
+  /// replica has it.
+  std::vector<std::string> dims;
+  /// Only ops below these paths; empty = all of the stage.
+  std::vector<std::string> paths;
+
+  bool operator==(const ColocatedSplit &) const = default;
+};
+
 /// One mesh axis of a stage.
 struct Axis {
   /// "r0", "r1"... and "t0"..., numbered from the outermost within the stage.
@@ -142,6 +158,8 @@ struct Axis {
   /// empty = equal.
   std::vector<int64_t> shares;
   Shard shard = Shard::None;
+  /// Replica: splits on its devices, the first that holds an op counts.
+  std::vector<ColocatedSplit> colocated;
   /// Split: only ops below these paths are cut, the others are replicated over
   /// the axis; empty = all of the stage.
   std::vector<std::string> paths;
@@ -191,7 +209,9 @@ struct Coordinates {
 /// The normal form of a checked tree in which every degree is given. Errors
 /// (with places) for what has no normal form in this version: NotYet cells,
 /// degrees of 0, stages that cut the batch differently, several scopes side by
-/// side in one stage. Those of the last kind have ExitCode::Unsupported.
+/// side in one stage, colocated scopes that hold others. Those have
+/// ExitCode::Unsupported; a colocated split without replicas of its degree
+/// around it is bad input.
 std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics);
 /// The tree of a normal form, with everything said: outer scopes, pipeline,
 /// stages, inner scopes. normalize(toTree(f)) == f if the axes of a form

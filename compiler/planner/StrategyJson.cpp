@@ -53,6 +53,7 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
       node.primitive = *primitive;
   node.degree = reader.integer("degree", json::positive).value_or(0);
   node.dims = readStrings(reader, "dims", diags);
+  node.colocated = reader.boolean("colocated").value_or(false);
   if (const json::Value::Array *shares = reader.array("shares"))
     for (const json::Value &share : *shares)
       if (auto n = json::toInteger(share, "'shares'", diags, json::positive))
@@ -98,6 +99,8 @@ void writeStrategy(json::Writer &writer, const Node &node) {
     writer.field("degree", node.degree);
   if (!node.dims.empty())
     writer.field("dims", node.dims);
+  if (node.colocated)
+    writer.field("colocated", true);
   if (!node.shares.empty())
     writer.field("shares", node.shares);
   if (node.shard)

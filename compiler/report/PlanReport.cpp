@@ -118,6 +118,13 @@ private:
                      axis.shard == Shard::Optimizer
                          ? "; the optimizer's state is cut over them"
                          : ""));
+    for (const ColocatedSplit &split : axis.colocated)
+      line(fmt::format("on their devices {} cut along the first of {} instead "
+                       "of the batch",
+                       split.paths.empty()
+                           ? std::string("every op that has one is")
+                           : fmt::format("{} are", quotedList(split.paths)),
+                       quotedList(split.dims)));
   }
 
   void words() {

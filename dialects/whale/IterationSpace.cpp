@@ -626,11 +626,12 @@ IterationSpace TopKOp::getIterationSpace() {
   return builder.flops(getK()).take();
 }
 
-/// Batch, sequence and choices of an index tensor, then experts.
+/// Batch, sequence and choices of an index tensor, then experts: a shard gives
+/// zeros for rows of others' experts.
 static SmallVector<unsigned> expertLoops(SpaceBuilder &builder, Value experts,
                                          int64_t numExperts) {
   SmallVector<unsigned> loops = loopsOf(builder, experts);
-  loops.push_back(builder.loop(numExperts, LoopKind::Whole, "experts"));
+  loops.push_back(builder.loop(numExperts, LoopKind::Indexed, "experts"));
   return loops;
 }
 

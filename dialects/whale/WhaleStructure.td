@@ -287,9 +287,14 @@ def ReplicaOp : Whale_ScopeOp<"replica",
 }
 
 def SplitOp : Whale_ScopeOp<"split",
-    (ins OptionalAttr<Whale_Int>:$degree, StrArrayAttr:$dims),
-    "(custom<Degree>($degree)^)? custom<NameList>($dims)"> {
+    (ins OptionalAttr<Whale_Int>:$degree, StrArrayAttr:$dims,
+         UnitAttr:$colocated),
+    "(custom<Degree>($degree)^)? custom<NameList>($dims) (`colocated` $colocated^)?"> {
   let summary = "ops inside are cut along a named loop dimension";
+  let description = [{
+    `colocated`: on the devices of the replica around it, which cuts the batch
+    of all other ops.
+  }];
   let hasVerifier = 1;
 }
 
@@ -305,9 +310,13 @@ def PipelineOp : Whale_ScopeOp<"pipeline",
   let hasVerifier = 1;
 }
 
-def ClusterOp : Whale_ScopeOp<"cluster", (ins OptionalAttr<StrAttr>:$layout),
-    "(`layout` $layout^)?"> {
+def ClusterOp : Whale_ScopeOp<"cluster", (ins OptionalAttr<StrAttr>:$layout,
+                                              UnitAttr:$colocated),
+    "(`layout` $layout^)? (`colocated` $colocated^)?"> {
   let summary = "Whale's outermost scope; the devices come from cluster.json";
+  let description = [{
+    `colocated`: the replicas and splits in it, side by side, share devices.
+  }];
 }
 
 def DefaultStrategyOp : Whale_Op<"set_default_strategy"> {

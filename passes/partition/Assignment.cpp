@@ -1,7 +1,8 @@
 //===- Assignment.cpp - which axis cuts which loop of each op -------------===//
 //
 // 1. Explicit: the `split` attribute. Replica axes cut the batch loop together
-//    (in update they cut state evenly: ZeRO).
+//    (in update they cut state evenly: ZeRO), but for those that `colocated`
+//    gives another loop.
 // 2. Sink: an op all of whose users want a result dimension cut is cut there
 //    too, unless it says otherwise; so that constants, masks and broadcasts are
 //    not made whole and then sliced.
@@ -88,8 +89,10 @@ private:
   }
 
   LogicalResult readExplicit(Operation *op);
+  LogicalResult readCuts(Operation *op, OpPlacement &placement, StringRef name);
   LogicalResult cutLoop(Operation *op, OpPlacement &placement, int64_t axis,
-                        int64_t loop);
+                        int64_t loop, bool colocated);
+  void join(OpPlacement &placement, unsigned axis);
   void findBatch(Operation *op, OpPlacement &placement);
   bool canDelay(Operation *op, const llvm::DenseSet<Operation *> &delayed);
   void moveSums();
@@ -131,7 +134,8 @@ static std::optional<unsigned> outermost(const IterationSpace &space,
 }
 
 LogicalResult AssignmentBuilder::cutLoop(Operation *op, OpPlacement &placement,
-                                         int64_t axis, int64_t loop) {
+                                         int64_t axis, int64_t loop,
+                                         bool colocated) {
   const Mesh &mesh = meshOf(placement);
   if (axis < 0 || axis >= int64_t(mesh.axisCount()) || loop < 0 ||
       loop >= int64_t(placement.loops.size()))
@@ -139,9 +143,26 @@ LogicalResult AssignmentBuilder::cutLoop(Operation *op, OpPlacement &placement,
            << axis << " and loop " << loop << ", which do not exist";
   bool replica = mesh.axis(axis).kind == planner::AxisKind::Replica;
   // Replica axes cut the batch, which findBatch sees to.
-  if (mesh.axisSize(axis) > 1 && (!replica || placement.phase == Phase::Update))
+  if (mesh.axisSize(axis) <= 1)
+    return success();
+  if (!replica || colocated || placement.phase == Phase::Update)
     placement.loops[loop].axes.push_back(axis);
+  if (replica && colocated)
+    join(placement, axis);
   return success();
+}
+
+/// Leaves the batch of an op whole over a replica axis.
+void AssignmentBuilder::join(OpPlacement &placement, unsigned axis) {
+  const Mesh &mesh = meshOf(placement);
+  for (DimCut &cut : placement.loops) {
+    if (!cut.batch)
+      continue;
+    cut.joined |= 1u << axis;
+    // Where nothing cuts it any more, it is no cut.
+    cut.batch = cut.batchAxes(mesh) || mesh.microBatches() > 1;
+    cut.joined = cut.batch ? cut.joined : 0;
+  }
 }
 
 /// Finds the op's batch loop: the one that an operand's batch dimension maps
@@ -202,17 +223,27 @@ LogicalResult AssignmentBuilder::readExplicit(Operation *op) {
     placement.loops.back().basis = loop.extent;
   }
   findBatch(op, placement);
-  auto split = op->getAttrOfType<ArrayAttr>("split");
-  if (!split)
-    return success();
-  for (Attribute entry : split) {
+  if (failed(readCuts(op, placement, "split")) ||
+      failed(readCuts(op, placement, "colocated")))
+    return failure();
+  for (DimCut &cut : placement.loops)
+    llvm::sort(cut.axes);
+  return success();
+}
+
+LogicalResult AssignmentBuilder::readCuts(Operation *op, OpPlacement &placement,
+                                          StringRef name) {
+  auto cuts = op->getAttrOfType<ArrayAttr>(name);
+  for (Attribute entry : cuts ? cuts.getValue() : ArrayRef<Attribute>()) {
     auto pair = dyn_cast<ArrayAttr>(entry);
     bool numbers = pair && pair.size() == 2 && isa<IntegerAttr>(pair[0]) &&
                    isa<IntegerAttr>(pair[1]);
     if (!numbers)
-      return op->emitOpError("'split' holds ") << entry << ", expected pairs";
+      return op->emitOpError("'")
+             << name << "' holds " << entry << ", expected pairs";
     if (failed(cutLoop(op, placement, cast<IntegerAttr>(pair[0]).getInt(),
-                       cast<IntegerAttr>(pair[1]).getInt())))
+                       cast<IntegerAttr>(pair[1]).getInt(),
+                       name == "colocated")))
       return failure();
   }
   return success();
@@ -314,11 +345,10 @@ void AssignmentBuilder::sink(Operation *op) {
     if (!agree || !common || common->empty() ||
         common->basis != placement.loops[*loop].basis)
       continue;
+    const Mesh &mesh = meshOf(placement);
     bool taken = llvm::any_of(placement.loops, [&](const DimCut &cut) {
       return (cut.batch && common->batch) ||
-             llvm::any_of(cut.axes, [&](unsigned axis) {
-               return llvm::is_contained(common->axes, axis);
-             });
+             (cut.axisMask(mesh) & common->axisMask(mesh));
     });
     if (!taken)
       placement.loops[*loop] = *common;
@@ -396,7 +426,7 @@ LogicalResult AssignmentBuilder::checkCuts(Operation *op,
              << loop.extent << " does not fit a global batch of "
              << mesh.globalBatch();
     for (size_t position = 0; position < mesh.ranks().size(); ++position) {
-      const Samples &samples = mesh.samples(position);
+      Samples samples = mesh.samples(position, cut.joined);
       Range range = rhythmOf(placement.phase) == Rhythm::Micro ? samples.micro
                                                                : samples.share;
       int64_t group =
@@ -449,9 +479,8 @@ void AssignmentBuilder::passPartials(Operation *op, OpPlacement &placement) {
     return;
   // An axis that the op itself cuts cannot also carry a partial sum.
   for (const DimCut &cut : placement.loops)
-    for (unsigned axis : cut.axes)
-      if (have.partial >> axis & 1)
-        return;
+    if (have.partial & cut.axisMask(meshOf(placement)))
+      return;
   for (unsigned index : partial) {
     placement.operands[index].partial = have.partial;
     placement.operands[index].partialMicro = have.partialMicro;
@@ -490,7 +519,7 @@ LogicalResult AssignmentBuilder::placeCompute(Operation *op,
       if (cut.empty() || access.uses(index))
         continue;
       if (cut.batch) {
-        cuts->partial |= mesh.replicaMask();
+        cuts->partial |= cut.batchAxes(mesh);
         cuts->partialMicro =
             cuts->rhythm == Rhythm::Micro && mesh.microBatches() > 1;
       }

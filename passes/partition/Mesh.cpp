@@ -31,29 +31,39 @@ static Range replicaPart(const Axis &axis, Range range, int64_t coordinate) {
               range.count * before / total};
 }
 
-Samples Mesh::samplesOf(llvm::ArrayRef<int64_t> coordinates) const {
+Samples Mesh::samplesOf(llvm::ArrayRef<int64_t> coordinates,
+                        AxisMask joined) const {
   auto cut = [&](Range range, unsigned from, unsigned to) {
     for (unsigned index = from; index < to; ++index)
-      if (axes[index].kind == AxisKind::Replica)
+      if (axes[index].kind == AxisKind::Replica && !(joined >> index & 1))
         range = replicaPart(axes[index], range, coordinates[index]);
     return range;
   };
-  Range whole = cut({0, batch}, 0, outer);
+  Range whole = cut({0, batch}, 0, aboveMicro);
   Samples samples;
-  samples.share = cut(whole, outer, axes.size());
+  samples.share = cut(whole, aboveMicro, axes.size());
   samples.microStride = whole.count / micro;
-  samples.micro = cut({whole.begin, samples.microStride}, outer, axes.size());
+  samples.micro =
+      cut({whole.begin, samples.microStride}, aboveMicro, axes.size());
   return samples;
 }
 
 Mesh::Mesh(const NormalForm &form, unsigned stage, int64_t globalBatch)
     : stageIndex(stage),
       outer(std::min<unsigned>(form.outerAxes, form.stages[stage].axes.size())),
-      batch(globalBatch), micro(form.microBatches),
+      aboveMicro(outer), batch(globalBatch), micro(form.microBatches),
       axes(form.stages[stage].axes) {
-  for (auto [index, axis] : llvm::enumerate(axes))
-    if (axis.size > 1)
-      (axis.kind == AxisKind::Replica ? replicas : splits) |= 1u << index;
+  for (auto [index, axis] : llvm::enumerate(axes)) {
+    if (axis.size <= 1)
+      continue;
+    (axis.kind == AxisKind::Replica ? replicas : splits) |= 1u << index;
+    if (axis.colocated.empty())
+      continue;
+    colocated |= 1u << index;
+    // Where replicas join their batches, they join parts of a micro-batch:
+    // consecutive samples.
+    aboveMicro = std::min<unsigned>(aboveMicro, index);
+  }
   int64_t count = 1;
   for (const Axis &axis : axes)
     count *= axis.size;
@@ -66,7 +76,7 @@ Mesh::Mesh(const NormalForm &form, unsigned stage, int64_t globalBatch)
       place.axes[index] = rest % axes[index].size;
     rankList.push_back(rankOf(form, place));
     coordinateList.emplace_back(place.axes.begin(), place.axes.end());
-    sampleList.push_back(samplesOf(coordinateList.back()));
+    sampleList.push_back(samplesOf(coordinateList.back(), 0));
   }
 }
 

@@ -1,7 +1,8 @@
 //===- Mesh.h - devices of a TaskGraph and how batches are cut --*- C++ -*-===//
 //
-// One mesh per TaskGraph (pipeline stage). Sets of axes are bit masks; all
-// replica axes of a mesh cut the batch together.
+// One mesh per TaskGraph (pipeline stage). Sets of axes are bit masks; the
+// replica axes of a mesh cut the batch together, but for those that an op joins
+// because a colocated split cuts another loop of it over them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,6 +41,8 @@ public:
   size_t axisCount() const { return axes.size(); }
   const planner::Axis &axis(unsigned index) const { return axes[index]; }
   int64_t axisSize(unsigned index) const { return axes[index].size; }
+  /// Replica axes on whose devices splits are.
+  AxisMask colocatedMask() const { return colocated; }
   /// Axes of the kind with more than one device.
   AxisMask replicaMask() const { return replicas; }
   AxisMask splitMask() const { return splits; }
@@ -51,6 +54,11 @@ public:
     return coordinateList[position];
   }
   const Samples &samples(size_t position) const { return sampleList[position]; }
+  /// The same without the cuts of the replica axes of `joined`.
+  Samples samples(size_t position, AxisMask joined) const {
+    return joined ? samplesOf(coordinateList[position], joined)
+                  : sampleList[position];
+  }
   /// Positions of the ranks that differ from `position` only along `mask`,
   /// row-major.
   llvm::SmallVector<size_t> members(size_t position, AxisMask mask) const;
@@ -62,12 +70,13 @@ public:
   unsigned outerAxes() const { return outer; }
 
 private:
-  Samples samplesOf(llvm::ArrayRef<int64_t> coordinates) const;
+  Samples samplesOf(llvm::ArrayRef<int64_t> coordinates, AxisMask joined) const;
 
-  unsigned stageIndex, outer;
+  /// Micro-batches are parts of what the first `aboveMicro` axes leave.
+  unsigned stageIndex, outer, aboveMicro;
   int64_t batch, micro;
   std::vector<planner::Axis> axes;
-  AxisMask replicas = 0, splits = 0;
+  AxisMask replicas = 0, splits = 0, colocated = 0;
   std::vector<int64_t> rankList;
   std::vector<llvm::SmallVector<int64_t, 4>> coordinateList;
   std::vector<Samples> sampleList;

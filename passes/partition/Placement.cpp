@@ -3,6 +3,7 @@
 #include "passes/partition/Placement.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace whale;
@@ -10,8 +11,63 @@ using namespace whale::partition;
 using llvm::ArrayRef;
 using llvm::SmallVector;
 
+AxisMask DimCut::axisMask(const Mesh &mesh) const {
+  AxisMask mask = batchAxes(mesh);
+  for (unsigned axis : axes)
+    mask |= 1u << axis;
+  return mask;
+}
+
+/// Whether all axes of `outer` come before all of `inner`.
+static bool precedes(AxisMask outer, AxisMask inner) {
+  return !inner || outer < (inner & -inner);
+}
+
+bool DimCut::isPrefixOf(const DimCut &finer, const Mesh &mesh) const {
+  if (empty())
+    return true;
+  AxisMask own = batchAxes(mesh), within = finer.batchAxes(mesh) & ~own;
+  if (batch != finer.batch || (own & ~finer.batchAxes(mesh)) ||
+      !precedes(own, within) || (within && !axes.empty()))
+    return false;
+  return axes.empty() ||
+         (basis == finer.basis && axes.size() <= finer.axes.size() &&
+          std::equal(axes.begin(), axes.end(), finer.axes.begin()));
+}
+
+std::optional<DimCut> DimCut::without(AxisMask last, const Mesh &mesh) const {
+  DimCut rest = *this;
+  unsigned after = mesh.axisCount();
+  while (!rest.axes.empty() && (last >> rest.axes.back() & 1)) {
+    if (rest.axes.back() >= after)
+      return std::nullopt;
+    after = rest.axes.pop_back_val();
+    last &= ~(1u << after);
+  }
+  if (!last)
+    return rest;
+  AxisMask own = batchAxes(mesh);
+  if (!rest.axes.empty() || (last & ~own) || !precedes(own & ~last, last) ||
+      !precedes(last, after < mesh.axisCount() ? 1u << after : 0))
+    return std::nullopt;
+  rest.joined |= last;
+  // Where nothing cuts it any more, it is no cut.
+  return own == last && mesh.microBatches() == 1 ? DimCut() : rest;
+}
+
+AxisMask DimCut::gatheredFirst(const DimCut &goal, const Mesh &mesh) const {
+  if (!axes.empty())
+    return 1u << axes.back();
+  AxisMask own = batchAxes(mesh), kept = own & goal.batchAxes(mesh);
+  // Those kept are the first of both.
+  while (!precedes(kept, own & ~kept) ||
+         !precedes(kept, goal.batchAxes(mesh) & ~kept))
+    kept &= ~(1u << llvm::Log2_32(kept));
+  return own & ~kept;
+}
+
 bool DimCut::operator==(const DimCut &other) const {
-  if (batch != other.batch || axes != other.axes)
+  if (batch != other.batch || joined != other.joined || axes != other.axes)
     return false;
   return empty() || axes.empty() || basis == other.basis;
 }
@@ -46,7 +102,7 @@ SmallVector<Range> partition::boxOf(const Mesh &mesh, size_t position,
     if (!cut.empty()) {
       range.count = cut.basis;
       if (cut.batch) {
-        const Samples &samples = mesh.samples(position);
+        Samples samples = mesh.samples(position, cut.joined);
         Range own = placement.rhythm == Rhythm::Micro ? samples.micro
                                                       : samples.share;
         range = {own.begin * cut.basis / mesh.globalBatch(),
@@ -81,6 +137,9 @@ std::string partition::describe(const Placement &placement, const Mesh &mesh) {
       stream << '-';
     if (cut.batch)
       stream << "batch";
+    for (size_t axis = 0; axis < mesh.axisCount(); ++axis)
+      if (cut.joined >> axis & 1)
+        stream << '/' << mesh.axis(axis).name;
     for (auto [index, axis] : llvm::enumerate(cut.axes))
       stream << (index || cut.batch ? "*" : "") << mesh.axis(axis).name;
   });

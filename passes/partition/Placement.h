@@ -11,6 +11,8 @@
 #include "dialects/whale/Whale.h"
 #include "passes/partition/Mesh.h"
 
+#include <optional>
+
 namespace whale::partition {
 
 /// How one tensor dimension is cut. Boundaries lie at multiples of extent /
@@ -18,12 +20,28 @@ namespace whale::partition {
 /// dimension's outermost loop).
 struct DimCut {
   int64_t basis = 0;
-  /// Cut by all replica axes of the mesh together, in samples.
+  /// Cut by the replica axes of the mesh together, in samples.
   bool batch = false;
+  /// Batch: the replica axes that do not cut it.
+  AxisMask joined = 0;
   /// Then cut evenly by these axes, one after another.
   llvm::SmallVector<unsigned, 1> axes;
 
   bool empty() const { return !batch && axes.empty(); }
+  /// The replica axes that cut it.
+  AxisMask batchAxes(const Mesh &mesh) const {
+    return batch ? mesh.replicaMask() & ~joined : 0;
+  }
+  /// All axes that cut it.
+  AxisMask axisMask(const Mesh &mesh) const;
+  /// Whether `finer` cuts parts of this one further, or is the same.
+  bool isPrefixOf(const DimCut &finer, const Mesh &mesh) const;
+  /// The cut without the axes of `last`, the parts of whose group lie one after
+  /// another; nothing where these are not its innermost axes in their order.
+  std::optional<DimCut> without(AxisMask last, const Mesh &mesh) const;
+  /// Innermost axes of which to gather parts first on the way to a prefix of
+  /// `goal`.
+  AxisMask gatheredFirst(const DimCut &goal, const Mesh &mesh) const;
   /// Equal boundaries on every rank.
   bool operator==(const DimCut &other) const;
 };

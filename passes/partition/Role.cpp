@@ -64,6 +64,7 @@ public:
     stream << samples.share.count << ',' << samples.micro.count << ','
            << samples.microStride << ';';
     addCuts();
+    addJoined();
     for (const Transfer &transfer : assignment.allTransfers())
       if (transfer.from == graph || transfer.to == graph)
         addTransfer(transfer);
@@ -88,6 +89,23 @@ private:
                      .count;
       stream << extent << ',';
     }
+  }
+
+  /// Parts of the batch that are put together where replicas join theirs.
+  void addJoined() {
+    std::set<AxisMask> masks;
+    assignment.forEach(graph, [&](const OpPlacement &placement) {
+      AxisMask cutElsewhere = 0;
+      for (const DimCut &cut : placement.loops)
+        for (unsigned axis : cut.axes)
+          cutElsewhere |= 1u << axis;
+      if (AxisMask joined = cutElsewhere & mesh.colocatedMask())
+        masks.insert(joined);
+    });
+    for (AxisMask joined : masks)
+      for (size_t member : mesh.members(position, joined))
+        stream << mesh.samples(member).share.count << ','
+               << mesh.samples(member).micro.count << '+';
   }
 
   void addTransfer(const Transfer &transfer) {

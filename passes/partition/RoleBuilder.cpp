@@ -62,6 +62,12 @@ private:
                       ArrayRef<int64_t> shape, Operation *source);
   Version moveCut(Version have, const Placement &wanted, Phase phase,
                   ArrayRef<int64_t> shape, Operation *source);
+  std::optional<unsigned> movesTo(const Placement &have,
+                                  const Placement &wanted, unsigned from,
+                                  AxisMask mask);
+  Version allToAll(Version have, const Placement &wanted, unsigned from,
+                   unsigned to, AxisMask mask, Phase phase,
+                   ArrayRef<int64_t> shape, Operation *source);
   Version gather(Version have, const Placement &wanted, Phase phase,
                  ArrayRef<int64_t> shape, Operation *source);
   Version slice(Version have, const Placement &wanted, Phase phase,
@@ -93,6 +99,12 @@ private:
 //===----------------------------------------------------------------------===//
 // Types, scalars, labels
 //===----------------------------------------------------------------------===//
+
+/// Takes off what a local op has no use for.
+static void forgetPlan(Operation *op) {
+  for (StringRef name : {"split", "colocated", "graph"})
+    op->removeAttr(name);
+}
 
 RankedTensorType RoleBuilder::shaped(Type type, const Placement &placement,
                                      ArrayRef<int64_t> shape) const {
@@ -164,6 +176,9 @@ Version RoleBuilder::makeAnywhere(Operation *op, const Placement &wanted,
   placement.partialMicro = false;
   Value result = op->getResult(0);
   if (auto input = dyn_cast<InputOp>(op)) {
+    // Of its batch a rank reads its own share; others' come from them.
+    if (mesh.colocatedMask())
+      placement.dims[0] = {tensorType(result).getDimSize(0), true, 0, {}};
     // Rows of an input are read whole.
     for (DimCut &cut : MutableArrayRef(placement.dims).drop_front())
       cut = DimCut();
@@ -177,8 +192,7 @@ Version RoleBuilder::makeAnywhere(Operation *op, const Placement &wanted,
     return remember(result, {placement, phase, local.getResult()});
   }
   Operation *local = builder.clone(*op);
-  local->removeAttr("split");
-  local->removeAttr("graph");
+  forgetPlan(local);
   local->getResult(0).setType(localType(result.getType(), placement));
   local->setAttr("offsets",
                  boxOffsets(placement, tensorType(result).getShape()));
@@ -306,20 +320,17 @@ Version RoleBuilder::sumPartials(Version have, const Placement &wanted,
   AxisMask rest = have.placement.partial & ~wanted.partial;
   if (!rest)
     return have;
-  // One axis may be summed and cut at the same time.
-  std::optional<unsigned> scatterDim, scatterAxis;
+  // Axes that cut one dimension may be summed and cut at the same time.
+  unsigned scatterDim = 0;
+  AxisMask scattered = 0;
   for (auto [dim, cuts] :
        llvm::enumerate(llvm::zip_equal(have.placement.dims, wanted.dims))) {
     auto [from, to] = cuts;
-    if (to.axes.empty() || !(rest >> to.axes.back() & 1))
-      continue;
-    DimCut without = to;
-    without.axes.pop_back();
-    if (from == without)
-      scatterDim = dim, scatterAxis = to.axes.back();
+    AxisMask mask = to.axisMask(mesh) & ~from.axisMask(mesh);
+    if (mask && !(mask & ~rest) && to.without(mask, mesh) == from)
+      scatterDim = dim, scattered = mask;
   }
-  if (scatterAxis)
-    rest &= ~(1u << *scatterAxis);
+  rest &= ~scattered;
   Version result = have;
   if (rest) {
     auto reduce = rank::AllReduceOp::create(
@@ -329,50 +340,59 @@ Version RoleBuilder::sumPartials(Version have, const Placement &wanted,
     result = {result.placement, phase, reduce.getResult()};
     result.placement.partial &= ~rest;
   }
-  if (!scatterAxis)
+  if (!scattered)
     return result;
-  AxisMask mask = 1u << *scatterAxis;
-  result.placement.partial &= ~mask;
-  result.placement.dims[*scatterDim] = wanted.dims[*scatterDim];
+  result.placement.partial &= ~scattered;
+  result.placement.dims[scatterDim] = wanted.dims[scatterDim];
   auto scatter = rank::ReduceScatterOp::create(
       builder, source->getLoc(),
       shaped(result.value.getType(), result.placement, shape),
-      have.placement.reduction, result.value, *scatterDim,
-      memberCounts(result.placement, *scatterDim, mask, shape),
-      role.group(mesh, mask));
+      have.placement.reduction, result.value, scatterDim,
+      memberCounts(result.placement, scatterDim, scattered, shape),
+      role.group(mesh, scattered));
   label(scatter, phase, source);
   result.phase = phase;
   result.value = scatter.getResult();
   return result;
 }
 
-/// The same axis at the end of dimension i of one and j of the other.
+/// The dimension whose innermost cut, by the axes of `mask`, is innermost in
+/// dimension `from` now.
+std::optional<unsigned> RoleBuilder::movesTo(const Placement &have,
+                                             const Placement &wanted,
+                                             unsigned from, AxisMask mask) {
+  if (!mask || have.dims[from].without(mask, mesh) != wanted.dims[from])
+    return std::nullopt;
+  for (unsigned to = 0; to < wanted.dims.size(); ++to)
+    if (to != from && (wanted.dims[to].axisMask(mesh) & mask) == mask &&
+        wanted.dims[to].without(mask, mesh) == have.dims[to])
+      return to;
+  return std::nullopt;
+}
+
+/// The same axes at the end of dimension i of one and j of the other.
 Version RoleBuilder::moveCut(Version have, const Placement &wanted, Phase phase,
                              ArrayRef<int64_t> shape, Operation *source) {
-  std::optional<unsigned> from, to;
-  for (auto [dim, cuts] :
-       llvm::enumerate(llvm::zip_equal(have.placement.dims, wanted.dims))) {
-    auto [own, goal] = cuts;
-    if (own == goal)
-      continue;
-    if (own.axes.size() == 1 && !own.batch && goal.empty() && !from)
-      from = dim;
-    else if (goal.axes.size() == 1 && !goal.batch && own.empty() && !to)
-      to = dim;
-    else
-      return have;
+  for (unsigned from = 0; from < wanted.dims.size(); ++from) {
+    AxisMask mask = have.placement.dims[from].axisMask(mesh) &
+                    ~wanted.dims[from].axisMask(mesh);
+    if (auto to = movesTo(have.placement, wanted, from, mask))
+      have = allToAll(have, wanted, from, *to, mask, phase, shape, source);
   }
-  if (!from || !to ||
-      have.placement.dims[*from].axes != wanted.dims[*to].axes)
-    return have;
-  AxisMask mask = 1u << wanted.dims[*to].axes[0];
+  return have;
+}
+
+Version RoleBuilder::allToAll(Version have, const Placement &wanted,
+                              unsigned from, unsigned to, AxisMask mask,
+                              Phase phase, ArrayRef<int64_t> shape,
+                              Operation *source) {
   Placement goal = have.placement;
-  goal.dims[*from] = DimCut();
-  goal.dims[*to] = wanted.dims[*to];
+  goal.dims[from] = wanted.dims[from];
+  goal.dims[to] = wanted.dims[to];
   auto exchange = rank::AllToAllOp::create(
       builder, source->getLoc(), shaped(have.value.getType(), goal, shape),
-      have.value, *from, memberCounts(have.placement, *from, mask, shape), *to,
-      memberCounts(goal, *to, mask, shape), role.group(mesh, mask));
+      have.value, from, memberCounts(have.placement, from, mask, shape), to,
+      memberCounts(goal, to, mask, shape), role.group(mesh, mask));
   label(exchange, phase, source);
   return {goal, phase, exchange.getResult()};
 }
@@ -396,24 +416,13 @@ Version RoleBuilder::gather(Version have, const Placement &wanted, Phase phase,
                             ArrayRef<int64_t> shape, Operation *source) {
   for (size_t dim = 0; dim < wanted.dims.size(); ++dim) {
     const DimCut &goal = wanted.dims[dim];
-    auto isPrefix = [&](const DimCut &cut) {
-      if (cut.empty())
-        return true;
-      return cut.batch == goal.batch &&
-             (cut.axes.empty() || cut.basis == goal.basis) &&
-             cut.axes.size() <= goal.axes.size() &&
-             std::equal(cut.axes.begin(), cut.axes.end(), goal.axes.begin());
-    };
-    while (!isPrefix(have.placement.dims[dim])) {
-      DimCut rest = have.placement.dims[dim];
-      AxisMask mask;
-      if (!rest.axes.empty()) {
-        mask = 1u << rest.axes.pop_back_val();
-      } else {
-        mask = mesh.replicaMask();
-        rest = DimCut();
-      }
-      have = allGather(have, dim, mask, rest, phase, shape, source);
+    while (!have.placement.dims[dim].isPrefixOf(goal, mesh)) {
+      const DimCut &cut = have.placement.dims[dim];
+      AxisMask mask = cut.gatheredFirst(goal, mesh);
+      // What is cut by micro-batches only cannot be put together.
+      DimCut rest = cut.without(mask, mesh).value_or(DimCut());
+      have = allGather(have, dim, mask, mask ? rest : DimCut(), phase, shape,
+                       source);
     }
   }
   return have;
@@ -597,8 +606,7 @@ LogicalResult RoleBuilder::emitCompute(Operation *op,
   }
   Operation *local = builder.clone(*op);
   local->setOperands(operands);
-  local->removeAttr("split");
-  local->removeAttr("graph");
+  forgetPlan(local);
   for (auto [index, wanted] : llvm::enumerate(placement.results)) {
     Value own = local->getResult(index);
     own.setType(localType(own.getType(), wanted));

@@ -70,6 +70,7 @@ static void removeTemporaries(ModuleDefOp module) {
   for (Operation &op : blockOf(module)) {
     op.removeAttr(itemAttr);
     op.removeAttr(parameterAttr);
+    op.removeAttr(originAttr);
     if (!op.hasTrait<OpTrait::IsTerminator>())
       setGraph(&op, graphOf(&op));
   }

@@ -7,7 +7,9 @@
 //            operands, without any with their first user; backward and update
 //            ops go with their forward ops and variables
 //   splits   a replica axis cuts the loop named `batch`, a split axis the first
-//            of its dimensions that the op has; a loop that the op needs whole
+//            of its dimensions that the op has; a split on the devices of a
+//            replica axis takes the place of the batch where it finds a loop
+//            that it can cut; a loop that the op needs whole
 //            is cut after the op is expanded into primitive ones, where it can
 //   ZeRO-1   ops and slots of the update of a parameter are cut along the
 //            parameter's largest dimension that no split axis cuts

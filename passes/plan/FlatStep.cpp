@@ -74,6 +74,8 @@ void plan::expandInPlace(Operation *op,
        fresh != op; fresh = fresh->getNextNode()) {
     for (NamedAttribute attr : op->getDiscardableAttrs())
       fresh->setAttr(attr.getName(), attr.getValue());
+    if (!fresh->hasAttr(originAttr))
+      fresh->setAttr(originAttr, op->getAttr(pathAttr));
     setPath(fresh, pathOf(op) + "." + Twine(ordinal++));
   }
   op->erase();

@@ -12,6 +12,8 @@
 //           op's iteration space, in the order of the axes; an op without
 //           iteration space (variable, input, assign) counts its tensor's
 //           dimensions as loops. Absent axes: replicated over them.
+//   colocated  [[axis, loop]...]: replica axes that cut this loop of the op
+//           instead of its batch, which is that of all their replicas
 // On the module: meshes, micro_batches, schedule, global_batch, and `canonical`
 // where sums are accumulators (Canonical.h).
 // A value of phase forward or backward that is used in phase update is summed
@@ -28,13 +30,15 @@ namespace whale::plan {
 
 constexpr llvm::StringLiteral pathAttr = "path", phaseAttr = "phase",
                               graphAttr = "graph", splitAttr = "split",
+                              colocatedAttr = "colocated",
                               variablePathAttr = "variable_path",
                               canonicalAttr = "canonical";
 /// Only while the plan is applied: the top-level item that an op is of (an
 /// instance "layers.3"; runs of loose ops of @main between instances are
-/// "main.0", "main.1"... in forward order), and the parameter that an update op
-/// is about.
-constexpr llvm::StringLiteral itemAttr = "item", parameterAttr = "parameter";
+/// "main.0", "main.1"... in forward order), the parameter that an update op is
+/// about, and the path of the op that an op was expanded from.
+constexpr llvm::StringLiteral itemAttr = "item", parameterAttr = "parameter",
+                              originAttr = "origin";
 
 enum class Phase { Prologue, Forward, Backward, Update };
 

@@ -24,6 +24,8 @@ namespace {
 /// A mesh axis and the loop, or tensor dimension, that it cuts.
 struct Cut {
   unsigned axis, loop;
+  /// A replica axis, and the loop is not the batch.
+  bool colocated = false;
 };
 
 /// Chooses loops for axes. One for each module, as names are.
@@ -33,6 +35,8 @@ public:
 
   /// The loop of `op` that the axis cuts, by names alone.
   std::optional<unsigned> wanted(Operation *op, unsigned axis);
+  /// The loop that splits on the devices of a replica axis cut.
+  std::optional<unsigned> colocated(Operation *op, unsigned axis);
   /// Whether `op` can be cut there as it stands.
   bool canCut(Operation *op, unsigned loop) const;
   ArrayRef<Axis> axesOf(Operation *op) const {
@@ -41,11 +45,20 @@ public:
   DimensionNames names;
 
 private:
-  bool inScope(Operation *op, unsigned axis) const;
+  using Patterns = std::vector<PathPattern>;
+  /// Patterns of one axis, and of each of the splits on its devices.
+  struct Scopes {
+    Patterns axis;
+    std::vector<Patterns> colocated;
+  };
+  static Patterns parse(ArrayRef<std::string> paths);
+  /// The first of `dims` that the op has; backward ops as their forward op.
+  std::optional<unsigned> firstOf(Operation *op, unsigned index,
+                                  ArrayRef<std::string> dims);
 
   const planner::NormalForm &form;
-  /// Per stage and axis the patterns that restrict it.
-  std::vector<std::vector<std::vector<PathPattern>>> scopes;
+  /// Per stage and axis.
+  std::vector<std::vector<Scopes>> scopes;
   /// Own or chosen name by forward path and axis, for the backward part.
   llvm::StringMap<std::string> chosen;
 };
@@ -54,22 +67,29 @@ private:
 
 Chooser::Chooser(ModuleDefOp module, const planner::NormalForm &form)
     : names(module), form(form) {
-  // Patterns were checked when the strategy was read.
-  Diagnostics ignored;
   for (const planner::StageForm &stage : form.stages) {
     auto &axes = scopes.emplace_back();
     for (const Axis &axis : stage.axes) {
-      auto &list = axes.emplace_back();
-      for (const std::string &text : axis.paths)
-        if (auto pattern = PathPattern::parse(text, Place(), ignored))
-          list.push_back(*pattern);
+      axes.push_back({parse(axis.paths), {}});
+      for (const planner::ColocatedSplit &split : axis.colocated)
+        axes.back().colocated.push_back(parse(split.paths));
     }
   }
 }
 
-bool Chooser::inScope(Operation *op, unsigned axis) const {
-  const auto &list = scopes[graphOf(op)][axis];
-  StringRef path = basePath(pathOf(op));
+Chooser::Patterns Chooser::parse(ArrayRef<std::string> paths) {
+  // Patterns were checked when the strategy was read.
+  Diagnostics ignored;
+  Patterns list;
+  for (const std::string &text : paths)
+    if (auto pattern = PathPattern::parse(text, Place(), ignored))
+      list.push_back(*pattern);
+  return list;
+}
+
+static bool covers(ArrayRef<PathPattern> list, Operation *op) {
+  auto origin = op->getAttrOfType<StringAttr>(originAttr);
+  StringRef path = basePath(origin ? origin.getValue() : pathOf(op));
   return list.empty() || llvm::any_of(list, [&](const PathPattern &pattern) {
            return pattern.covers(path);
          });
@@ -78,20 +98,38 @@ bool Chooser::inScope(Operation *op, unsigned axis) const {
 std::optional<unsigned> Chooser::wanted(Operation *op, unsigned index) {
   const Axis &axis = axesOf(op)[index];
   if (axis.size <= 1 || !isa<IterationSpaceOpInterface>(op) ||
-      !inScope(op, index))
+      !covers(scopes[graphOf(op)][index].axis, op))
     return std::nullopt;
   if (axis.kind == AxisKind::Replica)
     return names.findLoop(op, "batch");
+  return firstOf(op, index, axis.dims);
+}
+
+std::optional<unsigned> Chooser::colocated(Operation *op, unsigned index) {
+  const Axis &axis = axesOf(op)[index];
+  if (axis.size <= 1 || !isa<IterationSpaceOpInterface>(op))
+    return std::nullopt;
+  for (auto [split, patterns] : llvm::zip_equal(
+           axis.colocated, scopes[graphOf(op)][index].colocated))
+    if (covers(patterns, op))
+      if (auto loop = firstOf(op, index, split.dims);
+          loop && loop != names.findLoop(op, "batch"))
+        return loop;
+  return std::nullopt;
+}
+
+std::optional<unsigned> Chooser::firstOf(Operation *op, unsigned index,
+                                         ArrayRef<std::string> dims) {
+  int64_t size = axesOf(op)[index].size;
   std::string key = (basePath(pathOf(op)) + "#" + Twine(index)).str();
   if (auto it = chosen.find(key); it != chosen.end())
     if (auto loop = names.findLoop(op, it->second))
       return loop;
-  for (const std::string &dim : axis.dims)
+  for (const std::string &dim : dims)
     if (auto loop = names.findLoop(op, dim)) {
       // With several dims an op whose own is too short for the axis is
       // repeated, as the cost model has it; a single one is an error later.
-      if (axis.dims.size() > 1 &&
-          names.spaceOf(op).loops[*loop].extent < axis.size)
+      if (dims.size() > 1 && names.spaceOf(op).loops[*loop].extent < size)
         return std::nullopt;
       if (phaseOf(op) == Phase::Forward)
         chosen.try_emplace(key, names.loopNames(op, *loop).front().str());
@@ -150,9 +188,10 @@ LogicalResult plan::expandForSplits(ModuleDefOp module,
     if (failed(checkBatchCoupling(&op, chooser, form, expand)))
       return failure();
     for (unsigned axis = 0; axis < chooser.axesOf(&op).size(); ++axis)
-      if (auto loop = chooser.wanted(&op, axis))
-        expand |=
-            chooser.names.spaceOf(&op).loops[*loop].kind == LoopKind::Whole;
+      for (auto loop :
+           {chooser.wanted(&op, axis), chooser.colocated(&op, axis)})
+        expand |= loop && chooser.names.spaceOf(&op).loops[*loop].kind ==
+                              LoopKind::Whole;
     if (expand && isa<ExpandableOpInterface>(op))
       expanded.push_back(&op);
   }
@@ -204,20 +243,29 @@ void Splitter::set(Operation *op, ArrayRef<Cut> list) {
   llvm::sort(sorted,
              [](const Cut &a, const Cut &b) { return a.axis < b.axis; });
   Builder builder(op->getContext());
-  SmallVector<Attribute> pairs;
+  SmallVector<Attribute> pairs, colocated;
   for (const Cut &cut : sorted)
-    pairs.push_back(builder.getI64ArrayAttr({cut.axis, cut.loop}));
+    (cut.colocated ? colocated : pairs)
+        .push_back(builder.getI64ArrayAttr({cut.axis, cut.loop}));
   if (!pairs.empty())
     op->setAttr(splitAttr, builder.getArrayAttr(pairs));
+  if (!colocated.empty())
+    op->setAttr(colocatedAttr, builder.getArrayAttr(colocated));
   cuts[op] = sorted;
 }
 
 void Splitter::byNames(Operation *op) {
   SmallVector<Cut> list;
-  for (unsigned axis = 0; axis < chooser.axesOf(op).size(); ++axis)
+  for (unsigned axis = 0; axis < chooser.axesOf(op).size(); ++axis) {
+    std::optional<unsigned> own = chooser.colocated(op, axis);
+    if (own && chooser.canCut(op, *own)) {
+      list.push_back({axis, *own, /*colocated=*/true});
+      continue;
+    }
     if (auto loop = chooser.wanted(op, axis))
       if (chooser.canCut(op, *loop))
         list.push_back({axis, *loop});
+  }
   set(op, list);
 }
 
@@ -257,7 +305,9 @@ void Splitter::shard(VariableOp op) {
   SmallVector<Cut> list = cuts[op];
   ArrayRef<int64_t> shape = tensorType(op.getResult()).getShape();
   for (auto [index, axis] : llvm::enumerate(chooser.axesOf(op))) {
-    if (axis.kind != AxisKind::Replica || axis.size <= 1 ||
+    bool cuts = llvm::any_of(
+        list, [index = index](const Cut &cut) { return cut.axis == index; });
+    if (axis.kind != AxisKind::Replica || axis.size <= 1 || cuts ||
         axis.shard != planner::Shard::Optimizer)
       continue;
     std::optional<unsigned> best;

@@ -45,7 +45,9 @@ static Node readScope(Operation *op) {
         node.primitive = Primitive::Split;
         node.degree = scope.getDegree().value_or(0);
         node.dims = texts(scope.getDims());
+        node.colocated = scope.getColocated();
       })
+      .Case([&](ClusterOp scope) { node.colocated = scope.getColocated(); })
       .Case([&](StageOp) { node.primitive = Primitive::Stage; })
       .Case([&](PipelineOp scope) {
         node.primitive = Primitive::Pipeline;
@@ -116,8 +118,8 @@ static void addNode(Node &parent, Node node, bool join) {
   if (join)
     for (Node &other : parent.body)
       if (other.primitive == node.primitive && other.degree == node.degree &&
-          other.shares == node.shares && other.body.empty() &&
-          node.body.empty()) {
+          other.colocated == node.colocated && other.shares == node.shares &&
+          other.body.empty() && node.body.empty()) {
         for (const std::string &dim : node.dims)
           if (!llvm::is_contained(other.dims, dim))
             other.dims.push_back(dim);

@@ -102,6 +102,8 @@ void ScopeParser::argument(Node &node, const std::string &key,
     node.microBatches = *count;
   } else if (count) {
     node.degree = *count;
+  } else if (node.primitive == Primitive::Split && value == "colocated") {
+    node.colocated = true;
   } else if (node.primitive == Primitive::Split) {
     node.dims.push_back(value);
   } else if (auto schedule = planner::scheduleOf(value);
@@ -212,7 +214,8 @@ static std::vector<Node> nest(std::vector<Node> nodes,
 static void addPart(std::vector<Node> &parts, const Node &node) {
   for (Node &other : parts)
     if (other.primitive == node.primitive && other.degree == node.degree &&
-        other.shares == node.shares && other.shard == node.shard) {
+        other.colocated == node.colocated && other.shares == node.shares &&
+        other.shard == node.shard) {
       for (const std::string &dim : node.dims)
         if (std::find(other.dims.begin(), other.dims.end(), dim) ==
             other.dims.end())

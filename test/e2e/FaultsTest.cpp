@@ -14,6 +14,7 @@
 
 #include <catch2/catch.hpp>
 #include <functional>
+#include <span>
 
 using namespace e2e;
 using namespace whale::format;
@@ -101,7 +102,8 @@ const Fault faults[] = {
      }},
     {"sends dropped", FoundBy::Static,
      [](ProgramSet &s) {
-       return drop<SendT>(s, [](const SendT &) { return true; }, false);
+       return drop<SendT>(
+           s, [](const SendT &) { return true; }, false);
      }},
     {"tags swapped", FoundBy::Static,
      [](ProgramSet &s) {
@@ -233,6 +235,144 @@ const Fault faults[] = {
      }},
 };
 
+bool dropAll(ProgramSet &set, CollectiveKind kind) {
+  return drop<CollectiveT>(
+      set, [kind](const CollectiveT &c) { return c.kind == kind; });
+}
+
+/// Calls `edit` for every variable whose path ends in `name`; role by role.
+bool changeVariables(ProgramSet &set, const std::string &name,
+                     const std::function<bool(VariableT &)> &edit) {
+  bool any = false;
+  for (auto &[role, program] : set.programs)
+    for (auto &variable : program.variables)
+      if (variable->path.ends_with(name))
+        any |= edit(*variable);
+  return any;
+}
+
+/// Offset `last` - x instead of x.
+void mirror(ScalarT &offset, int64_t last) {
+  std::vector<Term> terms;
+  for (const Term &term : offset.terms)
+    terms.emplace_back(term.kind(), term.index(), -term.coefficient());
+  offset.terms = terms;
+  offset.constant = last - offset.constant;
+}
+
+/// Every rank holds the part of variable `name` of the rank that mirrors it,
+/// from its initialisation on. Equal parts, so the variable is still whole.
+bool mirrorOwners(ProgramSet &set, const std::string &name) {
+  bool any = false;
+  for (auto &[role, program] : set.programs)
+    for (auto &variable : program.variables) {
+      if (!variable->path.ends_with(name) ||
+          variable->offsets[0]->terms.empty())
+        continue;
+      int64_t last = variable->globalDims[0] - variable->operand->dims[0];
+      mirror(*variable->offsets[0], last);
+      for (auto &section : program.sections)
+        for (auto &i : section->instructions)
+          if (auto *call = i->operation.AsCall();
+              call && call->function.rfind("init_", 0) == 0 &&
+              call->operands[0]->offset == variable->operand->offset)
+            mirror(*call->scalars[1], last);
+      any = true;
+    }
+  return any;
+}
+
+/// Sums every product of the size of a part of variable `name` over the group
+/// of the first collective of `kind`, as if the part were a copy.
+bool sumProducts(ProgramSet &set, const std::string &name,
+                 CollectiveKind kind) {
+  bool any = false;
+  for (auto &[role, program] : set.programs) {
+    uint64_t elements = 0;
+    for (const auto &variable : program.variables)
+      if (variable->path.ends_with(name))
+        elements = *elementsOf(variable->operand->dims);
+    std::optional<uint32_t> group;
+    for (auto &section : program.sections)
+      for (auto &i : section->instructions)
+        if (auto *c = i->operation.AsCollective(); c && c->kind == kind)
+          group = group.value_or(c->group);
+    for (auto &section : program.sections) {
+      auto &list = section->instructions;
+      for (size_t i = 0; group && i < list.size(); ++i) {
+        auto *product = list[i]->operation.AsContract();
+        if (!product || section->name.rfind("step", 0) != 0 ||
+            *elementsOf(product->c->dims) != elements)
+          continue;
+        CollectiveT sum;
+        sum.kind = CollectiveKind::AllReduce;
+        sum.group = *group;
+        sum.input = std::make_unique<OperandT>(*product->c);
+        sum.output = std::make_unique<OperandT>(*product->c);
+        auto added = std::make_unique<InstructionT>();
+        added->operation.Set(std::move(sum));
+        list.insert(list.begin() + static_cast<long>(++i), std::move(added));
+        any = true;
+      }
+    }
+  }
+  return any;
+}
+
+/// What a split on the devices of replicas adds.
+const Fault colocationFaults[] = {
+    {"all-to-alls dropped", FoundBy::Static,
+     [](ProgramSet &s) { return dropAll(s, CollectiveKind::AllToAll); }},
+    {"reduce-scatters dropped", FoundBy::Static,
+     [](ProgramSet &s) { return dropAll(s, CollectiveKind::ReduceScatter); }},
+    {"all-gathers dropped", FoundBy::Static,
+     [](ProgramSet &s) { return dropAll(s, CollectiveKind::AllGather); }},
+    {"all ranks own the first experts", FoundBy::Static,
+     [](ProgramSet &s) {
+       return changeVariables(s, "/up.weight", [](VariableT &variable) {
+         size_t terms = variable.offsets[0]->terms.size();
+         variable.offsets[0]->terms.clear();
+         return terms > 0;
+       });
+     }},
+    {"experts on each other's rank", FoundBy::Numbers,
+     [](ProgramSet &s) { return mirrorOwners(s, "/up.weight"); }},
+    {"experts' gradients summed over their owners", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return sumProducts(s, "experts/up.weight", CollectiveKind::AllToAll);
+     }},
+    {"classifier's gradient summed over its owners", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return sumProducts(s, "classifier.weight",
+                          CollectiveKind::ReduceScatter);
+     }},
+    {"rows of experts on all ranks as on the first", FoundBy::Numbers,
+     [](ProgramSet &s) {
+       return change<CallT>(
+           s,
+           [](CallT &call) {
+             if (call.function != "expert_matmul")
+               return false;
+             call.scalars.clear();
+             return true;
+           },
+           true);
+     }},
+    {"parts of an all-to-all exchanged", FoundBy::Static,
+     [](ProgramSet &s) {
+       return change<CollectiveT>(
+           s,
+           [](CollectiveT &c) {
+             if (c.receiveCounts.empty() ||
+                 c.receiveCounts.front() == c.receiveCounts.back())
+               return false;
+             std::swap(c.receiveCounts.front(), c.receiveCounts.back());
+             return true;
+           },
+           true);
+     }},
+};
+
 /// What finds the fault; empty = nothing does.
 std::string findingOf(const ProgramSet &set, const ModelCase &model,
                       FoundBy &by) {
@@ -246,8 +386,8 @@ std::string findingOf(const ProgramSet &set, const ModelCase &model,
                               : result.error;
 }
 
-void plantAll(const ModelCase &model, const Node &plan,
-              std::map<std::string, int> &planted) {
+void plantAll(std::span<const Fault> faults, const ModelCase &model,
+              const Node &plan, std::map<std::string, int> &planted) {
   std::string error;
   auto compiled = build(model, plan, error);
   INFO(error);
@@ -271,21 +411,39 @@ void plantAll(const ModelCase &model, const Node &plan,
   }
 }
 
+void checkPlanted(std::span<const Fault> faults,
+                  std::map<std::string, int> &planted) {
+  for (const Fault &fault : faults) {
+    INFO(fault.name);
+    CHECK(planted[fault.name] > 0);
+  }
+}
+
 } // namespace
 
 TEST_CASE("faults in compiled programs are found", "[faults]") {
   const ModelCase gpt{"gpt-tiny", {}};
   const std::vector<std::string> dims = {"heads", "ffn", "vocabulary"};
   std::map<std::string, int> planted;
-  plantAll(gpt, replica(2, {split(2, dims)}), planted);
-  plantAll(gpt, shares({3, 5}), planted);
-  plantAll(gpt, zero(2), planted);
-  plantAll(gpt,
+  plantAll(faults, gpt, replica(2, {split(2, dims)}), planted);
+  plantAll(faults, gpt, shares({3, 5}), planted);
+  plantAll(faults, gpt, zero(2), planted);
+  plantAll(faults, gpt,
            pipeline(4, {stage({"embeddings", "layers.0"}),
                         stage({"layers.1", "head"})}),
            planted);
-  for (const Fault &fault : faults) {
-    INFO(fault.name);
-    CHECK(planted[fault.name] > 0);
-  }
+  checkPlanted(faults, planted);
+}
+
+TEST_CASE("faults of splits on replicas' devices are found", "[faults]") {
+  const Node experts = colocated({"experts"}, {"layers.*/experts"});
+  std::map<std::string, int> planted;
+  plantAll(colocationFaults, {"m6-tiny", {}}, replica(2, {experts}), planted);
+  plantAll(colocationFaults, {"m6-tiny", {}}, shares({2, 6}, {experts}),
+           planted);
+  plantAll(colocationFaults, {"mixtral-tiny", {}}, replica(2, {experts}),
+           planted);
+  plantAll(colocationFaults, {"resnet-tiny", {}},
+           replica(2, {colocated({"classes"}, {"head"})}), planted);
+  checkPlanted(colocationFaults, planted);
 }

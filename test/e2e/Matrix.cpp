@@ -38,6 +38,14 @@ Node split(int64_t degree, std::vector<std::string> dims,
   return node;
 }
 
+Node colocated(std::vector<std::string> dims, std::vector<std::string> paths,
+               std::vector<Node> body) {
+  Node node = split(0, std::move(dims), std::move(body));
+  node.paths = std::move(paths);
+  node.colocated = true;
+  return node;
+}
+
 Node pipeline(int64_t microBatches, std::vector<Node> stages,
               Schedule schedule) {
   Node node;
@@ -216,6 +224,62 @@ void addPartialTraining(Table &table) {
   table.add(masked, split(2, {"heads", "ffn", "vocabulary"}), 2);
 }
 
+/// Experts over the devices of the data parallelism.
+void addExpertParallel(Table &table, const ModelCase &model, const Cut &cut,
+                       const std::vector<std::string> &dims,
+                       std::vector<int64_t> uneven) {
+  const Node experts = colocated({"experts"}, {"layers.*/experts"});
+  auto around = [&](Node inner) {
+    return colocated(experts.dims, experts.paths, {std::move(inner)});
+  };
+  table.add(model, replica(2, {experts}), 2);
+  table.add(model, replica(4, {colocated({"experts"}, {})}), 4);
+  table.add(model, shares(std::move(uneven), {experts}), 2);
+  table.add(model, zero(2, {experts}), 2);
+  table.add(model, recompute(replica(2, {experts})), 2);
+  table.add(model, replica(2, {around(split(2, dims))}), 4);
+  table.add(model, split(2, dims, {replica(2, {experts})}), 4);
+  table.add(model, replica(2, {replica(2, {experts})}), 4);
+  Node both = experts;
+  both.degree = 4;
+  table.add(model, replica(2, {replica(2, {both})}), 4);
+  // The outer replicas' batches are joined, not the inner ones'.
+  table.add(model, replica(2, {around(replica(2))}), 4);
+  table.add(model, pipeline(2, {stage({}, {replica(2, {experts})})}), 2);
+  table.add(model, replica(2, {around(pipeline(2, {stage({})}))}), 2);
+  table.add(model,
+            pipeline(2, {stage(cut.first, {replica(2, {experts})}),
+                         stage(cut.last, {replica(2, {experts})})}),
+            4);
+  table.add(model,
+            pipeline(2, {stage(cut.first, {replica(2, {experts})}),
+                         stage(cut.last, {replica(2)})}),
+            4);
+  table.add(model,
+            replica(2, {pipeline(2, {stage(cut.first, {split(2, dims)}),
+                                     stage(cut.last, {experts})})}),
+            6);
+}
+
+/// A large classifier cut over the devices on which the features are
+/// replicated: Whale's own example.
+void addSplitClassifier(Table &table, const ModelCase &model) {
+  const Node head = colocated({"classes"}, {"head"});
+  const Cut cut{{"stem", "stage1_first", "stage1"},
+                {"stage2_first", "stage2", "head"}};
+  table.add(model, replica(2, {head}), 2);
+  table.add(model, replica(4, {head}), 4);
+  table.add(model, shares({2, 6}, {head}), 2);
+  table.add(model, shares({2, 2, 4}, {head}), 3);
+  table.add(model, zero(4, {head}), 4);
+  table.add(model, pipeline(2, {stage({}, {replica(2, {head})})}), 2);
+  table.add(model, replica(2, {replica(2, {head})}), 4);
+  table.add(model,
+            pipeline(2, {stage(cut.first, {replica(2)}),
+                         stage(cut.last, {replica(2, {head})})}),
+            4);
+}
+
 Table makeTable() {
   Table table;
   const ModelCase bert{"bert-tiny", {}}, t5{"t5-tiny", {}},
@@ -258,6 +322,15 @@ Table makeTable() {
   table.addSplits(m6, experts);
   table.add(m6Adafactor, replica(2), 2);
   table.add(m6Adafactor, split(2, experts), 2);
+  addSplitClassifier(table, resnet);
+  addExpertParallel(table, mixtral,
+                    {{"embeddings", "layers.0"}, {"layers.1", "head"}},
+                    {"heads", "vocabulary"}, {3, 5});
+  addExpertParallel(table, m6,
+                    {{"embeddings", "layers.0..1"}, {"layers.2..3", "head"}},
+                    {"heads", "ffn", "vocabulary"}, {2, 6});
+  table.add(m6Adafactor,
+            replica(2, {colocated({"experts"}, {"layers.*/experts"})}), 2);
   return table;
 }
 

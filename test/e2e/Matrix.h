@@ -32,6 +32,9 @@ Node shares(std::vector<int64_t> samples, std::vector<Node> body = {});
 Node zero(int64_t degree, std::vector<Node> body = {});
 Node split(int64_t degree, std::vector<std::string> dims,
            std::vector<Node> body = {});
+/// On the devices of the nearest replica around it.
+Node colocated(std::vector<std::string> dims, std::vector<std::string> paths,
+               std::vector<Node> body = {});
 Node pipeline(
     int64_t microBatches, std::vector<Node> stages,
     whale::planner::Schedule schedule = whale::planner::Schedule::OneFOneB);

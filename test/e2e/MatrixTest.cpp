@@ -10,6 +10,7 @@
 #include "Matrix.h"
 #include "Programs.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 using namespace e2e;
@@ -36,6 +37,24 @@ std::string checkRow(const Row &row) {
     return "run: " + many.error;
   bool isSgd = row.model.optimizer == "sgd";
   return compare(many, one, isSgd ? tolerance : optimizerTolerance, isSgd);
+}
+
+bool hasColocated(const Node &plan) {
+  return plan.colocated ||
+         std::any_of(plan.body.begin(), plan.body.end(), hasColocated);
+}
+
+/// The rows with or without colocated splits.
+void checkRows(bool colocated) {
+  for (const Row &row : rows()) {
+    if (hasColocated(row.plan) != colocated)
+      continue;
+    DYNAMIC_SECTION(row.model.preset
+                    << " " << whale::planner::printStrategy(row.plan) << " #"
+                    << row.number) {
+      CHECK(checkRow(row) == "");
+    }
+  }
 }
 
 } // namespace
@@ -68,14 +87,11 @@ TEST_CASE("one rank gives what the interpreter gives", "[oracle]") {
   }
 }
 
-TEST_CASE("N ranks give what one rank gives", "[matrix]") {
-  for (const Row &row : rows()) {
-    DYNAMIC_SECTION(row.model.preset
-                    << " " << whale::planner::printStrategy(row.plan) << " #"
-                    << row.number) {
-      CHECK(checkRow(row) == "");
-    }
-  }
+TEST_CASE("N ranks give what one rank gives", "[matrix]") { checkRows(false); }
+
+TEST_CASE("N ranks give it with splits on the devices of replicas",
+          "[colocated]") {
+  checkRows(true);
 }
 
 TEST_CASE("frozen parameters keep their bytes while adapters learn", "[lora]") {

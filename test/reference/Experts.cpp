@@ -33,12 +33,14 @@ static bool isExpert(int64_t expert, int64_t count) {
 }
 
 static Tensors evaluateExpertMatmul(mlir::Operation *op,
-                                    const Tensors &operands, const Context &) {
+                                    const Tensors &operands,
+                                    const Context &context) {
+  int64_t first = context.offsetOf(3);
   bool transposed = llvm::cast<ExpertMatmulOp>(op).getTransposed();
   const Tensor &rows = operands[0], &weights = operands[1];
   Tensor result(op->getResult(0).getType());
   forEachIndex(result.shape, [&](const Index &index) {
-    int64_t expert = operands[2].intAt({index[0], index[1], index[2]});
+    int64_t expert = operands[2].intAt({index[0], index[1], index[2]}) - first;
     if (!isExpert(expert, weights.shape[0]))
       return;
     for (int64_t in = 0; in < rows.shape[3]; ++in) {
@@ -52,11 +54,12 @@ static Tensors evaluateExpertMatmul(mlir::Operation *op,
 }
 
 static Tensors evaluateExpertOuter(mlir::Operation *op, const Tensors &operands,
-                                   const Context &) {
+                                   const Context &context) {
+  int64_t first = context.offsetOf(3);
   const Tensor &lhs = operands[0], &rhs = operands[1];
   Tensor result(op->getResult(0).getType());
   forEachIndex(lhs.shape, [&](const Index &index) {
-    int64_t expert = operands[2].intAt({index[0], index[1], index[2]});
+    int64_t expert = operands[2].intAt({index[0], index[1], index[2]}) - first;
     if (!isExpert(expert, result.shape[0]))
       return;
     for (int64_t out = 0; out < rhs.shape[3]; ++out)

@@ -56,6 +56,13 @@ whale.model @good {
     // CHECK: whale.replica 2 shard "parameters" {
     whale.replica 2 shard "parameters" {
     }
+    // On the devices of the replica.
+    // CHECK: whale.cluster colocated {
+    whale.cluster colocated {
+      // CHECK: whale.split [hidden] colocated {
+      whale.split [hidden] colocated {
+      }
+    }
     // CHECK: whale.cluster {
     whale.cluster {
     }

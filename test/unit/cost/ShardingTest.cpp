@@ -116,6 +116,63 @@ TEST_CASE("a split of only the columns gathers what the next op needs whole") {
         }) > 0);
 }
 
+namespace {
+
+/// Two replicas of two samples each, with a split on their devices.
+LocalMesh replicas(std::vector<std::string> dims) {
+  LocalMesh result = mesh(2, 4, std::move(dims));
+  result.axes[0].replica = true;
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("a head whose classes are cut over the replicas' devices") {
+  Workload model = gpt(shape());
+  const ModuleClass &head = model.classes[2];
+  ShardedClass sharded = shard(model, head, replicas({"vocabulary"}));
+  // Features and targets of all samples, kept for the backward part; the
+  // softmax' statistics; the features' gradient, of which each replica wants
+  // its own.
+  std::string hidden = std::to_string(4 * 8 * 16 * 2),
+              rows = std::to_string(4 * 8 * 4);
+  CHECK(list(head, sharded) ==
+        std::vector<std::string>{
+            "all_gather n " + hidden, "all_gather targets " + rows,
+            "all_reduce loss " + rows, "all_reduce loss " + rows,
+            "reduce_scatter dn " + hidden});
+  CHECK(sharded.variableElements == std::vector<int64_t>{16, 32 * 16 / 2});
+  // Arguments and their gradients are of a replica's own samples.
+  for (const char *name : {"x", "dx"})
+    CHECK(sharded.valueBytes[valueNamed(head, name)] == Bytes(2 * 8 * 16 * 2));
+  CHECK(sharded.valueBytes[valueNamed(head, "logits")] ==
+        Bytes(4 * 8 * 32 / 2 * 2));
+
+  SECTION("only where the split holds the op") {
+    LocalMesh none = replicas({"vocabulary"});
+    none.axes[0].holds.assign(head.ops.size(), false);
+    CHECK(shard(model, head, none).transfers.empty());
+  }
+  SECTION("ZeRO-1 cuts what the split does not") {
+    LocalMesh zero = replicas({"vocabulary"});
+    zero.axes[0].shardsState = true;
+    CHECK(shard(model, head, zero).ownedElements ==
+          std::vector<int64_t>{16 / 2, 32 * 16 / 2});
+  }
+}
+
+TEST_CASE("a split that no op has a dimension for leaves replicas alone") {
+  Workload model = gpt(shape());
+  const ModuleClass &block = model.classes[1];
+  ShardedClass sharded = shard(model, block, replicas({"experts"})),
+               plain = shard(model, block, mesh(1, 2));
+  CHECK(sharded.transfers.empty());
+  CHECK(sharded.valueBytes == plain.valueBytes);
+  CHECK(sharded.variableElements == plain.variableElements);
+  for (size_t i = 0; i < block.ops.size(); ++i)
+    CHECK(sharded.ops[i].extents == plain.ops[i].extents);
+}
+
 TEST_CASE("extents need not divide") {
   GptShape s = shape();
   s.ffn = 66;

@@ -339,6 +339,151 @@ TEST_CASE("unequal GPUs: stages lie in one type each") {
   CHECK(onV100 > onP100);
 }
 
+namespace {
+
+Node scopeOf(Primitive primitive, int64_t degree, std::vector<Node> body = {}) {
+  Node node;
+  node.primitive = primitive;
+  node.degree = degree;
+  node.body = std::move(body);
+  return node;
+}
+
+/// Eight replicas with a split on their devices.
+Node colocatedOn(std::vector<std::string> dims,
+                 std::vector<std::string> paths = {}) {
+  Node split = scopeOf(Primitive::Split, 8);
+  split.dims = std::move(dims);
+  split.paths = std::move(paths);
+  split.colocated = true;
+  return scopeOf(Primitive::Cluster, 0,
+                 {scopeOf(Primitive::Replica, 8, {split})});
+}
+
+} // namespace
+
+TEST_CASE("a written split on the replicas' devices is costed") {
+  GptShape shape = medium();
+  shape.tied = false;
+  Setup setup(shape, dgx), tied(medium(), dgx);
+  Node replicas =
+      scopeOf(Primitive::Cluster, 0, {scopeOf(Primitive::Replica, 8)});
+  const std::string_view pins = "micro_batches=1,zero=0,recompute=none";
+  SECTION("of nothing: as the replicas alone") {
+    Plan plain = tied.solved(pins, replicas);
+    for (const Node &node : {colocatedOn({"experts"}),
+                             colocatedOn({"vocabulary"}, {"layers.*"})}) {
+      Plan plan = tied.solved("", node);
+      CHECK(plan.prediction.step == plain.prediction.step);
+      CHECK(plan.prediction.stages[0].memory.total() ==
+            plain.prediction.stages[0].memory.total());
+    }
+  }
+  SECTION("of the vocabulary: smaller tables, and less to sum") {
+    Plan plain = setup.solved(pins, replicas);
+    Plan plan = setup.solved("", colocatedOn({"vocabulary"}, {"head"}));
+    const StagePrediction &stage = plan.prediction.stages[0],
+                          &whole = plain.prediction.stages[0];
+    CHECK(stage.gradientSync < whole.gradientSync);
+    CHECK(stage.communication > whole.communication);
+    CHECK(printStrategy(plan.strategy) ==
+          "replica(8){split(8, [vocabulary], colocated, head)}");
+    std::string written = text(plan);
+    Diagnostics diags;
+    auto json = json::parse(written, "plan.json", diags);
+    auto again = readPlan(*json, diags);
+    REQUIRE(again);
+    CHECK(text(*again) == written);
+  }
+}
+
+namespace {
+
+/// Layers of experts with room for `capacity` rows of a sample each.
+workload::Workload expertLayers(int64_t batch, int64_t capacity, int64_t ffn) {
+  using namespace workload;
+  using K = OpKind;
+  constexpr Phase F = Phase::Forward, I = Phase::BackwardInput,
+                  W = Phase::BackwardWeight;
+  test::ClassBuilder c("layer",
+                       {{"batch", batch},
+                        {"experts", 8},
+                        {"capacity", capacity},
+                        {"tokens", 8 * capacity},
+                        {"hidden", 1024},
+                        {"ffn", ffn}},
+                       4);
+  const std::string x3 = "batch tokens hidden",
+                    rows = "batch experts capacity hidden",
+                    wide = "batch experts capacity ffn",
+                    up = "experts hidden ffn", down = "experts ffn hidden",
+                    there = "batch _tokens hidden->batch _experts _capacity "
+                            "hidden",
+                    back = "batch _experts _capacity hidden->batch _tokens "
+                           "hidden";
+  auto x = c.argument("x", x3), w1 = c.variable("up", up),
+       w2 = c.variable("down", down), b = c.value("b", rows),
+       h = c.value("h", wide), o = c.value("o", rows), y = c.value("y", x3);
+  c.op("dispatch", K::Movement, F, there, {x}, {b}, 0);
+  c.op("up", K::Contraction, F, rows + "," + up + "->" + wide, {b, w1}, {h}, 2);
+  c.op("down", K::Contraction, F, wide + "," + down + "->" + rows, {h, w2}, {o},
+       2);
+  c.op("collect", K::Movement, F, back, {o}, {y}, 0);
+  c.module.results = {y};
+  auto dy = c.value("dy", x3, ValueKind::ResultGradient),
+       od = c.value("do", rows), dh = c.value("dh", wide),
+       db = c.value("db", rows), dx = c.value("dx", x3);
+  c.op("collect#d", K::Movement, I, there, {dy}, {od}, 0);
+  c.op("down#d", K::Contraction, I, rows + "," + down + "->" + wide, {od, w2},
+       {dh}, 2);
+  c.op("down#d.1", K::Contraction, W, wide + "," + rows + "->" + down, {h, od},
+       {c.gradientOf(w2, down)}, 2);
+  c.op("up#d", K::Contraction, I, wide + "," + up + "->" + rows, {dh, w1}, {db},
+       2);
+  c.op("up#d.1", K::Contraction, W, rows + "," + wide + "->" + up, {b, dh},
+       {c.gradientOf(w1, up)}, 2);
+  c.op("dispatch#d", K::Movement, I, back, {db}, {dx}, 0);
+  c.module.argumentGradients = {dx};
+  Workload model;
+  model.modelName = "experts";
+  model.modelHash = "0";
+  model.globalBatch = batch;
+  model.groups = {ParameterGroup{}};
+  model.classes = {c.take()};
+  model.runs = {{0, "layers", 4, {{-1, 0}}}};
+  return model;
+}
+
+} // namespace
+
+TEST_CASE("experts go over the replicas' devices where that is faster") {
+  Setup setup(medium(), dgx);
+  const std::string_view pins =
+      "dp=8,tp=1,pp=1,micro_batches=1,zero=0,recompute=none";
+  Node replicas =
+      scopeOf(Primitive::Cluster, 0, {scopeOf(Primitive::Replica, 8)});
+  SECTION("large experts, few rows: not summing the gradients pays") {
+    setup.workload = expertLayers(8, 4, 4096);
+    Plan plan = setup.solved(pins);
+    CHECK(plan.chosen.form.stages[0].axes[0].colocated ==
+          std::vector<ColocatedSplit>{{{"experts"}, {}}});
+    // A person's replicas stay what they are.
+    Plan written = setup.solved(pins, replicas);
+    CHECK(written.chosen.form.stages[0].axes[0].colocated.empty());
+    CHECK(plan.prediction.step < written.prediction.step);
+    CHECK(plan.prediction.stages[0].memory.parameters ==
+          Bytes(written.prediction.stages[0].memory.parameters.value() / 8));
+    // Printed and pasted back it is the same.
+    Plan again = setup.solved("", plan.strategy);
+    CHECK(again.prediction.step == plan.prediction.step);
+    CHECK(printStrategy(again.strategy) == printStrategy(plan.strategy));
+  }
+  SECTION("small experts, many rows: sending rows does not") {
+    setup.workload = expertLayers(64, 512, 16);
+    CHECK(setup.solved(pins).chosen.form.stages[0].axes[0].colocated.empty());
+  }
+}
+
 TEST_CASE("samples that are coupled stay together") {
   GptShape shape = medium();
   Setup setup(shape, dgx);

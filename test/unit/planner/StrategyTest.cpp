@@ -146,11 +146,165 @@ TEST_CASE("shares of the batch") {
   CHECK(batchOf(*nested, {0, {1, 2}}, 12) == BatchRange{10, 2});
 }
 
+namespace {
+
+Node colocated(int64_t degree, std::string dim, std::vector<std::string> paths,
+               std::vector<Node> body = {}) {
+  Node node = scope(Primitive::Split, degree, std::move(body));
+  node.dims = {std::move(dim)};
+  node.paths = std::move(paths);
+  node.colocated = true;
+  return node;
+}
+
+using Splits = std::vector<ColocatedSplit>;
+
+} // namespace
+
+TEST_CASE("a colocated split is on its replicas' axis") {
+  Diagnostics diags;
+  Node tree = root(scope(Primitive::Replica, 4, {colocated(4, "e", {"moe"})}));
+  auto form = normalize(tree, diags);
+  REQUIRE(form);
+  CHECK(rankCount(*form) == 4);
+  REQUIRE(form->stages[0].axes.size() == 1);
+  CHECK(form->stages[0].axes[0].colocated == Splits{{{"e"}, {"moe"}}});
+  CHECK(normalize(toTree(*form), diags) == form);
+  CHECK(printStrategy(toTree(*form)) == printStrategy(tree));
+  CHECK(printStrategy(tree) == "replica(4){split(4, [e], colocated, moe)}");
+
+  SECTION("without a degree on the nearest replicas") {
+    Node inner = scope(Primitive::Replica, 2, {colocated(0, "e", {})});
+    auto two = normalize(root(scope(Primitive::Replica, 3, {inner})), diags);
+    REQUIRE(two);
+    CHECK(two->stages[0].axes[0].colocated.empty());
+    CHECK(two->stages[0].axes[1].colocated == Splits{{{"e"}, {}}});
+  }
+  SECTION("of two replicas' degree on both, past a split") {
+    Node split = scope(Primitive::Split, 5, {colocated(6, "e", {})});
+    Node inner = scope(Primitive::Replica, 2, {split});
+    auto both = normalize(root(scope(Primitive::Replica, 3, {inner})), diags);
+    REQUIRE(both);
+    CHECK(both->stages[0].axes[0].colocated == Splits{{{"e"}, {}}});
+    CHECK(both->stages[0].axes[1].colocated == Splits{{{"e"}, {}}});
+    CHECK(both->stages[0].axes[2].colocated.empty());
+    CHECK(normalize(toTree(*both), diags) == both);
+  }
+  SECTION("beside other scopes") {
+    Node split = scope(Primitive::Split, 2);
+    auto beside = normalize(
+        root(scope(Primitive::Replica, 4, {split, colocated(4, "e", {"m"})})),
+        diags);
+    REQUIRE(beside);
+    REQUIRE(beside->stages.size() == 1);
+    CHECK(rankCount(*beside) == 8);
+    CHECK(beside->stages[0].axes[0].colocated == Splits{{{"e"}, {"m"}}});
+  }
+}
+
+TEST_CASE("a colocated split in a stage") {
+  Diagnostics diags;
+  Node first = scope(Primitive::Stage), last = first;
+  first.paths = {"a"};
+  last.paths = {"b"};
+  SECTION("on replicas of the stage") {
+    first.body = {scope(Primitive::Replica, 2, {colocated(2, "e", {})})};
+    last.body = {scope(Primitive::Replica, 2)};
+    auto form =
+        normalize(root(scope(Primitive::Pipeline, 0, {first, last})), diags);
+    REQUIRE(form);
+    CHECK(form->stages[0].axes[0].colocated == Splits{{{"e"}, {}}});
+    CHECK(form->stages[1].axes[0].colocated.empty());
+    CHECK(normalize(toTree(*form), diags) == form);
+  }
+  SECTION("on replicas around the pipeline: in every stage, by its paths") {
+    last.body = {colocated(2, "e", {})};
+    Node pipeline = scope(Primitive::Pipeline, 0, {first, last});
+    auto form =
+        normalize(root(scope(Primitive::Replica, 2, {pipeline})), diags);
+    REQUIRE(form);
+    for (const StageForm &stage : form->stages)
+      CHECK(stage.axes[0].colocated == Splits{{{"e"}, {"b"}}});
+    CHECK(normalize(toTree(*form), diags) == form);
+  }
+  SECTION("which needs paths") {
+    last.paths = {};
+    last.body = {colocated(2, "e", {})};
+    Node pipeline = scope(Primitive::Pipeline, 0, {first, last});
+    CHECK(!normalize(root(scope(Primitive::Replica, 2, {pipeline})), diags));
+    CHECK(diags.exitCode() == ExitCode::Unsupported);
+    CHECK(diags.str() == "error: a colocated split without paths in a stage "
+                         "without paths is not compilable yet\n");
+  }
+}
+
+TEST_CASE("TaskGraphs side by side on the same devices") {
+  Diagnostics diags;
+  Node features = scope(Primitive::Replica, 8);
+  features.paths = {"features"};
+  Node classes = scope(Primitive::Split, 8);
+  classes.dims = {"classes"};
+  classes.paths = {"fc"};
+  Node tree;
+  tree.colocated = true;
+  tree.body = {features, classes};
+  auto chain =
+      root(scope(Primitive::Replica, 8, {colocated(8, "classes", {"fc"})}));
+  SECTION("are the replica and a split on its devices") {
+    REQUIRE(check(tree, diags));
+    CHECK(normalize(tree, diags) == normalize(chain, diags));
+    CHECK(read(write(tree), diags) == tree);
+  }
+  SECTION("whatever their order, with a split of the replica's own ops") {
+    Node heads = scope(Primitive::Split, 2);
+    features.body = {heads};
+    tree.body = {classes, features};
+    heads.paths = {"features"};
+    chain.body[0].body[0].body = {heads};
+    CHECK(normalize(tree, diags) == normalize(chain, diags));
+  }
+  SECTION("of other degrees are refused") {
+    tree.body[1].degree = 4;
+    CHECK(!normalize(tree, diags));
+    CHECK(diags.str() == "error: 'split' of degree 4 is colocated, but the "
+                         "replicas around it have 8 devices\n");
+  }
+  SECTION("replicas of two kinds are refused") {
+    tree.body.push_back(scope(Primitive::Replica, 4));
+    CHECK(!normalize(tree, diags));
+    CHECK(diags.str().find("colocated replicas differ") != std::string::npos);
+  }
+  SECTION("stages are refused") {
+    tree.body.push_back(scope(Primitive::Stage));
+    CHECK(!check(tree, diags));
+    CHECK(diags.str() == "error: a colocated 'cluster' holds replicas and "
+                         "splits, not 'stage'\n");
+  }
+  SECTION("a replica is needed") {
+    tree.body = {classes};
+    CHECK(!check(tree, diags));
+    CHECK(diags.str() == "error: a colocated 'cluster' holds no 'replica'\n");
+  }
+  SECTION("scopes in the split are not there yet") {
+    tree.body[1].body = {scope(Primitive::Split, 2)};
+    CHECK(!normalize(tree, diags));
+    CHECK(diags.exitCode() == ExitCode::Unsupported);
+    CHECK(diags.str() ==
+          "error: a scope in a colocated 'split' is not compilable yet\n");
+  }
+}
+
 TEST_CASE("what has no normal form says why") {
   Diagnostics diags;
   SECTION("no degree") {
     CHECK(!normalize(root(scope(Primitive::Replica)), diags));
     CHECK(diags.str() == "error: 'replica' has no degree\n");
+  }
+  SECTION("a colocated split without replicas") {
+    CHECK(!normalize(root(colocated(2, "e", {})), diags));
+    CHECK(diags.str() == "error: 'split' is colocated, but no 'replica' is "
+                         "around it\n");
+    CHECK(diags.exitCode() == ExitCode::BadInput);
   }
   SECTION("two scopes in one stage") {
     Node stage =
