@@ -682,7 +682,9 @@ private:
 
 void finish(CostTable &table, const Candidate &candidate,
             Prediction &prediction) {
-  prediction.step = wholeStep(table.hardware, candidate.form, prediction.step);
+  Picoseconds alone = prediction.step;
+  prediction.step = wholeStep(table.hardware, candidate.form, alone);
+  prediction.breakdown.overhead = prediction.step - alone;
   double peak = 0;
   const cost::Hardware &hardware = table.hardware;
   for (const cost::Pool &pool : hardware.pools())

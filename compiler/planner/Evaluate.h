@@ -65,6 +65,8 @@ struct StagePrediction {
 struct Breakdown {
   Picoseconds compute, recompute, splitCommunication, pipelineIdle;
   Picoseconds gradientSync, update;
+  /// The host's, and waiting for the slowest of many devices.
+  Picoseconds overhead;
 };
 
 struct Prediction {

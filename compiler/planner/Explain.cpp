@@ -43,7 +43,8 @@ namedTimes(const Breakdown &b) {
           {"split communication", b.splitCommunication},
           {"pipeline idle", b.pipelineIdle},
           {"gradient synchronisation", b.gradientSync},
-          {"update", b.update}};
+          {"update", b.update},
+          {"overhead", b.overhead}};
 }
 
 std::string slowerReason(const Prediction &plan, const Prediction &other) {

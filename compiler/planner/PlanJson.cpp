@@ -67,7 +67,8 @@ constexpr BreakdownField breakdownFields[] = {
     {"split_communication_seconds", &Breakdown::splitCommunication},
     {"pipeline_idle_seconds", &Breakdown::pipelineIdle},
     {"gradient_sync_seconds", &Breakdown::gradientSync},
-    {"update_seconds", &Breakdown::update}};
+    {"update_seconds", &Breakdown::update},
+    {"overhead_seconds", &Breakdown::overhead}};
 
 /// `memory_from` of memory that was measured; absent = the cost model's.
 constexpr std::string_view measuredMemory = "compiler";

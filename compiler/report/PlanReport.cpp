@@ -165,6 +165,7 @@ private:
     add("pipeline idle", p.breakdown.pipelineIdle);
     add("gradient synchronisation", p.breakdown.gradientSync);
     add("update", p.breakdown.update);
+    add("host and stragglers", p.breakdown.overhead);
     out += table({"part", "time", "share"}, rows);
   }
 

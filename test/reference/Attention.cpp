@@ -15,6 +15,8 @@ struct Head {
   double scale;
   bool causal;
   int64_t window; // 0 without
+  /// Of the first query among all: a shard of them sees the keys of all.
+  int64_t firstQuery = 0;
   int64_t batch = 0, kvHead = 0, group = 0;
 
   int64_t queries() const { return operands[0].shape[1]; }
@@ -29,7 +31,8 @@ struct Head {
   Index row(int64_t i) const { return {batch, kvHead, group, i}; }
   Index pair(int64_t i, int64_t j) const { return {kvHead, group, i, j}; }
 
-  bool sees(int64_t i, int64_t j) const {
+  bool sees(int64_t query, int64_t j) const {
+    int64_t i = firstQuery + query;
     return !causal || (j <= i && (window == 0 || i - j < window));
   }
   double score(int64_t i, int64_t j) const {
@@ -42,10 +45,13 @@ struct Head {
 } // namespace
 
 template <typename OpTy>
-static Head makeHead(OpTy op, const Tensors &operands, int64_t biasPosition) {
+static Head makeHead(OpTy op, const Tensors &operands, const Context &context,
+                     int64_t biasPosition) {
+  constexpr unsigned sequence = 1; // Loop of the iteration space.
   return Head{operands, op.getBias() ? biasPosition : -1,
               op.getScale().convertToDouble(), op.getCausal(),
-              static_cast<int64_t>(op.getWindow().value_or(0))};
+              static_cast<int64_t>(op.getWindow().value_or(0)),
+              context.offsetOf(sequence)};
 }
 
 /// Calls `visit` for every (batch, kv head, group).
@@ -77,11 +83,11 @@ static void attendRow(const Head &head, int64_t i, Tensors &results) {
 }
 
 static Tensors evaluateAttention(mlir::Operation *op, const Tensors &operands,
-                                 const Context &) {
+                                 const Context &context) {
   Tensors results;
   for (mlir::Type type : op->getResultTypes())
     results.emplace_back(type);
-  Head head = makeHead(llvm::cast<AttentionOp>(op), operands, 3);
+  Head head = makeHead(llvm::cast<AttentionOp>(op), operands, context, 3);
   forEachHead(head, [&] {
     for (int64_t i = 0; i < head.queries(); ++i)
       attendRow(head, i, results);
@@ -118,11 +124,12 @@ static void attendRowBack(const Head &head, int64_t i, Tensors &results) {
 }
 
 static Tensors evaluateAttentionGrad(mlir::Operation *op,
-                                     const Tensors &operands, const Context &) {
+                                     const Tensors &operands,
+                                     const Context &context) {
   Tensors results;
   for (mlir::Type type : op->getResultTypes())
     results.emplace_back(type);
-  Head head = makeHead(llvm::cast<AttentionGradOp>(op), operands, 6);
+  Head head = makeHead(llvm::cast<AttentionGradOp>(op), operands, context, 6);
   forEachHead(head, [&] {
     for (int64_t i = 0; i < head.queries(); ++i)
       attendRowBack(head, i, results);

@@ -29,7 +29,8 @@ CAP = 0.5
 # alone.
 AT_MOST_ONE = {"split_overlap", "gradient_overlap", "launch_shown",
                "matmul_sustained", "memory_sustained", "split_sustained",
-               "network_sustained"}
+               "network_sustained", "attention_forward", "attention_backward",
+               "attention_portable", "attention_products"}
 
 
 def family(row):
@@ -79,7 +80,9 @@ class Objective:
         return sum(every) / len(every) + sum(means) / len(means)
 
 
-def clamp(name, value):
+def clamp(name, value, values):
+    if name == "dispatch_fused_seconds":
+        return min(value, values["dispatch_fine_seconds"])
     return min(value, 1.0) if name in AT_MOST_ONE else value
 
 
@@ -90,7 +93,8 @@ def descend(objective, values, rounds):
         for name in values:
             for sign in (1, -1):
                 trial = dict(values)
-                trial[name] = clamp(name, values[name] * math.exp(sign * steps[name]))
+                changed = values[name] * math.exp(sign * steps[name])
+                trial[name] = clamp(name, changed, values)
                 if trial[name] == values[name]:
                     continue
                 score = objective(trial)

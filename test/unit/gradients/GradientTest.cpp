@@ -114,6 +114,9 @@ TEST_CASE("every differentiable op has a case") {
   for (mlir::RegisteredOperationName name : context.getRegisteredOperations()) {
     if (!name.hasInterface<whale::IterationSpaceOpInterface>())
       continue;
+    // Canonical programs are made after differentiation.
+    if (name.stripDialect() == "round_sum")
+      continue;
     INFO(name.getStringRef().str());
     CHECK(seen.count(name.stripDialect().str()));
     ++count;

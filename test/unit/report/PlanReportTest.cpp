@@ -67,6 +67,6 @@ TEST_CASE("the parts of the step add up") {
   planner::Plan plan = somePlan("");
   const planner::Breakdown &b = plan.prediction.breakdown;
   CHECK(b.compute + b.recompute + b.splitCommunication + b.pipelineIdle +
-            b.gradientSync + b.update ==
+            b.gradientSync + b.update + b.overhead ==
         plan.prediction.step);
 }
