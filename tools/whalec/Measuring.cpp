@@ -21,6 +21,9 @@ constexpr int kSearches = 4;
 /// matter of a second: dry lowering takes 1 ms an op (gpt3-175b on 1,024 devices:
 /// 36 of 96 layers in 3.8 s). For such models the model's error is below 2 %.
 constexpr int64_t kMostOps = 1500;
+/// Ranks above which it does too: roles are told apart by what each rank sends
+/// to every other.
+constexpr int64_t kMostRanks = 2048;
 
 /// The cluster with less memory than it has.
 class SmallerHardware final : public cost::CatalogueHardware {
@@ -119,6 +122,7 @@ planner::Answer cli::solveMeasured(const Planning &question,
     planner::Answer answer = planner::solve(
         {question.workload, smaller, question.options}, diagnostics);
     if (!answer.plan ||
+        planner::rankCount(answer.plan->chosen.form) > kMostRanks ||
         loweredOps(question.workload, answer.plan->chosen,
                    optionsFor(question, answer.plan->chosen)) > kMostOps)
       return answer;
