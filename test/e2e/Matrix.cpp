@@ -209,6 +209,28 @@ void addDecoders(Table &table) {
   table.add(bloom, split(2, tensorDims), 2);
 }
 
+/// Context parallelism (the sequence is cut, attention gathers the keys) and
+/// sequence parallelism (it is cut between the ops of a tensor split).
+void addSequences(Table &table) {
+  const std::vector<std::string> context = {"sequence", "keys"};
+  std::vector<std::string> sequences = tensorDims;
+  sequences.insert(sequences.end(), context.begin(), context.end());
+  const ModelCase gpt{"gpt-tiny", {}}, llama{"llama-tiny", {}},
+      t5{"t5-tiny", {}}, mixtral{"mixtral-tiny", {}};
+  for (const ModelCase &model : {gpt, llama, t5}) {
+    table.add(model, replica(2, {split(2, context)}), 4);
+    table.add(model, split(2, sequences), 2);
+  }
+  table.add(gpt, split(3, context), 3);
+  table.add(llama, split(2, tensorDims, {split(2, context)}), 4);
+  table.add(llama, zero(2, {split(2, sequences)}), 4);
+  table.add(mixtral, zero(2, {split(2, context)}), 4);
+  table.add(llama,
+            pipeline(2, {stage({"embeddings", "layers.0"}, {split(2, context)}),
+                         stage({"layers.1", "head"}, {split(2, context)})}),
+            4);
+}
+
 /// Adapters on a frozen model, and a masked head at some positions only.
 void addPartialTraining(Table &table) {
   const ModelCase lora{"llama-tiny", {}, "sgd", 8, "rank=4,targets=qkv,o,up"};
@@ -289,6 +311,7 @@ Table makeTable() {
   addGpt(table);
   addLlama(table);
   addDecoders(table);
+  addSequences(table);
   addPartialTraining(table);
   table.addReplicas(bert);
   table.addUneven(bert);
