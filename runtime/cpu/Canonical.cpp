@@ -245,7 +245,7 @@ void forEachHeld(FunctionCall &call, int64_t held, F &&f) {
       f(row, e);
 }
 
-template <typename T> Status expertMatmul(FunctionCall &call) {
+template <typename T> Status expertMatmulSums(FunctionCall &call) {
   const int64_t in = call.dims(0)[3], out = call.dims(3)[3];
   const bool isTransposed = call.integer(0) != 0;
   const T *rows = call.as<T>(0), *weights = call.as<T>(1);
@@ -261,7 +261,7 @@ template <typename T> Status expertMatmul(FunctionCall &call) {
   return Status();
 }
 
-template <typename T> Status expertOuter(FunctionCall &call) {
+template <typename T> Status expertOuterSums(FunctionCall &call) {
   const int64_t in = call.dims(0)[3], out = call.dims(1)[3];
   const T *lhs = call.as<T>(0), *rhs = call.as<T>(1);
   Accumulator *sums = emptySums(call);
@@ -328,9 +328,9 @@ std::vector<NamedFunction> canonicalFunctions() {
       {"canonical_conv2d_backward_filter",
        {checkAsOther, WHALE_BY_REAL(0, (convolve<T, 0, 2, 1>))}},
       {"canonical_expert_matmul",
-       {checkAsOther, WHALE_BY_REAL(0, expertMatmul<T>)}},
+       {checkAsOther, WHALE_BY_REAL(0, expertMatmulSums<T>)}},
       {"canonical_expert_outer",
-       {checkAsOther, WHALE_BY_REAL(0, expertOuter<T>)}}};
+       {checkAsOther, WHALE_BY_REAL(0, expertOuterSums<T>)}}};
 }
 
 } // namespace whale::runtime
