@@ -23,25 +23,24 @@ void productShape(const Op &op, const LocalOp &local, OpWork &work) {
       op.results.empty())
     return;
   work.batch = work.m = work.n = work.k = 1;
-  int64_t choices = 1;
+  int32_t experts = op.routingLoop();
   for (uint32_t l = 0; l < op.loops.size(); ++l) {
     bool a = uses(op.operands[0], l), b = uses(op.operands[1], l);
     bool c = uses(op.results[0], l);
     // Experts: each has rows of its own, whether they are kept or summed.
-    bool choice = op.usedDenominator == op.loops[l].extent * op.usedNumerator &&
-                  op.usedDenominator > 1;
+    bool choice = static_cast<int32_t>(l) == experts;
     int64_t &extent = choice   ? work.batch
                       : !c     ? work.k
                       : a && b ? work.batch
                       : a      ? work.m
                                : work.n;
     extent = saturatingMultiply(extent, local.extents[l]);
-    if (choice)
-      choices = local.extents[l];
   }
+  if (experts < 0)
+    return;
   // The rows are shared out among the experts; loop 0 is the batch.
   int64_t &rows = uses(op.results[0], 0) ? work.m : work.k;
-  rows = std::max<int64_t>(1, rows / choices);
+  rows = std::max<int64_t>(1, rows / local.extents[experts]);
 }
 
 int64_t accessElements(const ModuleClass &module, const Access &access,
@@ -55,11 +54,6 @@ int64_t accessElements(const ModuleClass &module, const Access &access,
       elements = saturatingMultiply(elements, local.extents[loop]);
   }
   return elements;
-}
-
-bool hasLoop(const Op &op, std::string_view name) {
-  return std::any_of(op.loops.begin(), op.loops.end(),
-                     [&](const LoopDim &loop) { return loop.hasName(name); });
 }
 
 /// Points of an attention op over the length of a head: its score matrices.
@@ -166,7 +160,7 @@ private:
     for (uint32_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
       if (op.kind != OpKind::Reduction || op.phase != Phase::Forward ||
-          !hasLoop(op, "vocabulary"))
+          op.findLoop("vocabulary") < 0)
         continue;
       Bytes copies(8);
       for (int64_t extent : sharded.ops[i].extents)
@@ -267,9 +261,9 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
   work.precision = workload.precision;
   work.backward = op.phase != Phase::Forward;
   // Logits stay in 16 bits where the layers are in fewer.
-  if (work.precision == "fp8" && hasLoop(op, "vocabulary"))
+  if (work.precision == "fp8" && op.findLoop("vocabulary") >= 0)
     work.precision = "bf16";
-  work.routed = op.kind == OpKind::Contraction && op.usedDenominator > 1;
+  work.routed = op.kind == OpKind::Contraction && op.routingLoop() >= 0;
   if (op.kind == OpKind::Attention)
     work.scores = scoresOf(op, local);
   work.used = static_cast<double>(op.usedNumerator * local.routedParts) /

@@ -148,10 +148,7 @@ private:
   }
 
   int32_t batchLoop(const Op &op) const {
-    for (size_t l = 0; l < op.loops.size(); ++l)
-      if (op.loops[l].hasName(workload.batchDim))
-        return static_cast<int32_t>(l);
-    return -1;
+    return op.findLoop(workload.batchDim);
   }
 
   /// The loop over experts of an op in which each row meets one of them, if the
@@ -160,12 +157,10 @@ private:
     bool both = axis.dims.size() > 1 && axis.dims.back() == workload.batchDim;
     if (!both || batchLoop(op) < 0)
       return -1;
-    for (size_t l = 0; l < op.loops.size(); ++l)
-      if (op.loops[l].hasName(axis.dims.front()) &&
-          op.usedDenominator == op.loops[l].extent * op.usedNumerator &&
-          op.loops[l].extent >= axis.size)
-        return static_cast<int32_t>(l);
-    return -1;
+    int32_t experts = op.routingLoop();
+    bool fits = experts >= 0 && op.loops[experts].hasName(axis.dims.front()) &&
+                op.loops[experts].extent >= axis.size;
+    return fits ? experts : -1;
   }
 
   int32_t chosenLoop(const Op &op, const LocalOp &local,

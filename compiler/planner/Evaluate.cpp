@@ -376,10 +376,9 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   Bytes gradients = wireGradients(state);
   parts.gradients = cut ? divided(gradients, shards) : gradients;
   parts.optimizer = divided(state.optimizer, shards) + state.factored;
-  if (table.hardware.execution.stack.copiesGradients)
-    parts.optimizer += divided(state.ownedMasters, shards);
-  if (masters)
-    parts.optimizer += divided(state.ownedMasters, shards);
+  // Each as large as the masters of the elements that this rank updates.
+  int64_t copies = table.hardware.execution.stack.copiesGradients + masters;
+  parts.optimizer += divided(state.ownedMasters, shards) * copies;
   parts.other = state.other;
   return parts;
 }

@@ -179,6 +179,20 @@ bool LoopDim::hasName(std::string_view wanted) const {
          std::find(aliases.begin(), aliases.end(), wanted) != aliases.end();
 }
 
+int32_t Op::findLoop(std::string_view wanted) const {
+  for (size_t l = 0; l < loops.size(); ++l)
+    if (loops[l].hasName(wanted))
+      return static_cast<int32_t>(l);
+  return -1;
+}
+
+int32_t Op::routingLoop() const {
+  int32_t experts = findLoop("experts");
+  bool meetsOne = experts >= 0 && usedDenominator > 1 &&
+                  usedDenominator == loops[experts].extent * usedNumerator;
+  return meetsOne ? experts : -1;
+}
+
 int64_t Op::points() const {
   int64_t result = 1;
   for (const LoopDim &loop : loops)

@@ -111,6 +111,10 @@ struct Op {
   /// Scratch bytes of the kernel at the full extents; scaled with the points.
   int64_t workspaceBytes = 0;
 
+  /// The first loop of that name, or -1.
+  int32_t findLoop(std::string_view wanted) const;
+  /// The loop over experts where each row meets one of them, or -1.
+  int32_t routingLoop() const;
   /// Points of the loop space; saturates.
   int64_t points() const;
   /// flopsPerPoint * points * used share.

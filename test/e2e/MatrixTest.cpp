@@ -23,12 +23,9 @@ std::string checkRow(const Row &row) {
   if (!one.error.empty())
     return "one rank: " + one.error;
   std::string error;
-  auto compiled = build(row.model, row.plan, error);
+  auto compiled = build(row, error);
   if (!compiled)
     return error;
-  if (compiled->set.manifest.ranks.size() != row.ranks)
-    return "has " + std::to_string(compiled->set.manifest.ranks.size()) +
-           " ranks, expected " + std::to_string(row.ranks);
   Traffic traffic = trafficOf(compiled->set);
   if (!traffic.isSplit || traffic.bytes == 0)
     return "nothing is split or nothing moves";

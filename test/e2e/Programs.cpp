@@ -41,6 +41,15 @@ std::unique_ptr<Compiled> build(const ModelCase &model,
   return out;
 }
 
+std::unique_ptr<Compiled> build(const Row &row, std::string &error) {
+  auto compiled = build(row.model, row.plan, error);
+  if (!compiled || compiled->set.manifest.ranks.size() == row.ranks)
+    return compiled;
+  error = "has " + std::to_string(compiled->set.manifest.ranks.size()) +
+          " ranks, expected " + std::to_string(row.ranks);
+  return nullptr;
+}
+
 const RunResult &oneRank(const ModelCase &model, int64_t steps) {
   static std::map<std::pair<ModelCase, int64_t>, RunResult> results;
   auto [it, isNew] = results.try_emplace({model, steps});
@@ -57,12 +66,9 @@ std::string checkBits(const Row &row, const ModelCase &one) {
   if (!expected.error.empty())
     return "one rank: " + expected.error;
   std::string error;
-  auto compiled = build(row.model, row.plan, error);
+  auto compiled = build(row, error);
   if (!compiled)
     return error;
-  if (compiled->set.manifest.ranks.size() != row.ranks)
-    return "has " + std::to_string(compiled->set.manifest.ranks.size()) +
-           " ranks, expected " + std::to_string(row.ranks);
   RunResult many = run(compiled->set, bitSteps);
   return many.error.empty() ? compareBits(many, expected)
                             : "run: " + many.error;

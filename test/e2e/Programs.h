@@ -27,6 +27,9 @@ std::unique_ptr<Compiled> build(const ModelCase &model,
                                 const whale::planner::Node &plan,
                                 std::string &error);
 
+/// The same of a row, whose plan must have as many ranks as it says.
+std::unique_ptr<Compiled> build(const Row &row, std::string &error);
+
 /// Steps of a model on one rank, made once.
 const RunResult &oneRank(const ModelCase &model, int64_t steps = 1);
 
