@@ -80,7 +80,7 @@ private:
 int64_t DryRun::inFlightOf(unsigned stage) const {
   int64_t stages = form.stages.size();
   return stages == 1 ? 1
-                     : simulator::inFlight(planner::orderOf(form.schedule),
+                     : simulator::inFlight(form.schedule,
                                            stages, stage, form.microBatches);
 }
 

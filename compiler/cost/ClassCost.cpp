@@ -137,6 +137,8 @@ private:
     Picoseconds time = hardware.opTime(context.deviceType, work);
     bool forward = op.phase == Phase::Forward;
     (forward ? cost.forward : cost.backward) += time;
+    if (op.phase == Phase::BackwardWeight)
+      cost.weight += time;
     (forward ? cost.forwardKernels : cost.backwardKernels) += !work.fused;
     cost.flops += work.flops;
     if (!isRepeated(index, work.kind))

@@ -41,6 +41,8 @@ struct ClassCost {
   Picoseconds forward, backward;
   Picoseconds forwardCommunication, backwardCommunication;
   Picoseconds recompute;
+  /// Of `backward`, what only the gradients of weights need.
+  Picoseconds weight;
   /// Kernels and collectives that the host issues, recompute within.
   int64_t forwardKernels = 0, backwardKernels = 0;
   /// Once per step, over the split axes: partial sums of variables' gradients.

@@ -100,9 +100,25 @@ const ClassCost &CostTable::of(uint32_t moduleClass,
   return costs.emplace(std::move(key), std::move(made)).first->second;
 }
 
-simulator::Order orderOf(Schedule schedule) {
-  return schedule == Schedule::GPipe ? simulator::Order::GPipe
-                                     : simulator::Order::OneFOneB;
+int64_t CostTable::slots(const NormalForm &form, unsigned stage) {
+  int64_t stages = static_cast<int64_t>(form.stages.size());
+  if (stages == 1)
+    return 1;
+  if (form.schedule == Schedule::GPipe || form.schedule == Schedule::OneFOneB)
+    return simulator::inFlight(form.schedule, stages, stage, form.microBatches);
+  simulator::ScheduleSpec spec;
+  spec.order = form.schedule;
+  spec.stages = stages;
+  spec.chunks = form.virtualStages;
+  // More micro-batches than the schedules have in flight change nothing.
+  spec.microBatches = std::min(form.microBatches, 4 * stages);
+  auto key = std::make_tuple(spec.order, stages, spec.chunks, spec.microBatches);
+  std::lock_guard lock(mutex);
+  std::vector<int64_t> &alive = inFlight[key];
+  if (alive.empty())
+    for (const simulator::TaskList &tasks : simulator::makeSchedule(spec))
+      alive.push_back(ceilDivide(simulator::mostAlive(tasks), spec.chunks));
+  return std::min(alive[stage], form.microBatches);
 }
 
 FormCosts::FormCosts(CostTable &table, const NormalForm &form,
@@ -383,19 +399,8 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   return parts;
 }
 
-/// Micro-batches whose activations a stage holds, in its parts together. With
-/// virtual stages: the forwards before the first backward (Narayanan et al., SC
-/// 2021, section 2.2).
-static int64_t slotsOf(const NormalForm &form, unsigned stage) {
-  int64_t stages = static_cast<int64_t>(form.stages.size());
-  if (stages == 1)
-    return 1;
-  int64_t v = form.virtualStages;
-  if (v == 1)
-    return simulator::inFlight(orderOf(form.schedule), stages, stage,
-                               form.microBatches);
-  int64_t parts = (stages - stage - 1) * 2 + (v - 1) * stages + 1;
-  return std::min(form.microBatches, ceilDivide(parts, v));
+int64_t FormCosts::slots(unsigned stage) const {
+  return table.slots(form, stage);
 }
 
 /// Copies of parameters that are made when they are needed: of the whole stage,
@@ -430,7 +435,7 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
                               int64_t last) const {
   StateBytes state = stateOf(stage, first, last);
   MemoryParts parts = stateMemory(stage, state);
-  int64_t slots = slotsOf(form, stage);
+  int64_t slots = this->slots(stage);
   if (form.microBatches == 1)
     setSinglePeak(parts, stage, first, last);
   else
@@ -520,6 +525,7 @@ void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
     const ClassCost &cost = run(stage, r);
     result.forward += forward(stage, r) * n;
     result.backward += backward(stage, r) * n;
+    result.weight += cost.weight * n;
     result.communication +=
         (cost.forwardCommunication + cost.backwardCommunication) * n;
     result.recompute += cost.recompute * n;
@@ -566,189 +572,6 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
                  result.memory.optimizer * 2;
   result.update = table.hardware.opTime(types[stage], update);
   return result;
-}
-
-namespace {
-
-/// Runs the simulator over one replica class' stages.
-class Simulated {
-public:
-  Simulated(CostTable &table, const Candidate &candidate,
-            const ReplicaClass &replica)
-      : table(table), candidate(candidate),
-        costs(table, candidate.form, candidate.devices, replica.coordinates,
-              replica.samples) {}
-
-  /// What the simulator runs; predicts the stages on the way.
-  simulator::Problem pipeline() {
-    simulator::Problem problem;
-    problem.order = orderOf(candidate.form.schedule);
-    problem.microBatches = candidate.form.microBatches;
-    for (unsigned s = 0; s < candidate.form.stages.size(); ++s) {
-      StagePrediction stage =
-          costs.stage(s, candidate.cuts[s], candidate.cuts[s + 1]);
-      problem.stages.push_back(simulated(stage));
-      prediction.stages.push_back(std::move(stage));
-    }
-    addTies(problem);
-    return problem;
-  }
-
-  Prediction run() {
-    simulator::Timeline line = simulator::simulate(pipeline());
-    prediction.step = line.step - savedByVirtualStages(line);
-    for (size_t s = 0; s < prediction.stages.size(); ++s) {
-      prediction.stages[s].busy = line.stages[s].busy;
-      prediction.stages[s].bubble = line.stages[s].bubble;
-      prediction.stages[s].inFlight = line.stages[s].inFlight;
-    }
-    breakDown();
-    return std::move(prediction);
-  }
-
-private:
-  simulator::Stage simulated(const StagePrediction &stage) const {
-    simulator::Stage result;
-    result.forward = stage.forward;
-    result.backward = stage.backward;
-    result.sendForward = stage.sendForward;
-    result.sendBackward = stage.sendBackward;
-    result.gradientSync = stage.gradientSync;
-    result.update = stage.update;
-    const MemoryParts &memory = stage.memory;
-    result.resident = memory.total() - memory.activations - memory.transients;
-    result.saved = divided(memory.activations,
-                           slotsOf(candidate.form, prediction.stages.size()));
-    result.forwardTransient = result.backwardTransient = memory.transients;
-    return result;
-  }
-
-  /// The ramps of the pipeline get shorter by the number of parts.
-  Picoseconds savedByVirtualStages(const simulator::Timeline &line) const {
-    Picoseconds least = Picoseconds::max();
-    for (const simulator::StageResult &stage : line.stages)
-      least = std::min(least, stage.bubble);
-    return least.scaled(1 - 1.0 / candidate.form.virtualStages);
-  }
-
-  int64_t stageOf(int64_t position) const {
-    auto after = std::upper_bound(candidate.cuts.begin(), candidate.cuts.end(),
-                                  position);
-    return after - candidate.cuts.begin() - 1;
-  }
-
-  void addTies(simulator::Problem &problem) {
-    for (const Tie &tie : table.ties) {
-      int64_t user = stageOf(tie.user), owner = stageOf(tie.owner);
-      if (user == owner)
-        continue;
-      size_t run = workload::instanceAt(table.workload, tie.user).run;
-      Bytes bytes = costs.run(user, run).tiedState.gradients;
-      // Two ranks: each sends its sum to the other.
-      Coordinates a{static_cast<unsigned>(user), {}},
-          b{static_cast<unsigned>(owner), {}};
-      a.axes.resize(candidate.form.stages[user].axes.size());
-      b.axes.resize(candidate.form.stages[owner].axes.size());
-      Picoseconds sync = table.hardware.sendTime(
-          candidate.devices.deviceOf(candidate.form, a),
-          candidate.devices.deviceOf(candidate.form, b), 1, bytes);
-      problem.shared.push_back(
-          {{static_cast<uint32_t>(owner), static_cast<uint32_t>(user)}, sync});
-    }
-  }
-
-  void breakDown() {
-    auto busiest = std::max_element(
-        prediction.stages.begin(), prediction.stages.end(),
-        [](const auto &a, const auto &b) { return a.busy < b.busy; });
-    const StagePrediction &stage = *busiest;
-    int64_t m = candidate.form.microBatches;
-    Breakdown &parts = prediction.breakdown;
-    parts.recompute = stage.recompute * m;
-    parts.splitCommunication = stage.communication * m;
-    parts.compute = stage.busy - parts.recompute - parts.splitCommunication;
-    parts.gradientSync = stage.gradientSync;
-    parts.update = stage.update;
-    parts.pipelineIdle =
-        prediction.step - stage.busy - stage.gradientSync - stage.update;
-  }
-
-  CostTable &table;
-  const Candidate &candidate;
-  FormCosts costs;
-  Prediction prediction;
-};
-
-void finish(CostTable &table, const Candidate &candidate,
-            Prediction &prediction) {
-  Picoseconds alone = prediction.step;
-  prediction.step = wholeStep(table.hardware, candidate.form, alone);
-  prediction.breakdown.overhead = prediction.step - alone;
-  double peak = 0;
-  const cost::Hardware &hardware = table.hardware;
-  for (const cost::Pool &pool : hardware.pools())
-    peak += hardware.peak(pool.type, table.workload.precision).value *
-            static_cast<double>(pool.count);
-  peak *= static_cast<double>(rankCount(candidate.form)) /
-          static_cast<double>(hardware.deviceCount());
-  double seconds = toSeconds(prediction.step);
-  if (seconds <= 0 || peak <= 0)
-    return;
-  prediction.samplesPerSecond =
-      static_cast<double>(table.workload.globalBatch) / seconds;
-  prediction.utilization =
-      workload::stepFlops(table.workload).asDouble() / seconds / peak;
-}
-
-} // namespace
-
-Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
-                      Picoseconds time) {
-  const cost::Parameters &parameters = hardware.execution.parameters;
-  double loss = 0;
-  int64_t perNode = hardware.pools().front().perNode;
-  for (int64_t ranks = rankCount(form); ranks > perNode; ranks /= 2)
-    loss += parameters.stragglersPerDoubling;
-  return time.scaled(1 + loss) + picosecondsFromSeconds(parameters.stepSeconds);
-}
-
-Prediction evaluate(CostTable &table, const Candidate &candidate) {
-  Prediction slowest;
-  for (const ReplicaClass &replica : replicaClasses(
-           table.workload, table.hardware, candidate.form, candidate.devices)) {
-    Prediction one = Simulated(table, candidate, replica).run();
-    if (slowest.stages.empty()) {
-      slowest = std::move(one);
-      continue;
-    }
-    Prediction &kept = one.step > slowest.step ? one : slowest;
-    const Prediction &other = &kept == &one ? slowest : one;
-    // Of each stage the replica with the least room.
-    for (size_t s = 0; s < kept.stages.size(); ++s)
-      if (other.stages[s].memory.total() - other.stages[s].capacity >
-          kept.stages[s].memory.total() - kept.stages[s].capacity) {
-        kept.stages[s].memory = other.stages[s].memory;
-        kept.stages[s].capacity = other.stages[s].capacity;
-        kept.stages[s].deviceType = other.stages[s].deviceType;
-      }
-    if (&kept == &one)
-      slowest = std::move(one);
-  }
-  finish(table, candidate, slowest);
-  return slowest;
-}
-
-simulator::Timeline timeline(CostTable &table, const Candidate &candidate) {
-  simulator::Timeline slowest;
-  for (const ReplicaClass &replica : replicaClasses(
-           table.workload, table.hardware, candidate.form, candidate.devices)) {
-    simulator::Problem pipeline =
-        Simulated(table, candidate, replica).pipeline();
-    simulator::Timeline one = simulator::simulate(pipeline, true);
-    if (slowest.stages.empty() || one.step > slowest.step)
-      slowest = std::move(one);
-  }
-  return slowest;
 }
 
 } // namespace whale::planner

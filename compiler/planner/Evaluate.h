@@ -49,6 +49,8 @@ struct StagePrediction {
   unsigned deviceType = 0;
   /// One micro-batch.
   Picoseconds forward, backward, communication, recompute;
+  /// Of `backward`, what only the gradients of weights need.
+  Picoseconds weight;
   Picoseconds sendForward, sendBackward;
   /// Once per step.
   Picoseconds gradientSync, update;
@@ -117,6 +119,9 @@ public:
   const cost::ClassCost &of(uint32_t moduleClass,
                             const cost::ClassContext &context);
 
+  /// Micro-batches whose activations a stage holds at once, in whole stages.
+  int64_t slots(const NormalForm &form, unsigned stage);
+
   const workload::Workload &workload;
   const cost::Hardware &hardware;
   const std::vector<Tie> ties;
@@ -124,6 +129,10 @@ public:
 private:
   std::mutex mutex;
   std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassCost> costs;
+  /// By order, stages, chunks and micro-batches; of each stage.
+  std::map<std::tuple<Schedule, int64_t, int64_t, int64_t>,
+           std::vector<int64_t>>
+      inFlight;
 };
 
 /// A form on its devices, with the costs of each run in each stage looked up.
@@ -145,6 +154,8 @@ public:
     return backwards[stage][run];
   }
   unsigned deviceType(unsigned stage) const { return types[stage]; }
+  /// Micro-batches whose activations the stage holds at once.
+  int64_t slots(unsigned stage) const;
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
   bool fits(unsigned stage, int64_t first, int64_t last) const;
   /// Everything of a stage but busy and bubble.
@@ -227,8 +238,6 @@ Prediction evaluate(CostTable &table, const Candidate &candidate);
 /// The time line, with events, of the slowest replica of the candidate; same
 /// requirements. What `wholeStep` adds and virtual stages save is not in it.
 simulator::Timeline timeline(CostTable &table, const Candidate &candidate);
-
-simulator::Order orderOf(Schedule schedule);
 
 } // namespace whale::planner
 

@@ -88,7 +88,7 @@ private:
 /// Walks the tree from the root; `above` collects axes until the stages.
 class Normalizer {
 public:
-  explicit Normalizer(Diagnostics &diags) : diags(diags) {}
+  Normalizer(Space space, Diagnostics &diags) : space(space), diags(diags) {}
 
   std::optional<NormalForm> run(const Node &root) {
     StageForm above;
@@ -101,6 +101,7 @@ public:
       nameAxes(stage);
     }
     sameBatchEverywhere(root);
+    checkSchedule(root);
     if (diags.errorCount() != errorsBefore)
       return std::nullopt;
     return std::move(form);
@@ -133,7 +134,8 @@ private:
     if (axis.size == 0)
       diags.error(node.place,
                   fmt::format("'{}' has no degree", nameOf(node.primitive)));
-    if (axis.shard == Shard::Gradients || axis.shard == Shard::Parameters)
+    if (space == Space::Default &&
+        (axis.shard == Shard::Gradients || axis.shard == Shard::Parameters))
       unsupported(node, fmt::format("shard '{}' is not compilable yet",
                                     nameOf(axis.shard)));
     stage.axes.push_back(std::move(axis));
@@ -213,15 +215,43 @@ private:
       colocate(node, stage);
   }
 
+  void enterPipeline(const Node &node) {
+    form.microBatches = node.microBatches;
+    form.schedule = node.schedule.value_or(Schedule::OneFOneB);
+    form.virtualStages = simulator::chunksOf(
+        form.schedule, std::max<int64_t>(node.virtualStages, 1));
+    if (node.microBatches == 0)
+      diags.error(node.place, "'pipeline' has no number of micro-batches");
+    bool compiles = form.schedule == Schedule::GPipe ||
+                    form.schedule == Schedule::OneFOneB;
+    if (space == Space::Default && !compiles)
+      unsupported(node, fmt::format("schedule '{}' is not compilable yet",
+                                    nameOf(form.schedule)));
+    if (node.virtualStages > 1 && form.virtualStages != node.virtualStages)
+      diags.error(node.place,
+                  fmt::format("schedule '{}' has virtual stages {}, found {}",
+                              nameOf(form.schedule), form.virtualStages,
+                              node.virtualStages));
+  }
+
+  /// What the schedule asks of stages and micro-batches.
+  void checkSchedule(const Node &root) {
+    simulator::ScheduleSpec spec;
+    spec.order = form.schedule;
+    spec.stages = static_cast<int64_t>(form.stages.size());
+    spec.chunks = form.virtualStages;
+    spec.microBatches = form.microBatches;
+    if (form.microBatches == 0 || form.stages.empty())
+      return;
+    if (auto broken = simulator::brokenRule(spec))
+      diags.error(root.place, *broken);
+  }
+
   /// Above the stages.
   void descend(const Node &node, StageForm above) {
     enter(node, above);
-    if (node.primitive == Primitive::Pipeline) {
-      form.microBatches = node.microBatches;
-      form.schedule = node.schedule.value_or(Schedule::OneFOneB);
-      if (node.microBatches == 0)
-        diags.error(node.place, "'pipeline' has no number of micro-batches");
-    }
+    if (node.primitive == Primitive::Pipeline)
+      enterPipeline(node);
     std::vector<const Node *> below = chainBelow(node, above);
     bool sequence = node.primitive == Primitive::Pipeline || below.size() > 1 ||
                     (!below.empty() && below[0]->primitive == Primitive::Stage);
@@ -281,6 +311,7 @@ private:
   NormalForm form;
   /// Colocated splits of single stages on replicas around the pipeline.
   std::vector<std::pair<size_t, ColocatedSplit>> aroundPipeline;
+  Space space;
   Diagnostics &diags;
   size_t errorsBefore = diags.errorCount();
 };
@@ -341,9 +372,9 @@ int64_t StageForm::degree(AxisKind kind) const {
   return product;
 }
 
-std::optional<NormalForm> normalize(const Node &root,
-                                    Diagnostics &diagnostics) {
-  return Normalizer(diagnostics).run(root);
+std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics,
+                                    Space space) {
+  return Normalizer(space, diagnostics).run(root);
 }
 
 Node toTree(const NormalForm &form) {
@@ -362,6 +393,8 @@ Node toTree(const NormalForm &form) {
   pipeline.primitive = Primitive::Pipeline;
   pipeline.microBatches = form.microBatches;
   pipeline.schedule = form.schedule;
+  if (form.schedule == Schedule::Interleaved)
+    pipeline.virtualStages = form.virtualStages;
   pipeline.body = std::move(stages);
   std::vector<Node> inner;
   inner.push_back(std::move(pipeline));

@@ -110,7 +110,7 @@ bool check(const Problem &problem, Diagnostics &diagnostics) {
   if (problem.hardware.deviceCount() <= 0)
     diagnostics.error({}, "the cluster has no devices");
   const Pins &pins = problem.options.pins;
-  if (pins.zero && *pins.zero > 1)
+  if (pins.zero && *pins.zero > 1 && problem.options.space == Space::Default)
     diagnostics.error(
         {}, fmt::format("pin 'zero={}' is not compilable yet", *pins.zero),
         ExitCode::Unsupported);

@@ -260,7 +260,7 @@ public:
     if (const json::Value *tree = r.required("strategy"))
       if (auto strategy = readStrategy(*tree, diags)) {
         plan.strategy = std::move(*strategy);
-        if (auto form = normalize(plan.strategy, diags))
+        if (auto form = normalize(plan.strategy, diags, Space::Full))
           plan.chosen.form = std::move(*form);
       }
     r.optional("meshes"); // Follows from the strategy.

@@ -24,13 +24,6 @@ std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics);
 /// The same text again; "" for none.
 std::string printPins(const Pins &pins);
 
-enum class Space {
-  /// What `compile` lowers.
-  Default,
-  /// Also what is only planned yet; such plans say so.
-  Full,
-};
-
 /// A name and a hash of an input: "model", "cluster", "options"...
 struct InputHash {
   std::string name, sha256;

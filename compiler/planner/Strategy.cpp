@@ -20,7 +20,6 @@ constexpr std::array<std::string_view, 4> shardNames = {
     "none", "optimizer", "gradients", "parameters"};
 constexpr std::array<std::string_view, 3> recomputeNames = {"none", "selective",
                                                             "full"};
-constexpr std::array<std::string_view, 2> scheduleNames = {"gpipe", "1f1b"};
 
 template <class E, size_t N>
 std::optional<E> find(const std::array<std::string_view, N> &names,
@@ -117,6 +116,7 @@ struct NodeCheck {
     only(node.shard.has_value() && !replica, "shard", "replica");
     only(node.microBatches != 0 && !pipeline, "micro_batches", "pipeline");
     only(node.schedule.has_value() && !pipeline, "schedule", "pipeline");
+    only(node.virtualStages != 0 && !pipeline, "virtual_stages", "pipeline");
     if (split && node.dims.empty())
       fail("'split' names no dimension");
   }
@@ -190,9 +190,6 @@ std::string_view nameOf(Shard s) { return shardNames[static_cast<size_t>(s)]; }
 std::string_view nameOf(Recompute r) {
   return recomputeNames[static_cast<size_t>(r)];
 }
-std::string_view nameOf(Schedule s) {
-  return scheduleNames[static_cast<size_t>(s)];
-}
 std::optional<Primitive> primitiveOf(std::string_view name) {
   return find<Primitive>(primitiveNames, name);
 }
@@ -203,7 +200,10 @@ std::optional<Recompute> recomputeOf(std::string_view name) {
   return find<Recompute>(recomputeNames, name);
 }
 std::optional<Schedule> scheduleOf(std::string_view name) {
-  return find<Schedule>(scheduleNames, name);
+  for (Schedule schedule : simulator::allOrders())
+    if (nameOf(schedule) == name)
+      return schedule;
+  return std::nullopt;
 }
 
 bool Node::operator==(const Node &other) const {
@@ -211,6 +211,7 @@ bool Node::operator==(const Node &other) const {
          dims == other.dims && colocated == other.colocated &&
          shares == other.shares && shard == other.shard &&
          microBatches == other.microBatches && schedule == other.schedule &&
+         virtualStages == other.virtualStages &&
          paths == other.paths && recompute == other.recompute &&
          body == other.body;
 }
@@ -254,6 +255,8 @@ std::string printStrategy(const Node &node) {
     words.push_back(fmt::format("{}", node.microBatches));
   if (node.schedule)
     words.push_back(std::string(nameOf(*node.schedule)));
+  if (node.virtualStages > 1)
+    words.push_back(fmt::format("{} virtual stages", node.virtualStages));
   if (!node.paths.empty())
     words.push_back(fmt::format("{}", fmt::join(node.paths, " ")));
   if (node.recompute.value_or(Recompute::None) != Recompute::None)

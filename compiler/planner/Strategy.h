@@ -15,6 +15,7 @@
 #ifndef WHALE_PLANNER_STRATEGY_H
 #define WHALE_PLANNER_STRATEGY_H
 
+#include "compiler/simulator/Schedule.h"
 #include "compiler/support/Diagnostics.h"
 #include "compiler/support/Json.h"
 #include "compiler/workload/Residuals.h"
@@ -34,14 +35,21 @@ enum class Primitive { Replica, Split, Stage, Pipeline, Cluster };
 enum class Shard { None, Optimizer, Gradients, Parameters };
 /// What the backward part computes again instead of keeping it.
 using workload::Recompute;
-/// Order of the micro-batches in a stage.
-enum class Schedule { GPipe, OneFOneB };
+/// Order of the micro-batches in the stages.
+using Schedule = simulator::Order;
+
+enum class Space {
+  /// What `compile` lowers.
+  Default,
+  /// Also what is only planned yet; such plans say so.
+  Full,
+};
 
 /// Spelling in JSON and in messages: "replica", "optimizer", "full", "1f1b"...
 std::string_view nameOf(Primitive primitive);
 std::string_view nameOf(Shard shard);
 std::string_view nameOf(Recompute recompute);
-std::string_view nameOf(Schedule schedule);
+using simulator::nameOf;
 /// The inverse; nothing where no such name exists.
 std::optional<Primitive> primitiveOf(std::string_view name);
 std::optional<Shard> shardOf(std::string_view name);
@@ -69,6 +77,9 @@ struct Node {
   int64_t microBatches = 0;
   /// pipeline.
   std::optional<Schedule> schedule;
+  /// pipeline: rounds in which a stage's instances are dealt out, for the
+  /// schedules that leave it open; 0 = not given.
+  int64_t virtualStages = 0;
   /// Instance-path patterns (support/PathPattern.h) of what the scope holds,
   /// with all below; empty = all that its parent holds.
   std::vector<std::string> paths;
@@ -188,8 +199,9 @@ struct StageForm {
 struct NormalForm {
   unsigned outerAxes = 0;
   int64_t microBatches = 1;
-  /// Parts of a stage that lie on its devices in turn with those of the other
-  /// stages (interleaved 1F1B); 1 = a stage is in one piece.
+  /// Rounds in which the instances of a stage are dealt out (its chunks): the
+  /// cuts say how many it has; with more than one round it has equal parts of
+  /// them in each.
   int64_t virtualStages = 1;
   Schedule schedule = Schedule::OneFOneB;
   std::vector<StageForm> stages;
@@ -211,8 +223,10 @@ struct Coordinates {
 /// degrees of 0, stages that cut the batch differently, several scopes side by
 /// side in one stage, colocated scopes that hold others. Those have
 /// ExitCode::Unsupported; a colocated split without replicas of its degree
-/// around it is bad input.
-std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics);
+/// around it is bad input. In the default space, so has what `compile` does not
+/// lower yet: ZeRO-2 and -3, schedules but GPipe and 1F1B.
+std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics,
+                                    Space space = Space::Default);
 /// The tree of a normal form, with everything said: outer scopes, pipeline,
 /// stages, inner scopes. normalize(toTree(f)) == f if the axes of a form
 /// without inner axes are outer.

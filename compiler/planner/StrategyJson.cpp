@@ -42,6 +42,13 @@ std::vector<std::string> readStrings(json::ObjectReader &reader,
   return result;
 }
 
+std::vector<std::string> scheduleNames() {
+  std::vector<std::string> names;
+  for (Schedule schedule : simulator::allOrders())
+    names.emplace_back(nameOf(schedule));
+  return names;
+}
+
 Node readNode(const json::Value &value, Diagnostics &diags) {
   Node node;
   node.place = value.place();
@@ -64,7 +71,9 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
   node.microBatches =
       reader.integer("micro_batches", json::positive).value_or(0);
   node.schedule = readName<Schedule>(reader, "schedule", scheduleOf,
-                                     {"gpipe", "1f1b"}, diags);
+                                     scheduleNames(), diags);
+  node.virtualStages =
+      reader.integer("virtual_stages", json::positive).value_or(0);
   node.paths = readStrings(reader, "paths", diags);
   node.recompute = readName<Recompute>(reader, "recompute", recomputeOf,
                                        {"none", "selective", "full"}, diags);
@@ -109,6 +118,8 @@ void writeStrategy(json::Writer &writer, const Node &node) {
     writer.field("micro_batches", node.microBatches);
   if (node.schedule)
     writer.field("schedule", nameOf(*node.schedule));
+  if (node.virtualStages)
+    writer.field("virtual_stages", node.virtualStages);
   if (!node.paths.empty())
     writer.field("paths", node.paths);
   if (node.recompute)

@@ -146,7 +146,11 @@ std::optional<planner::Candidate> planOf(const MeasuredRun &run,
   planner::Candidate candidate;
   NormalForm &form = candidate.form;
   form.microBatches = wholeBatch(run) / (degrees.data * degrees.micro);
-  form.virtualStages = degrees.pipeline > 1 ? atLeastOne(run.virtualStages) : 1;
+  if (degrees.pipeline > 1 && run.virtualStages > 1 &&
+      form.microBatches % degrees.pipeline == 0) {
+    form.schedule = planner::Schedule::Interleaved;
+    form.virtualStages = run.virtualStages;
+  }
   planner::StageForm stage;
   stage.axes = axesOf(run, degrees, workload);
   stage.recompute = run.recompute == "full" ? Recompute::Full

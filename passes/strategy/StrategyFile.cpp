@@ -90,6 +90,10 @@ void ScopeParser::argument(Node &node, const std::string &key,
     if (!shard)
       return fail("unknown shard '" + value + "'");
     node.shard = *shard;
+  } else if (key == "virtual_stages") {
+    if (!count || *count < 1)
+      return fail("virtual stages '" + value + "' is no number");
+    node.virtualStages = *count;
   } else if (key == "shares") {
     if (!count)
       return fail("share '" + value + "' is no number");

@@ -120,7 +120,8 @@ static std::optional<CompileRequest> readRequest(const Options &options,
   if (!model)
     return std::nullopt;
   std::optional<PlanFile> plan = readPlanFile(options.plan, diagnostics);
-  if (!plan)
+  // Plans of the full space are read, but not all of them are lowered.
+  if (!plan || !planner::normalize(plan->plan.strategy, diagnostics))
     return std::nullopt;
   MlirMessages messages(*context, diagnostics);
   auto hash = modelHash(model->model());

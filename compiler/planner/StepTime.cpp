@@ -1,0 +1,206 @@
+//===- StepTime.cpp - a candidate on the simulator ------------------------===//
+
+#include "compiler/planner/Evaluate.h"
+
+#include <algorithm>
+
+namespace whale::planner {
+
+namespace {
+
+Bytes divided(Bytes bytes, int64_t parts) {
+  return Bytes(ceilDivide(bytes.value(), parts));
+}
+
+/// Runs the simulator over one replica class' stages.
+class Simulated {
+public:
+  Simulated(CostTable &table, const Candidate &candidate,
+            const ReplicaClass &replica)
+      : table(table), candidate(candidate),
+        costs(table, candidate.form, candidate.devices, replica.coordinates,
+              replica.samples) {}
+
+  /// What the simulator runs; predicts the stages on the way.
+  simulator::Problem pipeline() {
+    const NormalForm &form = candidate.form;
+    simulator::Problem problem;
+    problem.order = form.schedule;
+    problem.microBatches = form.microBatches;
+    problem.chunks = form.virtualStages;
+    for (unsigned s = 0; s < form.stages.size(); ++s)
+      prediction.stages.push_back(
+          costs.stage(s, candidate.cuts[s], candidate.cuts[s + 1]));
+    simulator::Layout layout = layoutOf(simulator::specOf(problem));
+    layout.stages = static_cast<int64_t>(form.stages.size());
+    for (int64_t part = 0; part < layout.parts(); ++part)
+      problem.stages.push_back(partOf(layout.site(part, 0).stage, layout));
+    addTies(problem, layout);
+    return problem;
+  }
+
+  Prediction run() {
+    simulator::Timeline line = simulator::simulate(pipeline());
+    prediction.step = line.step;
+    for (size_t s = 0; s < prediction.stages.size(); ++s) {
+      prediction.stages[s].busy = line.stages[s].busy;
+      prediction.stages[s].bubble = line.stages[s].bubble;
+      prediction.stages[s].inFlight = line.stages[s].inFlight;
+    }
+    breakDown();
+    return std::move(prediction);
+  }
+
+private:
+  /// One of the equal parts of a stage.
+  simulator::Stage partOf(int64_t stage, const simulator::Layout &layout) const {
+    const StagePrediction &whole = prediction.stages[stage];
+    int64_t parts = layout.parts() / layout.stages;
+    auto part = [&](Picoseconds time) {
+      return Picoseconds(ceilDivide(time.value(), parts));
+    };
+    simulator::Stage result;
+    result.forward = part(whole.forward);
+    result.backward = part(whole.backward);
+    result.weight = std::min(part(whole.weight), result.backward);
+    result.sendForward = whole.sendForward;
+    result.sendBackward = whole.sendBackward;
+    result.gradientSync = part(whole.gradientSync);
+    result.update = part(whole.update);
+    const MemoryParts &memory = whole.memory;
+    // A stage's chunks share its lane in the simulator.
+    int64_t chunks = candidate.form.virtualStages;
+    result.resident = divided(
+        memory.total() - memory.activations - memory.transients, chunks);
+    result.saved =
+        divided(memory.activations, costs.slots(stage) * parts);
+    result.weightSaved = result.saved;
+    result.forwardTransient = result.backwardTransient = memory.transients;
+    return result;
+  }
+
+  int64_t stageOf(int64_t position) const {
+    auto after = std::upper_bound(candidate.cuts.begin(), candidate.cuts.end(),
+                                  position);
+    return after - candidate.cuts.begin() - 1;
+  }
+
+  void addTies(simulator::Problem &problem, const simulator::Layout &layout) {
+    // Any part of a stage stands for it.
+    auto partOnStage = [&](int64_t stage) {
+      return static_cast<uint32_t>(layout.part({stage, 0}));
+    };
+    for (const Tie &tie : table.ties) {
+      int64_t user = stageOf(tie.user), owner = stageOf(tie.owner);
+      if (user == owner)
+        continue;
+      size_t run = workload::instanceAt(table.workload, tie.user).run;
+      Bytes bytes = costs.run(user, run).tiedState.gradients;
+      // Two ranks: each sends its sum to the other.
+      Coordinates a{static_cast<unsigned>(user), {}},
+          b{static_cast<unsigned>(owner), {}};
+      a.axes.resize(candidate.form.stages[user].axes.size());
+      b.axes.resize(candidate.form.stages[owner].axes.size());
+      Picoseconds sync = table.hardware.sendTime(
+          candidate.devices.deviceOf(candidate.form, a),
+          candidate.devices.deviceOf(candidate.form, b), 1, bytes);
+      problem.shared.push_back(
+          {{partOnStage(owner), partOnStage(user)}, sync});
+    }
+  }
+
+  void breakDown() {
+    auto busiest = std::max_element(
+        prediction.stages.begin(), prediction.stages.end(),
+        [](const auto &a, const auto &b) { return a.busy < b.busy; });
+    const StagePrediction &stage = *busiest;
+    int64_t m = candidate.form.microBatches;
+    Breakdown &parts = prediction.breakdown;
+    parts.recompute = stage.recompute * m;
+    parts.splitCommunication = stage.communication * m;
+    parts.compute = stage.busy - parts.recompute - parts.splitCommunication;
+    parts.gradientSync = stage.gradientSync;
+    parts.update = stage.update;
+    parts.pipelineIdle =
+        prediction.step - stage.busy - stage.gradientSync - stage.update;
+  }
+
+  CostTable &table;
+  const Candidate &candidate;
+  FormCosts costs;
+  Prediction prediction;
+};
+
+void finish(CostTable &table, const Candidate &candidate,
+            Prediction &prediction) {
+  Picoseconds alone = prediction.step;
+  prediction.step = wholeStep(table.hardware, candidate.form, alone);
+  prediction.breakdown.overhead = prediction.step - alone;
+  double peak = 0;
+  const cost::Hardware &hardware = table.hardware;
+  for (const cost::Pool &pool : hardware.pools())
+    peak += hardware.peak(pool.type, table.workload.precision).value *
+            static_cast<double>(pool.count);
+  peak *= static_cast<double>(rankCount(candidate.form)) /
+          static_cast<double>(hardware.deviceCount());
+  double seconds = toSeconds(prediction.step);
+  if (seconds <= 0 || peak <= 0)
+    return;
+  prediction.samplesPerSecond =
+      static_cast<double>(table.workload.globalBatch) / seconds;
+  prediction.utilization =
+      workload::stepFlops(table.workload).asDouble() / seconds / peak;
+}
+
+} // namespace
+
+Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
+                      Picoseconds time) {
+  const cost::Parameters &parameters = hardware.execution.parameters;
+  double loss = 0;
+  int64_t perNode = hardware.pools().front().perNode;
+  for (int64_t ranks = rankCount(form); ranks > perNode; ranks /= 2)
+    loss += parameters.stragglersPerDoubling;
+  return time.scaled(1 + loss) + picosecondsFromSeconds(parameters.stepSeconds);
+}
+
+Prediction evaluate(CostTable &table, const Candidate &candidate) {
+  Prediction slowest;
+  for (const ReplicaClass &replica : replicaClasses(
+           table.workload, table.hardware, candidate.form, candidate.devices)) {
+    Prediction one = Simulated(table, candidate, replica).run();
+    if (slowest.stages.empty()) {
+      slowest = std::move(one);
+      continue;
+    }
+    Prediction &kept = one.step > slowest.step ? one : slowest;
+    const Prediction &other = &kept == &one ? slowest : one;
+    // Of each stage the replica with the least room.
+    for (size_t s = 0; s < kept.stages.size(); ++s)
+      if (other.stages[s].memory.total() - other.stages[s].capacity >
+          kept.stages[s].memory.total() - kept.stages[s].capacity) {
+        kept.stages[s].memory = other.stages[s].memory;
+        kept.stages[s].capacity = other.stages[s].capacity;
+        kept.stages[s].deviceType = other.stages[s].deviceType;
+      }
+    if (&kept == &one)
+      slowest = std::move(one);
+  }
+  finish(table, candidate, slowest);
+  return slowest;
+}
+
+simulator::Timeline timeline(CostTable &table, const Candidate &candidate) {
+  simulator::Timeline slowest;
+  for (const ReplicaClass &replica : replicaClasses(
+           table.workload, table.hardware, candidate.form, candidate.devices)) {
+    simulator::Problem pipeline =
+        Simulated(table, candidate, replica).pipeline();
+    simulator::Timeline one = simulator::simulate(pipeline, true);
+    if (slowest.stages.empty() || one.step > slowest.step)
+      slowest = std::move(one);
+  }
+  return slowest;
+}
+
+} // namespace whale::planner
