@@ -55,8 +55,7 @@ Picoseconds leastTotal(const workload::Workload &workload,
   for (size_t r = 0; r < workload.runs.size(); ++r) {
     Picoseconds least = Picoseconds::max();
     for (unsigned s = 0; s < form.stages.size(); ++s)
-      least =
-          std::min(least, costs.forward(s, r) + costs.backward(s, r));
+      least = std::min(least, costs.forward(s, r) + costs.backward(s, r));
     total += least * workload.runs[r].count;
   }
   return total;

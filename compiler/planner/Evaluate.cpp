@@ -112,7 +112,8 @@ int64_t CostTable::slots(const NormalForm &form, unsigned stage) {
   spec.chunks = form.virtualStages;
   // More micro-batches than the schedules have in flight change nothing.
   spec.microBatches = std::min(form.microBatches, 4 * stages);
-  auto key = std::make_tuple(spec.order, stages, spec.chunks, spec.microBatches);
+  auto key =
+      std::make_tuple(spec.order, stages, spec.chunks, spec.microBatches);
   std::lock_guard lock(mutex);
   std::vector<int64_t> &alive = inFlight[key];
   if (alive.empty())

@@ -222,8 +222,8 @@ private:
         form.schedule, std::max<int64_t>(node.virtualStages, 1));
     if (node.microBatches == 0)
       diags.error(node.place, "'pipeline' has no number of micro-batches");
-    bool compiles = form.schedule == Schedule::GPipe ||
-                    form.schedule == Schedule::OneFOneB;
+    bool compiles =
+        form.schedule == Schedule::GPipe || form.schedule == Schedule::OneFOneB;
     if (space == Space::Default && !compiles)
       unsupported(node, fmt::format("schedule '{}' is not compilable yet",
                                     nameOf(form.schedule)));

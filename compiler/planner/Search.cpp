@@ -333,7 +333,8 @@ private:
 
 /// A tree that is costed as it stands.
 Answer asWritten(const Problem &problem, Diagnostics &diags) {
-  std::optional<NormalForm> form = normalize(problem.options.strategy, diags, problem.options.space);
+  std::optional<NormalForm> form =
+      normalize(problem.options.strategy, diags, problem.options.space);
   if (!form)
     return {};
   CostTable table(problem.workload, problem.hardware);

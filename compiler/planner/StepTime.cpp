@@ -53,7 +53,8 @@ public:
 
 private:
   /// One of the equal parts of a stage.
-  simulator::Stage partOf(int64_t stage, const simulator::Layout &layout) const {
+  simulator::Stage partOf(int64_t stage,
+                          const simulator::Layout &layout) const {
     const StagePrediction &whole = prediction.stages[stage];
     int64_t parts = layout.parts() / layout.stages;
     auto part = [&](Picoseconds time) {
@@ -72,8 +73,7 @@ private:
     int64_t chunks = candidate.form.virtualStages;
     result.resident = divided(
         memory.total() - memory.activations - memory.transients, chunks);
-    result.saved =
-        divided(memory.activations, costs.slots(stage) * parts);
+    result.saved = divided(memory.activations, costs.slots(stage) * parts);
     result.weightSaved = result.saved;
     result.forwardTransient = result.backwardTransient = memory.transients;
     return result;
@@ -104,8 +104,7 @@ private:
       Picoseconds sync = table.hardware.sendTime(
           candidate.devices.deviceOf(candidate.form, a),
           candidate.devices.deviceOf(candidate.form, b), 1, bytes);
-      problem.shared.push_back(
-          {{partOnStage(owner), partOnStage(user)}, sync});
+      problem.shared.push_back({{partOnStage(owner), partOnStage(user)}, sync});
     }
   }
 

@@ -211,9 +211,8 @@ bool Node::operator==(const Node &other) const {
          dims == other.dims && colocated == other.colocated &&
          shares == other.shares && shard == other.shard &&
          microBatches == other.microBatches && schedule == other.schedule &&
-         virtualStages == other.virtualStages &&
-         paths == other.paths && recompute == other.recompute &&
-         body == other.body;
+         virtualStages == other.virtualStages && paths == other.paths &&
+         recompute == other.recompute && body == other.body;
 }
 
 std::span<const NestingRule> nestingTable() { return table; }

@@ -50,7 +50,8 @@ private:
   }
 
   void form() {
-    std::optional<NormalForm> form = normalize(plan.strategy, diags, Space::Full);
+    std::optional<NormalForm> form =
+        normalize(plan.strategy, diags, Space::Full);
     if (!form)
       return;
     if (!(*form == plan.chosen.form))

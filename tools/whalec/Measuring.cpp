@@ -121,7 +121,9 @@ planner::Answer cli::solveMeasured(const Planning &question,
   for (int search = 0; search < kSearches; ++search) {
     planner::Answer answer = planner::solve(
         {question.workload, smaller, question.options}, diagnostics);
+    Diagnostics notLowered;
     if (!answer.plan ||
+        !planner::normalize(answer.plan->strategy, notLowered) ||
         planner::rankCount(answer.plan->chosen.form) > kMostRanks ||
         loweredOps(question.workload, answer.plan->chosen,
                    optionsFor(question, answer.plan->chosen)) > kMostOps)
