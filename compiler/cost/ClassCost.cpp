@@ -253,6 +253,16 @@ StateBytes StateBytes::operator*(int64_t count) const {
   return result;
 }
 
+StateBytes StateBytes::dividedBy(int64_t parts) const {
+  StateBytes result = *this;
+  for (Bytes *part : {&result.parameters, &result.gradients, &result.copies,
+                      &result.optimizer, &result.factored, &result.ownedMasters,
+                      &result.other})
+    *part = Bytes(ceilDivide(part->value(), parts));
+  result.trained = ceilDivide(trained, parts);
+  return result;
+}
+
 OpWork localWork(const Workload &workload, const ModuleClass &module,
                  const ShardedClass &sharded, uint32_t index,
                  const std::vector<bool> &materialised) {

@@ -34,6 +34,8 @@ struct StateBytes {
   StateBytes &operator+=(const StateBytes &more);
   StateBytes &operator-=(const StateBytes &less);
   StateBytes operator*(int64_t count) const;
+  /// Rounded up.
+  StateBytes dividedBy(int64_t parts) const;
 };
 
 struct ClassCost {

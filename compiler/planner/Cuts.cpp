@@ -14,51 +14,25 @@ namespace whale::planner {
 
 namespace {
 
-/// A form's costs for each class of replicas.
-std::vector<std::unique_ptr<FormCosts>>
-formCosts(CostTable &table, const NormalForm &form, const DeviceMap &devices) {
-  std::vector<std::unique_ptr<FormCosts>> costs;
-  for (const ReplicaClass &replica :
-       replicaClasses(table.workload, table.hardware, form, devices))
-    costs.push_back(std::make_unique<FormCosts>(
-        table, form, devices, replica.coordinates, replica.samples));
-  return costs;
-}
-
-/// Weighted times as in lowerBound().
-PartitionProblem
-weighted(const workload::Workload &workload, const NormalForm &form,
-         const std::vector<std::unique_ptr<FormCosts>> &costs) {
+/// Cuts that give stages equal times, as far as they fit if asked.
+std::optional<Partition> balanced(CostTable &table, const NormalForm &form,
+                                  const ReplicaCosts &costs, bool fitting) {
   PartitionProblem problem;
-  for (const workload::Run &run : workload.runs)
+  for (const workload::Run &run : table.workload.runs)
     problem.counts.push_back(run.count);
-  int64_t m = form.microBatches;
-  int64_t stages = static_cast<int64_t>(form.stages.size());
   for (unsigned s = 0; s < form.stages.size(); ++s) {
-    int64_t w = std::min<int64_t>(m, stages - s);
     problem.times.emplace_back();
-    for (size_t r = 0; r < workload.runs.size(); ++r) {
-      Picoseconds time;
-      for (const auto &one : costs)
-        time = std::max(time, one->forward(s, r) * (m - w) +
-                                  one->backward(s, r) * (m - 1));
-      problem.times.back().push_back(time);
-    }
+    for (size_t r = 0; r < table.workload.runs.size(); ++r)
+      problem.times[s].push_back(costs[0]->forward(s, r) +
+                                 costs[0]->backward(s, r));
   }
-  return problem;
-}
-
-/// The least that one micro-batch takes through all stages.
-Picoseconds leastTotal(const workload::Workload &workload,
-                       const NormalForm &form, const FormCosts &costs) {
-  Picoseconds total;
-  for (size_t r = 0; r < workload.runs.size(); ++r) {
-    Picoseconds least = Picoseconds::max();
-    for (unsigned s = 0; s < form.stages.size(); ++s)
-      least = std::min(least, costs.forward(s, r) + costs.backward(s, r));
-    total += least * workload.runs[r].count;
-  }
-  return total;
+  if (fitting)
+    problem.fits = [&](unsigned stage, int64_t first, int64_t last) {
+      return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
+        return one->fits(stage, first, last);
+      });
+    };
+  return partition(problem);
 }
 
 /// Keeps the better of what it has and a new one.
@@ -77,59 +51,59 @@ void consider(CostTable &table, const NormalForm &form,
 
 } // namespace
 
+/// All cuts, one after another.
+static CutResult tryAll(CostTable &table, const NormalForm &form,
+                        const DeviceMap &devices) {
+  CutResult best;
+  forEachPartition(workload::instanceCount(table.workload),
+                   static_cast<int64_t>(form.stages.size()),
+                   [&](const std::vector<int64_t> &cuts) {
+                     consider(table, form, devices, cuts, best);
+                   });
+  best.bound = best.candidate ? best.prediction.step : Picoseconds::max();
+  return best;
+}
+
+static bool isExact(const CostTable &table, const NormalForm &form) {
+  auto stages = static_cast<int64_t>(form.stages.size());
+  return stages == 1 || partitionCount(workload::instanceCount(table.workload),
+                                       stages) <= exactPartitions;
+}
+
+static Picoseconds wholeStep(const CostTable &table, const NormalForm &form,
+                             Picoseconds time) {
+  return time == Picoseconds::max()
+             ? time
+             : wholeStep(table.hardware, rankCount(form), time);
+}
+
 Picoseconds lowerBound(CostTable &table, const NormalForm &form,
                        const DeviceMap &devices) {
-  Picoseconds bound;
-  auto costs = formCosts(table, form, devices);
-  PartitionProblem problem = weighted(table.workload, form, costs);
-  // A partition that is best for the slowest class bounds them all.
-  std::optional<Partition> best;
-  if (form.microBatches > 1 && form.stages.size() > 1)
-    best = partition(problem);
-  for (const auto &one : costs) {
-    Picoseconds total = leastTotal(table.workload, form, *one);
-    if (form.stages.size() == 1)
-      total = total * form.microBatches;
-    bound = std::max(bound, total);
-  }
-  if (best && costs.size() == 1)
-    bound += best->bottleneck;
-  return wholeStep(table.hardware, form, bound);
+  if (form.stages.size() == 1)
+    return tryAll(table, form, devices).bound;
+  CutBound bound = cutBound(table, form, replicaCosts(table, form, devices));
+  return wholeStep(table, form, bound.step);
 }
 
 CutResult bestCuts(CostTable &table, const NormalForm &form,
-                   const DeviceMap &devices) {
+                   const DeviceMap &devices, Picoseconds limit) {
+  if (isExact(table, form))
+    return tryAll(table, form, devices);
   CutResult best;
-  int64_t instances = workload::instanceCount(table.workload);
-  int64_t stages = static_cast<int64_t>(form.stages.size());
-  if (stages == 1 || partitionCount(instances, stages) <= exactPartitions) {
-    best.exact = true;
-    forEachPartition(instances, stages, [&](const std::vector<int64_t> &cuts) {
-      consider(table, form, devices, cuts, best);
-    });
+  ReplicaCosts costs = replicaCosts(table, form, devices);
+  CutBound bound = cutBound(table, form, costs);
+  best.bound = wholeStep(table, form, bound.step);
+  if (bound.cuts.empty() || best.bound >= limit)
     return best;
-  }
-  auto costs = formCosts(table, form, devices);
-  PartitionProblem problem = weighted(table.workload, form, costs);
-  problem.fits = [&](unsigned stage, int64_t first, int64_t last) {
-    return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
-      return one->fits(stage, first, last);
-    });
-  };
-  if (form.microBatches == 1)
-    // No weight tells stages apart: balance their times.
-    for (unsigned s = 0; s < form.stages.size(); ++s)
-      for (size_t r = 0; r < table.workload.runs.size(); ++r)
-        problem.times[s][r] =
-            costs[0]->run(s, r).forward + costs[0]->run(s, r).backward;
-  if (std::optional<Partition> found = partition(problem))
-    consider(table, form, devices, found->cuts, best);
+  consider(table, form, devices, bound.cuts, best);
+  if (std::optional<Partition> equal = balanced(table, form, costs, true))
+    consider(table, form, devices, equal->cuts, best);
   return best;
 }
 
 void polishCuts(CostTable &table, CutResult &result) {
   // A few rounds: cuts of equal layers are near the optimum already.
-  for (int round = 0; round < 4 && result.candidate && !result.exact; ++round) {
+  for (int round = 0; round < 4 && result.candidate; ++round) {
     std::vector<int64_t> start = result.candidate->cuts;
     for (size_t s = 1; s + 1 < start.size(); ++s)
       for (int64_t step : {-1, 1}) {
@@ -148,13 +122,8 @@ void polishCuts(CostTable &table, CutResult &result) {
 
 std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
                                       const DeviceMap &devices) {
-  auto costs = formCosts(table, form, devices);
-  PartitionProblem problem = weighted(table.workload, form, costs);
-  for (unsigned s = 0; s < form.stages.size(); ++s)
-    for (size_t r = 0; r < table.workload.runs.size(); ++r)
-      problem.times[s][r] =
-          costs[0]->run(s, r).forward + costs[0]->run(s, r).backward;
-  std::optional<Partition> found = partition(problem);
+  std::optional<Partition> found =
+      balanced(table, form, replicaCosts(table, form, devices), false);
   if (!found)
     return std::nullopt;
   CutResult result;

@@ -2,8 +2,11 @@
 
 #include "compiler/planner/Search.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 namespace whale::planner {
@@ -159,35 +162,160 @@ std::vector<int64_t> splitSizes(const cost::Hardware &hardware) {
   return {sizes.begin(), sizes.end()};
 }
 
-/// Adds the micro-batch counts, orders and recompute modes of given degrees.
-void addGroups(const Problem &problem, int64_t tensor, int64_t pipeline,
-               int64_t data, std::vector<Choice> &choices) {
-  const Workload &workload = problem.workload;
-  const Pins &pins = problem.options.pins;
-  int64_t groups = workload.globalBatch / workload.sampleGroup;
-  if (data > groups || (pins.data && *pins.data != data) ||
-      (pins.zero == 1 && data == 1))
-    return;
-  bool even = groups % data == 0;
-  for (int64_t m : divisors(even ? groups / data : groups)) {
-    if (groups / m < data || (pins.microBatches && *pins.microBatches != m))
-      continue;
-    for (Recompute recompute :
-         {Recompute::None, Recompute::Selective, Recompute::Full}) {
-      if (pins.recompute && *pins.recompute != recompute)
+/// The name of positions in a text (dialects/whale, importers).
+constexpr std::string_view sequenceDim = "sequence";
+
+/// What all loops over positions can be cut by: their greatest common divisor;
+/// 0 where there are none.
+int64_t sequenceParts(const Workload &workload) {
+  int64_t parts = 0;
+  for (const ModuleClass &module : workload.classes)
+    for (const Op &op : module.ops)
+      for (const LoopDim &loop : op.loops)
+        if (loop.hasName(sequenceDim))
+          parts = std::gcd(parts, loop.extent);
+  return parts;
+}
+
+/// Fewest positions of a context part that the search tries by itself.
+constexpr int64_t leastContextPart = 1024;
+
+std::vector<int64_t> contextSizes(const Problem &problem) {
+  if (problem.options.pins.context)
+    return {*problem.options.pins.context};
+  std::vector<int64_t> sizes = {1};
+  int64_t parts = sequenceParts(problem.workload);
+  if (problem.options.strategy.body.empty())
+    for (int64_t c = 2; c <= 64 && parts % c == 0; c *= 2)
+      if (parts / c >= leastContextPart)
+        sizes.push_back(c);
+  return sizes;
+}
+
+/// Numbers of neighbouring replicas over which experts are cut; 1 = not.
+std::vector<int64_t> expertGroups(const Problem &problem, int64_t data,
+                                  int64_t experts) {
+  const std::optional<int64_t> &pin = problem.options.pins.experts;
+  if (pin)
+    return data % *pin == 0 && (*pin == 1 || *pin <= experts)
+               ? std::vector<int64_t>{*pin}
+               : std::vector<int64_t>{};
+  std::vector<int64_t> groups = {1};
+  for (int64_t g : divisors(data))
+    if (g > 1 && g <= experts)
+      groups.push_back(g);
+  return groups;
+}
+
+/// Adds the shapes of given degrees.
+class ShapeAdder {
+public:
+  ShapeAdder(const Problem &problem, std::vector<Choice> &shapes)
+      : problem(problem), pins(problem.options.pins), shapes(shapes),
+        experts(expertCount(problem)), parts(sequenceParts(problem.workload)),
+        groups(problem.workload.globalBatch / problem.workload.sampleGroup) {}
+
+  void add(const Choice &degrees) {
+    int64_t data = degrees.data;
+    if (data > groups || (pins.data && *pins.data != data) ||
+        (pins.zero.value_or(0) > 0 && data == 1))
+      return;
+    bool even = groups % data == 0;
+    for (int64_t m : divisors(even ? groups / data : groups)) {
+      if (groups / m < data || (pins.microBatches && *pins.microBatches != m))
         continue;
-      Choice choice;
-      choice.data = data;
-      choice.tensor = tensor;
-      choice.pipeline = pipeline;
-      choice.microBatches = m;
-      choice.recompute = recompute;
-      choices.push_back(choice);
-      choice.pipelineOutside = true;
-      if (data > 1 && pipeline > 1)
-        choices.push_back(choice);
+      Choice shape = degrees;
+      shape.microBatches = m;
+      for (bool sequence : sequenceModes(shape))
+        for (int64_t group : expertGroups(problem, data, experts)) {
+          shape.sequence = sequence;
+          shape.experts = group > 1;
+          shape.group = group;
+          shapes.push_back(shape);
+        }
     }
   }
+
+private:
+  std::vector<bool> sequenceModes(const Choice &shape) const {
+    bool can = shape.tensor > 1 && parts > 0 &&
+               parts % (shape.tensor * shape.context) == 0 &&
+               problem.options.strategy.body.empty();
+    if (pins.sequence)
+      return *pins.sequence && !can ? std::vector<bool>{}
+                                    : std::vector<bool>{*pins.sequence};
+    return can ? std::vector<bool>{false, true} : std::vector<bool>{false};
+  }
+
+  const Problem &problem;
+  const Pins &pins;
+  std::vector<Choice> &shapes;
+  int64_t experts, parts, groups;
+};
+
+/// A schedule and its virtual stages.
+using Rounds = std::pair<Schedule, int64_t>;
+
+std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
+  const Pins &pins = problem.options.pins;
+  if (shape.pipeline == 1)
+    return {{Schedule::OneFOneB, 1}};
+  int64_t each = instanceCount(problem.workload) / shape.pipeline;
+  std::vector<Rounds> all;
+  for (Schedule schedule : simulator::allOrders()) {
+    // GPipe is never faster than 1F1B and never smaller; the automatic
+    // zero-bubble schedules are those by hand where stages are alike.
+    bool wanted = problem.options.space == Space::Full
+                      ? schedule != Schedule::GPipe &&
+                            schedule != Schedule::ZeroBubble1p &&
+                            schedule != Schedule::ZeroBubble2p
+                      : schedule == Schedule::OneFOneB;
+    if (pins.schedule ? *pins.schedule != schedule : !wanted)
+      continue;
+    for (int64_t v : {1, 2, 3, 4, 6, 8, 12, 16, 24}) {
+      simulator::ScheduleSpec spec;
+      spec.order = schedule;
+      spec.stages = shape.pipeline;
+      spec.chunks = v;
+      spec.microBatches = shape.microBatches;
+      if (v <= each && (!pins.virtualStages || *pins.virtualStages == v) &&
+          !simulator::brokenRule(spec))
+        all.emplace_back(schedule, v);
+    }
+  }
+  return all;
+}
+
+/// What is cut over which replicas.
+struct Sharding {
+  Shard shard = Shard::None;
+  int64_t group = 1;
+  bool hybrid = false;
+};
+
+std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
+  const std::optional<int64_t> &zero = problem.options.pins.zero;
+  bool full = problem.options.space == Space::Full;
+  std::vector<Sharding> all;
+  for (Shard shard :
+       {Shard::None, Shard::Optimizer, Shard::Gradients, Shard::Parameters}) {
+    if (zero ? *zero != static_cast<int64_t>(shard)
+             : !full && shard > Shard::Optimizer)
+      continue;
+    if (shard != Shard::None && shape.data == 1)
+      continue;
+    all.push_back({shard, shape.group, false});
+    if (shard == Shard::None || !full || shape.experts)
+      continue;
+    // Within a node, or an NVLink domain.
+    const cost::Pool &pool = problem.hardware.pools().front();
+    int64_t inner = shape.tensor * shape.context;
+    for (int64_t span : std::set<int64_t>{pool.perNode, pool.perDomain})
+      if (span % inner == 0 && shape.data % (span / inner) == 0 &&
+          span / inner > 1 && span / inner < shape.data)
+        all.push_back({shard, span / inner, true});
+  }
+  return all;
 }
 
 } // namespace
@@ -222,33 +350,61 @@ std::vector<std::string> splitDims(const Workload &workload) {
   return {};
 }
 
+/// Replicas, those of a group apart.
+static std::vector<Axis> replicaAxes(const Choice &choice) {
+  std::vector<Axis> axes;
+  auto add = [&](int64_t size, Shard shard) -> Axis & {
+    Axis axis;
+    axis.name = fmt::format("r{}", axes.size());
+    axis.size = size;
+    axis.shard = shard;
+    axes.push_back(axis);
+    return axes.back();
+  };
+  if (choice.data > choice.group)
+    add(choice.data / choice.group, choice.hybrid ? Shard::None : choice.shard);
+  if (choice.group > 1) {
+    Axis &group = add(choice.group, choice.shard);
+    if (choice.experts)
+      group.colocated.push_back({{std::string(expertDim)}, {}});
+  }
+  return axes;
+}
+
+static Axis splitAxis(std::string name, int64_t size,
+                      std::vector<std::string> dims) {
+  Axis axis;
+  axis.name = std::move(name);
+  axis.kind = AxisKind::Split;
+  axis.size = size;
+  axis.dims = std::move(dims);
+  return axis;
+}
+
 NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
   NormalForm form;
   form.microBatches = choice.microBatches;
   form.schedule = choice.schedule;
+  form.virtualStages = choice.virtualStages;
   StageForm stage;
   stage.recompute = choice.recompute;
-  if (choice.data > 1) {
-    Axis replica;
-    replica.name = "r0";
-    replica.kind = AxisKind::Replica;
-    replica.size = choice.data;
-    replica.shard = choice.zero ? Shard::Optimizer : Shard::None;
-    if (choice.experts)
-      replica.colocated.push_back({{std::string(expertDim)}, {}});
-    stage.axes.push_back(replica);
-    form.outerAxes = choice.pipelineOutside ? 0 : 1;
-  }
+  stage.axes = replicaAxes(choice);
+  if (!choice.pipelineOutside)
+    form.outerAxes = stage.axes.size();
+  const std::vector<std::string> positions = {std::string(sequenceDim), "keys"};
+  int splits = 0;
+  if (choice.context > 1)
+    stage.axes.push_back(
+        splitAxis(fmt::format("t{}", splits++), choice.context, positions));
   if (choice.tensor > 1) {
-    Axis split;
-    split.name = "t0";
-    split.kind = AxisKind::Split;
-    split.size = choice.tensor;
-    split.dims = dims;
+    std::vector<std::string> inner = dims;
     // Experts are not cut twice.
     if (choice.experts)
-      std::erase(split.dims, expertDim);
-    stage.axes.push_back(split);
+      std::erase(inner, expertDim);
+    if (choice.sequence)
+      inner.insert(inner.end(), positions.begin(), positions.end());
+    stage.axes.push_back(
+        splitAxis(fmt::format("t{}", splits), choice.tensor, inner));
   }
   form.stages.assign(choice.pipeline, stage);
   return form;
@@ -262,33 +418,57 @@ std::vector<Choice> enumerate(const Problem &problem) {
   std::vector<int64_t> tensors = splitSizes(problem.hardware);
   if (pins.tensor)
     tensors = {*pins.tensor};
-  std::vector<Choice> choices;
+  std::vector<Choice> shapes;
+  ShapeAdder adder(problem, shapes);
   for (int64_t t : tensors)
-    for (int64_t p = 1; p <= std::min(instances, devices / t); ++p) {
-      bool regular = (devices / t) % p == 0;
-      if (pins.pipeline ? p != *pins.pipeline : !regular && devices > 64)
-        continue;
-      int64_t most = std::min(devices / (t * p), groups), even = 1;
-      // All devices, with unequal shares if need be; or the most that share
-      // the batch equally.
-      std::set<int64_t> degrees = {most};
-      for (int64_t d : divisors(groups))
-        if (d <= most)
-          even = d;
-      degrees.insert(even);
-      if (pins.data)
-        degrees = {*pins.data};
-      for (int64_t d : degrees)
-        if (d <= most)
-          addGroups(problem, t, p, d, choices);
-    }
-  int64_t experts = expertCount(problem);
-  for (size_t i = 0, known = choices.size(); i < known; ++i)
-    if (Choice choice = choices[i]; choice.data > 1 && choice.data <= experts) {
-      choice.experts = true;
-      choices.push_back(choice);
-    }
-  return choices;
+    for (int64_t c : contextSizes(problem))
+      for (int64_t p = 1, room = devices / saturatingMultiply(t, c);
+           p <= std::min(instances, room); ++p) {
+        bool regular = room % p == 0;
+        if (pins.pipeline ? p != *pins.pipeline : !regular && devices > 64)
+          continue;
+        int64_t most = std::min(room / p, groups), even = 1;
+        // All devices, with unequal shares if need be; or the most that share
+        // the batch equally.
+        for (int64_t d : divisors(groups))
+          if (d <= most)
+            even = d;
+        std::set<int64_t> degrees = {most, even};
+        if (pins.data)
+          degrees = {*pins.data};
+        for (int64_t d : degrees)
+          if (d <= most) {
+            Choice shape;
+            shape.tensor = t, shape.context = c, shape.pipeline = p;
+            shape.data = d;
+            adder.add(shape);
+          }
+      }
+  return shapes;
+}
+
+std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
+  const Pins &pins = problem.options.pins;
+  std::vector<Choice> result;
+  Choice choice = shape;
+  for (Recompute recompute :
+       {Recompute::None, Recompute::Selective, Recompute::Full})
+    for (auto [schedule, virtualStages] : schedules(problem, shape))
+      for (const Sharding &sharding : shardings(problem, shape))
+        for (bool outside : {false, true}) {
+          if ((pins.recompute && *pins.recompute != recompute) ||
+              (outside && (shape.data == 1 || shape.pipeline == 1)))
+            continue;
+          choice.recompute = recompute;
+          choice.schedule = schedule;
+          choice.virtualStages = virtualStages;
+          choice.shard = sharding.shard;
+          choice.group = sharding.group;
+          choice.hybrid = sharding.hybrid;
+          choice.pipelineOutside = outside;
+          result.push_back(choice);
+        }
+  return result;
 }
 
 } // namespace whale::planner

@@ -34,11 +34,18 @@ Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
   return std::max(a, b) + std::min(a, b).scaled(1 - overlap);
 }
 
+/// Whether some replicas keep no more than a share of this or of what comes
+/// after it.
+bool cuts(const StageForm &stage, Shard least) {
+  return std::any_of(
+      stage.axes.begin(), stage.axes.end(),
+      [&](const Axis &axis) { return axis.shard >= least && axis.size > 1; });
+}
 bool cutsParameters(const StageForm &stage) {
-  return std::any_of(stage.axes.begin(), stage.axes.end(),
-                     [](const Axis &axis) {
-                       return axis.shard == Shard::Parameters && axis.size > 1;
-                     });
+  return cuts(stage, Shard::Parameters);
+}
+bool cutsGradients(const StageForm &stage) {
+  return cuts(stage, Shard::Gradients);
 }
 
 /// What a user of a variable that another instance owns needs less: all where
@@ -127,42 +134,72 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
                      const std::vector<int64_t> &replica, int64_t samples)
     : table(table), form(form), devices(devices), replica(replica) {
   replicas = form.stages.front().degree(AxisKind::Replica);
-  const Workload &workload = table.workload;
   for (unsigned s = 0; s < form.stages.size(); ++s) {
-    const StageForm &stage = form.stages[s];
-    Coordinates here = coordinates(s);
-    types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
-    cost::ClassContext context;
-    context.recompute = stage.recompute;
-    context.deviceType = types.back();
-    for (unsigned a = 0; a < stage.axes.size(); ++a)
-      if (isMeshAxis(stage.axes[a]))
-        context.groups.push_back(
-            axisGroup(form, devices, here, a, table.hardware));
-    costs.emplace_back();
-    for (const Run &run : workload.runs) {
-      context.mesh = meshOf(workload, stage, run, samples / form.microBatches);
-      costs.back().push_back(&table.of(run.moduleClass, context));
+    if (s == 0 || !isLikeFirst(s)) {
+      addStage(s, samples);
+      uniform &= s == 0;
+      continue;
     }
-    addShardTraffic(s);
+    types.push_back(types[0]);
+    costs.push_back(costs[0]);
+    forwards.push_back(forwards[0]);
+    backwards.push_back(backwards[0]);
   }
 }
 
-/// Gathers the parameters of an instance before its forward and backward part
-/// and scatters its gradients, where they are cut over the replicas.
+/// Whether a stage's classes cost what the first one's do: alike stages on
+/// equal devices that lie alike in their domains.
+bool FormCosts::isLikeFirst(unsigned stage) const {
+  const std::vector<cost::Pool> &pools = table.hardware.pools();
+  if (pools.size() != 1 || devices.kind != DeviceMap::Kind::Identity)
+    return false;
+  const StageForm &first = form.stages[0], &here = form.stages[stage];
+  int64_t inner = first.innerDevices(form.outerAxes);
+  int64_t domain = pools[0].perDomain;
+  // Paths of a split name instances, and so does what it holds of a run.
+  return (inner % domain == 0 || domain % inner == 0) &&
+         here.recompute == first.recompute && here.axes == first.axes;
+}
+
+void FormCosts::addStage(unsigned s, int64_t samples) {
+  const Workload &workload = table.workload;
+  const StageForm &stage = form.stages[s];
+  Coordinates here = coordinates(s);
+  types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
+  cost::ClassContext context;
+  context.recompute = stage.recompute;
+  context.deviceType = types.back();
+  for (unsigned a = 0; a < stage.axes.size(); ++a)
+    if (isMeshAxis(stage.axes[a]))
+      context.groups.push_back(
+          axisGroup(form, devices, here, a, table.hardware));
+  costs.emplace_back();
+  for (const Run &run : workload.runs) {
+    context.mesh = meshOf(workload, stage, run, samples / form.microBatches);
+    costs.back().push_back(&table.of(run.moduleClass, context));
+  }
+  addShardTraffic(s);
+}
+
+/// Scatters the gradients of an instance after its backward part, where they
+/// are cut over the replicas, and gathers its parameters before either part
+/// where those are.
 void FormCosts::addShardTraffic(unsigned stage) {
   const cost::Execution &execution = table.hardware.execution;
-  bool cut = cutsParameters(form.stages[stage]);
+  bool scatters = cutsGradients(form.stages[stage]);
+  bool gathers = cutsParameters(form.stages[stage]);
   forwards.emplace_back();
   backwards.emplace_back();
   for (const ClassCost *cost : costs[stage]) {
     Picoseconds forward = cost->forward, backward = cost->backward;
-    if (cut) {
+    if (scatters) {
       auto over = [&](CollectiveKind kind, Bytes bytes) {
         return overReplicas(stage, kind, true,
                             [bytes](unsigned) { return bytes; });
       };
-      Picoseconds gather = over(CollectiveKind::AllGather, cost->state.copies);
+      Picoseconds gather =
+          gathers ? over(CollectiveKind::AllGather, cost->state.copies)
+                  : Picoseconds();
       Picoseconds scatter =
           over(CollectiveKind::ReduceScatter, wireGradients(cost->state));
       double overlap = execution.stack.overlapsGradients
@@ -236,6 +273,9 @@ StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
 
 Bytes FormCosts::boundary(unsigned stage, int64_t position,
                           bool gradient) const {
+  // Bounds know stages with nothing behind them.
+  if (position >= workload::instanceCount(table.workload))
+    return {};
   workload::InstanceRef ref = workload::instanceAt(table.workload, position);
   const Run &which = table.workload.runs[ref.run];
   const ClassCost &cost = run(stage, ref.run);
@@ -391,7 +431,8 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
                      : masters ? state.copies
                                : state.parameters;
   Bytes gradients = wireGradients(state);
-  parts.gradients = cut ? divided(gradients, shards) : gradients;
+  parts.gradients =
+      cutsGradients(shape) ? divided(gradients, shards) : gradients;
   parts.optimizer = divided(state.optimizer, shards) + state.factored;
   // Each as large as the masters of the elements that this rank updates.
   int64_t copies = table.hardware.execution.stack.copiesGradients + masters;
@@ -409,15 +450,16 @@ int64_t FormCosts::slots(unsigned stage) const {
 Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
                                 const StateBytes &state) const {
   const StageForm &shape = form.stages[stage];
-  if (!cutsParameters(shape))
-    return keepsCopies(stage) ? Bytes() : state.copies;
+  Bytes whole = keepsCopies(stage) ? Bytes() : state.copies;
+  if (!cutsGradients(shape))
+    return whole;
   Bytes copies, gradients;
   forEachRun(first, last, [&](size_t r, int64_t) {
     const StateBytes &one = run(stage, r).state;
     copies = std::max(copies, one.copies);
     gradients = std::max(gradients, wireGradients(one));
   });
-  return copies * 2 + gradients;
+  return gradients + (cutsParameters(shape) ? copies * 2 : whole);
 }
 
 /// Whether masters are cut over the ranks that have the same ones, and copies
@@ -483,13 +525,28 @@ StateBytes FormCosts::copiedOver(unsigned stage, unsigned axis, int64_t first,
   return state;
 }
 
+/// What a replica axis has copies of once the axes in it have scattered theirs.
+StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis, int64_t first,
+                                 int64_t last, const StateBytes &state) const {
+  StateBytes left = copiedOver(stage, axis, first, last, state);
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  for (unsigned a = axis + 1; a < axes.size(); ++a)
+    if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
+        axes[a].shard != Shard::None) {
+      StateBytes copies = copiedOver(stage, a, first, last, state);
+      left -= copies;
+      left += copies.dividedBy(axes[a].size);
+    }
+  return left;
+}
+
 /// Gradients over the replicas, and parameters back where their update is
 /// shared out; once a step, partly beside the last backward and the first
 /// forward part.
 void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
                                    StagePrediction &result) const {
   auto copied = [&](unsigned axis) {
-    return copiedOver(stage, axis, result.first, result.last, state);
+    return sharesOver(stage, axis, result.first, result.last, state);
   };
   auto gradients = [&](unsigned axis) { return wireGradients(copied(axis)); };
   auto parameters = [&](unsigned axis) {
@@ -500,11 +557,11 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
   Picoseconds reduce =
       overReplicas(stage, CollectiveKind::AllReduce, false, gradients);
   Picoseconds gather;
-  if (!cutsParameters(form.stages[stage])) {
+  if (!cutsGradients(form.stages[stage]))
     reduce +=
         overReplicas(stage, CollectiveKind::ReduceScatter, true, gradients);
+  if (!cutsParameters(form.stages[stage]))
     gather = overReplicas(stage, CollectiveKind::AllGather, true, parameters);
-  }
   reduce += result.gradientSync;
   const cost::Execution &execution = table.hardware.execution;
   if (execution.stack.overlapsGradients) {
@@ -535,16 +592,20 @@ void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
   });
 }
 
+Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
+  int64_t device = devices.deviceOf(form, coordinates(from));
+  int64_t pairs = std::min(form.stages[from].innerDevices(form.outerAxes),
+                           table.hardware.poolOf(device).perNode);
+  return table.hardware.sendTime(
+      device, devices.deviceOf(form, coordinates(to)), pairs, bytes);
+}
+
 /// Times and traffic of the messages to the neighbours.
 void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
                             StagePrediction &result) const {
   auto send = [&](unsigned to, Bytes bytes) {
     result.boundaryTraffic += bytes * form.microBatches * form.virtualStages;
-    int64_t from = devices.deviceOf(form, coordinates(stage));
-    int64_t pairs = std::min(form.stages[stage].innerDevices(form.outerAxes),
-                             table.hardware.poolOf(from).perNode);
-    return table.hardware.sendTime(
-        from, devices.deviceOf(form, coordinates(to)), pairs, bytes);
+    return sendTime(stage, to, bytes);
   };
   if (stage + 1 < form.stages.size())
     result.sendForward = send(stage + 1, boundary(stage + 1, last, false));
@@ -554,6 +615,16 @@ void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
     return;
   result.forward += result.sendForward * form.virtualStages;
   result.backward += result.sendBackward * form.virtualStages;
+}
+
+Picoseconds FormCosts::messages(unsigned stage, int64_t position) const {
+  return sendTime(stage, stage + 1, boundary(stage + 1, position, false)) +
+         sendTime(stage + 1, stage, boundary(stage + 1, position, true));
+}
+
+Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
+  StagePrediction whole = this->stage(stage, first, last);
+  return whole.gradientSync + whole.update;
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,

@@ -154,8 +154,15 @@ public:
     return backwards[stage][run];
   }
   unsigned deviceType(unsigned stage) const { return types[stage]; }
+  /// Whether all stages' classes cost the same.
+  bool isUniform() const { return uniform; }
   /// Micro-batches whose activations the stage holds at once.
   int64_t slots(unsigned stage) const;
+  /// What a stage does once per step, after its last task.
+  Picoseconds tail(unsigned stage, int64_t first, int64_t last) const;
+  /// A message to the next stage and one back, where that begins at
+  /// `position`.
+  Picoseconds messages(unsigned stage, int64_t position) const;
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
   bool fits(unsigned stage, int64_t first, int64_t last) const;
   /// Everything of a stage but busy and bubble.
@@ -163,6 +170,9 @@ public:
 
 private:
   Coordinates coordinates(unsigned stage) const;
+  bool isLikeFirst(unsigned stage) const;
+  void addStage(unsigned stage, int64_t samples);
+  Picoseconds sendTime(unsigned from, unsigned to, Bytes bytes) const;
   template <class F>
   void forEachRun(int64_t first, int64_t last, F visit) const;
   cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const;
@@ -203,6 +213,9 @@ private:
   /// devices cut.
   cost::StateBytes copiedOver(unsigned stage, unsigned axis, int64_t first,
                               int64_t last, cost::StateBytes state) const;
+  cost::StateBytes sharesOver(unsigned stage, unsigned axis, int64_t first,
+                              int64_t last,
+                              const cost::StateBytes &state) const;
 
   CostTable &table;
   const NormalForm &form;
@@ -212,6 +225,7 @@ private:
   std::vector<std::vector<Picoseconds>> forwards, backwards;
   std::vector<unsigned> types;
   int64_t replicas = 1;
+  bool uniform = true;
 };
 
 /// Replicas that differ in devices or share: one representative each.
@@ -228,7 +242,7 @@ std::vector<ReplicaClass> replicaClasses(const workload::Workload &workload,
 
 /// A step that takes `time` on the devices alone: what the host adds, and what
 /// many devices lose by waiting for the slowest (execution parameters).
-Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
+Picoseconds wholeStep(const cost::Hardware &hardware, int64_t ranks,
                       Picoseconds time);
 
 /// Requires cuts that fit the form, and shares that are multiples of the

@@ -110,7 +110,11 @@ const std::vector<std::pair<std::string, Forget>> &pinFields() {
       {"tp", [](Pins &p) { p.tensor.reset(); }},
       {"pp", [](Pins &p) { p.pipeline.reset(); }},
       {"dp", [](Pins &p) { p.data.reset(); }},
+      {"cp", [](Pins &p) { p.context.reset(); }},
+      {"ep", [](Pins &p) { p.experts.reset(); }},
       {"micro_batches", [](Pins &p) { p.microBatches.reset(); }},
+      {"vp", [](Pins &p) { p.virtualStages.reset(); }},
+      {"sp", [](Pins &p) { p.sequence.reset(); }},
       {"zero", [](Pins &p) { p.zero.reset(); }},
       {"recompute", [](Pins &p) { p.recompute.reset(); }},
       {"schedule", [](Pins &p) { p.schedule.reset(); }}};
@@ -120,7 +124,10 @@ const std::vector<std::pair<std::string, Forget>> &pinFields() {
 bool possible(const Problem &problem, const Pins &pins) {
   Problem other = problem;
   other.options.pins = pins;
-  return !enumerate(other).empty();
+  std::vector<Choice> shapes = enumerate(other);
+  return std::any_of(shapes.begin(), shapes.end(), [&](const Choice &shape) {
+    return !variants(other, shape).empty();
+  });
 }
 
 /// Tells what leaving out one pin would give.
@@ -248,7 +255,13 @@ void explainInfeasible(
 }
 
 void explainConflict(const Problem &problem, Diagnostics &diagnostics) {
-  const auto &fields = pinFields();
+  std::vector<std::pair<std::string, Forget>> fields;
+  for (const auto &field : pinFields()) {
+    Pins without = problem.options.pins;
+    field.second(without);
+    if (!(without == problem.options.pins))
+      fields.push_back(field);
+  }
   unsigned all = 1u << fields.size();
   std::vector<unsigned> sets;
   for (unsigned set = 1; set < all; ++set)

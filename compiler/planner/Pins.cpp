@@ -14,8 +14,27 @@ namespace whale::planner {
 
 namespace {
 
-const std::vector<std::string> keys = {
-    "tp", "pp", "dp", "micro_batches", "zero", "recompute", "schedule"};
+using Count = std::optional<int64_t> Pins::*;
+
+/// Pins that are counts, in the order in which they are printed.
+const std::vector<std::pair<std::string, Count>> &counts() {
+  static const std::vector<std::pair<std::string, Count>> all = {
+      {"tp", &Pins::tensor},        {"pp", &Pins::pipeline},
+      {"dp", &Pins::data},          {"cp", &Pins::context},
+      {"ep", &Pins::experts},       {"micro_batches", &Pins::microBatches},
+      {"vp", &Pins::virtualStages},
+  };
+  return all;
+}
+
+std::vector<std::string> keys() {
+  std::vector<std::string> result;
+  for (const auto &[key, member] : counts())
+    result.push_back(key);
+  for (std::string_view key : {"sp", "zero", "recompute", "schedule"})
+    result.emplace_back(key);
+  return result;
+}
 
 std::optional<int64_t> number(std::string_view text) {
   int64_t value = 0;
@@ -40,18 +59,20 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
   }
   if (key == "schedule") {
     pins.schedule = scheduleOf(value);
-    return pins.schedule || bad("gpipe or 1f1b");
+    return pins.schedule || bad("gpipe, 1f1b or another schedule");
   }
   std::optional<int64_t> n = number(value);
   if (key == "zero") {
     pins.zero = n;
     return (n && *n <= 3) || bad("0, 1, 2 or 3");
   }
-  std::optional<int64_t> &field = key == "tp"   ? pins.tensor
-                                  : key == "pp" ? pins.pipeline
-                                  : key == "dp" ? pins.data
-                                                : pins.microBatches;
-  field = n;
+  if (key == "sp") {
+    pins.sequence = n.value_or(0) == 1;
+    return (n && *n <= 1) || bad("0 or 1");
+  }
+  for (const auto &[name, member] : counts())
+    if (name == key)
+      pins.*member = n;
   return (n && *n > 0) || bad("a positive number");
 }
 
@@ -66,13 +87,14 @@ std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics) {
     text = comma == text.npos ? std::string_view() : text.substr(comma + 1);
     size_t equals = pin.find('=');
     std::string key(pin.substr(0, equals));
-    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+    const std::vector<std::string> known = keys();
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
       Diag &error =
           diagnostics.error({}, fmt::format("unknown pin {}", quoted(key)));
-      if (auto near = suggest(key, keys))
+      if (auto near = suggest(key, known))
         error.hint(fmt::format("did you mean '{}'?", *near));
       else
-        error.hint(fmt::format("known are {}", quotedList(keys)));
+        error.hint(fmt::format("known are {}", quotedList(known)));
       ok = false;
       continue;
     }
@@ -91,10 +113,10 @@ std::string printPins(const Pins &pins) {
     if (value)
       words.push_back(fmt::format("{}={}", key, *value));
   };
-  add("tp", pins.tensor);
-  add("pp", pins.pipeline);
-  add("dp", pins.data);
-  add("micro_batches", pins.microBatches);
+  for (const auto &[key, member] : counts())
+    add(key, pins.*member);
+  if (pins.sequence)
+    words.push_back(fmt::format("sp={}", *pins.sequence ? 1 : 0));
   add("zero", pins.zero);
   if (pins.recompute)
     words.push_back(fmt::format("recompute={}", nameOf(*pins.recompute)));
@@ -111,9 +133,23 @@ bool check(const Problem &problem, Diagnostics &diagnostics) {
     diagnostics.error({}, "the cluster has no devices");
   const Pins &pins = problem.options.pins;
   if (pins.zero && *pins.zero > 1 && problem.options.space == Space::Default)
-    diagnostics.error(
-        {}, fmt::format("pin 'zero={}' is not compilable yet", *pins.zero),
-        ExitCode::Unsupported);
+    diagnostics
+        .error({},
+               fmt::format("pin 'zero={}' is not compilable yet", *pins.zero),
+               ExitCode::Unsupported)
+        .hint("--space full plans it");
+  bool compiles = !pins.schedule || *pins.schedule == Schedule::GPipe ||
+                  *pins.schedule == Schedule::OneFOneB;
+  if ((!compiles || pins.virtualStages.value_or(1) > 1) &&
+      problem.options.space == Space::Default)
+    diagnostics
+        .error({},
+               fmt::format("pin '{}' is not compilable yet",
+                           compiles ? fmt::format("vp={}", *pins.virtualStages)
+                                    : fmt::format("schedule={}",
+                                                  nameOf(*pins.schedule))),
+               ExitCode::Unsupported)
+        .hint("--space full plans it");
   return diagnostics.errorCount() == before;
 }
 

@@ -11,8 +11,14 @@ namespace whale::planner {
 /// Decisions that the user has fixed (`--pin tp=8,pp=4`). Unset = free.
 struct Pins {
   std::optional<int64_t> tensor, pipeline, data, microBatches;
-  /// 0: optimizer state on every replica; 1: cut over them.
+  /// Ranks over which a sequence is cut, and replicas over which experts are.
+  std::optional<int64_t> context, experts;
+  std::optional<int64_t> virtualStages;
+  /// 0: state on every replica; 1: optimizer state cut over them; 2: gradients
+  /// too; 3: parameters too.
   std::optional<int64_t> zero;
+  /// Whether the tensor split cuts the sequence where it cuts nothing else.
+  std::optional<bool> sequence;
   std::optional<Recompute> recompute;
   std::optional<Schedule> schedule;
 

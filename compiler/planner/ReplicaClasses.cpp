@@ -33,7 +33,9 @@ std::vector<int64_t> replicaKey(const Workload &workload,
                                 const DeviceMap &devices,
                                 ReplicaClass &replica) {
   std::vector<int64_t> key;
-  for (unsigned s = 0; s < form.stages.size(); ++s) {
+  // On equal devices all stages say the same.
+  bool equalDevices = hardware.pools().size() == 1;
+  for (unsigned s = 0; s < (equalDevices ? 1 : form.stages.size()); ++s) {
     Coordinates at;
     at.stage = s;
     size_t next = 0;

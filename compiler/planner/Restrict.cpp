@@ -48,14 +48,13 @@ private:
 
   void replica(const Node &node, bool inStage) {
     bool again = result.pins.data.has_value() || replicaSeen;
-    if (again || splitSeen || !node.shares.empty() || !node.paths.empty() ||
-        node.shard == Shard::Gradients || node.shard == Shard::Parameters)
+    if (again || splitSeen || !node.shares.empty() || !node.paths.empty())
       result.asWritten = true;
     replicaSeen = true;
     if (node.degree)
       result.pins.data = node.degree;
     if (node.shard)
-      result.pins.zero = node.shard == Shard::None ? 0 : 1;
+      result.pins.zero = static_cast<int64_t>(*node.shard);
     if (inStage)
       result.pipelineOutside = true;
     below(node, inStage);
@@ -80,6 +79,8 @@ private:
     if (node.microBatches)
       result.pins.microBatches = node.microBatches;
     result.pins.schedule = node.schedule;
+    if (node.virtualStages)
+      result.pins.virtualStages = node.virtualStages;
     if (!node.body.empty())
       stages(node);
   }
@@ -133,6 +134,7 @@ std::optional<Pins> mergePins(const Pins &pins, const Restriction &restriction,
   merge("tp", merged.tensor, restriction.pins.tensor);
   merge("pp", merged.pipeline, restriction.pins.pipeline);
   merge("micro_batches", merged.microBatches, restriction.pins.microBatches);
+  merge("vp", merged.virtualStages, restriction.pins.virtualStages);
   merge("zero", merged.zero, restriction.pins.zero);
   merge("recompute", merged.recompute, restriction.pins.recompute);
   merge("schedule", merged.schedule, restriction.pins.schedule);

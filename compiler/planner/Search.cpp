@@ -10,15 +10,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <numeric>
+#include <map>
+#include <queue>
+#include <set>
 #include <thread>
 
 namespace whale::planner {
 
 namespace {
 
-/// Groups that are simulated before the bound is looked at again. A constant,
-/// so that the number of threads changes nothing.
+/// Entries that are taken from the queue before the best plan is looked at
+/// again. A constant, so that the number of threads changes nothing.
 constexpr size_t batchSize = 16;
 
 /// f(0) ... f(count - 1), on `threads` threads.
@@ -36,12 +38,28 @@ template <class F> void parallelFor(size_t count, unsigned threads, F f) {
     thread.join();
 }
 
-/// Choices that share a bound, on one assignment of devices.
-struct Group {
-  Choice choice;
-  DeviceMap devices;
+/// Something that the search may still look into, with a time that nothing in
+/// it beats.
+struct Entry {
+  enum class Kind : uint8_t {
+    /// All variants of a choice's shape.
+    Shape,
+    /// One variant, bounded by its shape's costs.
+    Variant,
+    /// One variant, bounded by its own.
+    Costed,
+  };
   Picoseconds bound;
-  bool done = false, exact = false;
+  /// Order of entries with equal bounds.
+  int64_t number = 0;
+  Kind kind = Kind::Shape;
+  Choice choice;
+  /// Index of the devices among those of the shape's form.
+  size_t map = 0;
+
+  bool operator>(const Entry &other) const {
+    return std::tie(bound, number) > std::tie(other.bound, other.number);
+  }
 };
 
 /// A simulated candidate with what decides between equal ones.
@@ -57,11 +75,19 @@ struct Scored {
     if (result.prediction.step != other->result.prediction.step)
       return result.prediction.step < other->result.prediction.step;
     auto simplicity = [](const Choice &c) {
-      return std::tuple(c.recompute, c.zero, c.schedule != Schedule::OneFOneB,
-                        c.experts, c.pipeline, c.tensor, c.microBatches);
+      return std::tuple(c.recompute, c.shard, c.hybrid,
+                        c.schedule != Schedule::OneFOneB, c.virtualStages,
+                        c.experts, c.sequence, c.context, c.pipeline, c.tensor,
+                        c.microBatches);
     };
     return simplicity(choice) < simplicity(other->choice);
   }
+};
+
+/// What looking into an entry gave.
+struct Found {
+  std::vector<Entry> entries;
+  std::optional<Scored> scored;
 };
 
 class Searcher {
@@ -73,20 +99,21 @@ public:
                               : splitDims(problem.workload)) {}
 
   Answer run(Diagnostics &diags) {
-    if (!makeGroups(diags))
+    if (!start(diags))
       return {};
     explore();
     if (!best) {
-      explainInfeasible(table, problem, groupForms(), diags);
+      explainInfeasible(table, problem, frugalForms(), diags);
       return {};
     }
-    polishCuts(table, best->result);
+    if (!fixedCuts)
+      polishCuts(table, best->result);
     Answer answer;
     answer.plan = makePlan(problem, table, *best->result.candidate,
                            best->result.prediction);
     answer.plan->gap = gap();
     answer.plan->simulated = simulated;
-    answer.plan->bounded = static_cast<int64_t>(groups.size());
+    answer.plan->bounded = number;
     addAlternatives(*answer.plan);
     answer.outcome = simulated >= limit()   ? Outcome::LimitReached
                      : answer.plan->gap > 0 ? Outcome::Feasible
@@ -99,46 +126,54 @@ private:
     return static_cast<int64_t>(problem.options.candidateLimit);
   }
 
-  static bool splits(const NormalForm &form) {
-    return !form.stages.front().axes.back().dims.empty();
+  bool allowed(const Choice &choice) const {
+    bool both = choice.data > 1 && choice.pipeline > 1;
+    return !both || !restriction.pipelineOutside ||
+           choice.pipelineOutside == *restriction.pipelineOutside;
   }
 
-  std::vector<Choice> choices() const {
-    std::vector<Choice> all = enumerate(problem), kept;
-    for (const Choice &choice : all)
-      if (!(choice.data > 1 && choice.pipeline > 1) ||
-          !restriction.pipelineOutside ||
-          choice.pipelineOutside == *restriction.pipelineOutside)
-        if (choice.tensor == 1 || splits(formOf(choice, dims)))
-          kept.push_back(choice);
-    return kept;
+  std::vector<Choice> variantsOf(const Choice &shape) const {
+    std::vector<Choice> result = variants(problem, shape);
+    std::erase_if(result, [&](const Choice &c) { return !allowed(c); });
+    return result;
   }
 
-  bool makeGroups(Diagnostics &diags) {
-    for (const Choice &choice : choices())
-      for (DeviceMap &map : deviceMaps(formOf(choice, dims), problem.hardware))
-        groups.push_back({choice, std::move(map), {}});
-    if (groups.empty()) {
+  bool start(Diagnostics &diags) {
+    std::vector<Entry> entries;
+    std::optional<Choice> any;
+    for (const Choice &shape : enumerate(problem)) {
+      if (shape.tensor > 1 && !splits(formOf(shape, dims)))
+        continue;
+      size_t maps = deviceMaps(formOf(shape, dims), problem.hardware).size();
+      for (size_t map = 0; map < maps; ++map)
+        entries.push_back({{}, number++, Entry::Kind::Shape, shape, map});
+    }
+    for (const Entry &entry : entries)
+      if (any = firstOf(variantsOf(entry.choice)); any)
+        break;
+    if (!any) {
       explainConflict(problem, diags);
       return false;
     }
     if (!restriction.stagePaths.empty()) {
-      NormalForm form = formOf(groups.front().choice, dims);
+      NormalForm form = formOf(*any, dims);
       setPaths(form);
       fixedCuts = cutsOf(form, problem.workload, diags);
       if (!fixedCuts)
         return false;
     }
-    parallelFor(groups.size(), problem.options.threads, [&](size_t i) {
-      NormalForm form = formOf(groups[i].choice, dims);
-      groups[i].bound = setShares(table, form, groups[i].devices)
-                            ? lowerBound(table, form, groups[i].devices)
-                            : Picoseconds::max();
-    });
-    std::stable_sort(
-        groups.begin(), groups.end(),
-        [](const Group &a, const Group &b) { return a.bound < b.bound; });
+    parallelFor(entries.size(), problem.options.threads,
+                [&](size_t i) { boundShape(entries[i]); });
+    for (Entry &entry : entries)
+      push(std::move(entry));
     return true;
+  }
+
+  static bool splits(const NormalForm &form) {
+    return !form.stages.front().axes.back().dims.empty();
+  }
+  static std::optional<Choice> firstOf(const std::vector<Choice> &choices) {
+    return choices.empty() ? std::nullopt : std::optional(choices.front());
   }
 
   void setPaths(NormalForm &form) const {
@@ -146,115 +181,191 @@ private:
       form.stages[s].paths = restriction.stagePaths[s];
   }
 
+  void push(Entry entry) {
+    if (entry.bound < Picoseconds::max())
+      queue.push(std::move(entry));
+  }
+
+  /// The form with its shares, and its devices; false where no shares fit.
+  bool place(const Entry &entry, NormalForm &form, DeviceMap &devices) {
+    form = formOf(entry.choice, dims);
+    std::vector<DeviceMap> maps = deviceMaps(form, problem.hardware);
+    if (entry.map >= maps.size())
+      return false;
+    devices = std::move(maps[entry.map]);
+    return setShares(table, form, devices);
+  }
+
+  /// What a form's instances take on one micro-batch; that of the replicas
+  /// which take longest.
+  SpreadCosts spreadOf(const NormalForm &form, const DeviceMap &devices) {
+    SpreadCosts most;
+    for (const auto &costs : replicaCosts(table, form, devices)) {
+      SpreadCosts one = spreadCosts(table, form, *costs);
+      if (one.total() > most.total())
+        most = one;
+    }
+    return most;
+  }
+
+  Picoseconds spread(const SpreadCosts &costs, const Choice &choice) const {
+    return wholeStep(problem.hardware, choice.ranks(),
+                     spreadBound(costs, choice.schedule, choice.virtualStages,
+                                 choice.pipeline, choice.microBatches));
+  }
+
+  /// No variant has less than equal stages without idle time.
+  void boundShape(Entry &entry) {
+    NormalForm form;
+    DeviceMap devices;
+    entry.bound = Picoseconds::max();
+    if (!place(entry, form, devices))
+      return;
+    Choice even = entry.choice;
+    even.schedule = Schedule::DualPipe;
+    entry.bound = spread(spreadOf(form, devices), even);
+  }
+
+  Found lookInto(const Entry &entry) {
+    Found found;
+    NormalForm form;
+    DeviceMap devices;
+    if (!place(entry, form, devices))
+      return found;
+    switch (entry.kind) {
+    case Entry::Kind::Shape: {
+      SpreadCosts costs = spreadOf(form, devices);
+      for (const Choice &choice : variantsOf(entry.choice))
+        found.entries.push_back({spread(costs, choice), 0, Entry::Kind::Variant,
+                                 choice, entry.map});
+      break;
+    }
+    case Entry::Kind::Variant: {
+      Picoseconds own = spread(spreadOf(form, devices), entry.choice);
+      found.entries.push_back({std::max(own, entry.bound), 0,
+                               Entry::Kind::Costed, entry.choice, entry.map});
+      break;
+    }
+    case Entry::Kind::Costed:
+      found.scored = score(entry.choice, form, devices, bestStep());
+    }
+    return found;
+  }
+
+  Picoseconds bestStep() const {
+    return best ? best->result.prediction.step : Picoseconds::max();
+  }
+
   /// The best candidate of one choice.
-  Scored score(const Choice &choice, const DeviceMap &devices) {
+  Scored score(const Choice &choice, const NormalForm &form,
+               const DeviceMap &devices, Picoseconds below) {
     Scored scored{choice, {}};
-    NormalForm form = formOf(choice, dims);
-    if (!setShares(table, form, devices))
-      return scored;
     if (!fixedCuts) {
-      scored.result = bestCuts(table, form, devices);
+      scored.result = bestCuts(table, form, devices, below);
       return scored;
     }
     Candidate candidate{form, *fixedCuts, devices};
     Prediction prediction = evaluate(table, candidate);
-    scored.result.exact = true;
+    scored.result.bound = Picoseconds::max();
     if (prediction.deficit() <= Bytes()) {
+      scored.result.bound = prediction.step;
       scored.result.candidate = std::move(candidate);
       scored.result.prediction = std::move(prediction);
     }
     return scored;
   }
 
-  /// Schedules and ZeRO of a group. GPipe is never faster than 1F1B and never
-  /// smaller: it is tried only when asked for.
-  std::vector<Choice> variants(const Choice &choice) const {
-    const Pins &pins = problem.options.pins;
-    std::vector<Choice> result;
-    for (bool zero : {false, true}) {
-      if ((zero && choice.data == 1) || (pins.zero && *pins.zero != zero))
-        continue;
-      Choice variant = choice;
-      variant.zero = zero;
-      if (pins.schedule && choice.pipeline > 1)
-        variant.schedule = *pins.schedule;
-      result.push_back(variant);
-    }
-    return result;
-  }
-
-  std::optional<Scored> scoreGroup(const Group &group) {
-    std::optional<Scored> kept;
-    for (const Choice &choice : variants(group.choice)) {
-      Scored scored = score(choice, group.devices);
-      if (!kept || scored.better(kept))
-        kept = std::move(scored);
-    }
-    return kept;
-  }
-
   void explore() {
-    for (size_t start = 0; start < groups.size(); start += batchSize) {
-      if (simulated >= limit())
-        return;
-      std::vector<size_t> batch;
-      for (size_t i = start; i < groups.size() && i < start + batchSize; ++i)
-        if (!best || groups[i].bound < best->result.prediction.step)
-          batch.push_back(i);
-      if (batch.empty())
-        return;
-      std::vector<std::optional<Scored>> scores(batch.size());
-      parallelFor(batch.size(), problem.options.threads, [&](size_t i) {
-        if (groups[batch[i]].bound < Picoseconds::max())
-          scores[i] = scoreGroup(groups[batch[i]]);
-      });
-      for (size_t i = 0; i < batch.size(); ++i) {
-        Group &group = groups[batch[i]];
-        group.done = true;
-        group.exact = !scores[i] || scores[i]->result.exact;
-        simulated += static_cast<int64_t>(variants(group.choice).size());
-        if (scores[i] && scores[i]->result.candidate)
-          keep(std::move(*scores[i]));
+    while (!queue.empty() && queue.top().bound < bestStep() &&
+           simulated < limit()) {
+      std::vector<Entry> batch;
+      while (batch.size() < batchSize && !queue.empty() &&
+             queue.top().bound < bestStep()) {
+        batch.push_back(queue.top());
+        queue.pop();
       }
+      std::vector<Found> found(batch.size());
+      parallelFor(batch.size(), problem.options.threads,
+                  [&](size_t i) { found[i] = lookInto(batch[i]); });
+      for (Found &one : found)
+        take(std::move(one));
     }
   }
 
-  void keep(Scored scored) {
-    if (scored.better(best))
-      best = std::move(scored);
+  void take(Found found) {
+    for (Entry &entry : found.entries) {
+      entry.number = number++;
+      push(std::move(entry));
+    }
+    if (!found.scored)
+      return;
+    ++simulated;
+    leastBound = std::min(leastBound, found.scored->result.bound);
+    if (found.scored->better(best))
+      best = std::move(*found.scored);
   }
 
   double gap() const {
-    Picoseconds least = best->result.prediction.step;
-    for (const Group &group : groups)
-      if (!group.done || !group.exact)
-        least = std::min(least, group.bound);
-    return 1 - least.asDouble() / best->result.prediction.step.asDouble();
+    Picoseconds step = best->result.prediction.step;
+    Picoseconds least = std::min(step, leastBound);
+    if (!queue.empty())
+      least = std::min(least, queue.top().bound);
+    return 1 - least.asDouble() / step.asDouble();
   }
 
-  std::vector<std::pair<NormalForm, DeviceMap>> groupForms() {
+  /// For each degree the form that needs the least memory.
+  std::vector<std::pair<NormalForm, DeviceMap>> frugalForms() {
+    std::map<std::tuple<int64_t, int64_t, int64_t, int64_t>, Choice> most;
+    for (const Choice &shape : enumerate(problem)) {
+      std::vector<Choice> all = variantsOf(shape);
+      if (all.empty())
+        continue;
+      auto thrift = [](const Choice &c) {
+        return std::tuple(c.recompute, c.shard, !c.hybrid,
+                          c.schedule == Schedule::OneFOneB, c.sequence, c.group,
+                          c.microBatches);
+      };
+      Choice least = *std::max_element(all.begin(), all.end(),
+                                       [&](const Choice &a, const Choice &b) {
+                                         return thrift(a) < thrift(b);
+                                       });
+      auto key =
+          std::tuple(least.data, least.tensor, least.context, least.pipeline);
+      auto [it, isNew] = most.try_emplace(key, least);
+      if (!isNew && thrift(it->second) < thrift(least))
+        it->second = least;
+    }
     std::vector<std::pair<NormalForm, DeviceMap>> forms;
-    for (const Group &group : groups)
-      for (Choice choice : variants(group.choice)) {
-        NormalForm form = formOf(choice, dims);
-        forms.emplace_back(std::move(form), group.devices);
-      }
+    for (const auto &[key, choice] : most)
+      for (DeviceMap &map : deviceMaps(formOf(choice, dims), problem.hardware))
+        forms.emplace_back(formOf(choice, dims), std::move(map));
     return forms;
   }
 
-  /// Plans near the winner and the most promising one of every other shape.
+  /// Plans near the winner, and what else was most promising: the variants at
+  /// the head of the queue of every other shape.
   void addAlternatives(Plan &plan) {
     std::vector<Choice> wanted = neighbours(best->choice);
-    std::vector<std::pair<int64_t, int64_t>> shapes = {
-        {best->choice.tensor, best->choice.pipeline}};
-    for (const Group &group : groups) {
-      std::pair shape(group.choice.tensor, group.choice.pipeline);
-      if (shapes.size() > 2 * problem.options.alternatives ||
-          std::find(shapes.begin(), shapes.end(), shape) != shapes.end())
-        continue;
-      shapes.push_back(shape);
-      for (const Choice &choice : variants(group.choice))
-        wanted.push_back(choice);
+    auto degrees = [](const Choice &c) {
+      return std::tuple(c.tensor, c.pipeline, c.context);
+    };
+    std::set<std::tuple<int64_t, int64_t, int64_t>> seen = {
+        degrees(best->choice)};
+    while (!queue.empty() && seen.size() <= 2 * problem.options.alternatives) {
+      Choice choice = queue.top().choice;
+      queue.pop();
+      choice.schedule = best->choice.schedule;
+      choice.virtualStages = best->choice.virtualStages;
+      choice.recompute = best->choice.recompute;
+      choice.shard = best->choice.shard;
+      std::vector<Choice> all = variantsOf(choice);
+      auto same = std::find_if(all.begin(), all.end(), [&](const Choice &c) {
+        return c.schedule == choice.schedule && c.shard == choice.shard &&
+               c.virtualStages == choice.virtualStages &&
+               c.recompute == choice.recompute;
+      });
+      if (same != all.end() && seen.insert(degrees(choice)).second)
+        wanted.push_back(*same);
     }
     std::vector<Alternative> found(wanted.size());
     parallelFor(wanted.size(), problem.options.threads,
@@ -271,13 +382,13 @@ private:
 
   Alternative alternative(const Choice &choice, const Plan &plan) {
     Alternative result;
-    NormalForm form = formOf(choice, dims);
-    std::vector<DeviceMap> maps = deviceMaps(form, problem.hardware);
-    if (maps.empty() || !setShares(table, form, maps[0]))
+    NormalForm form;
+    DeviceMap devices;
+    if (!place({{}, 0, Entry::Kind::Costed, choice, 0}, form, devices))
       return result;
-    CutResult cuts = score(choice, maps[0]).result;
+    CutResult cuts = score(choice, form, devices, Picoseconds::max()).result;
     if (!cuts.candidate) {
-      std::optional<CutResult> any = balancedCuts(table, form, maps[0]);
+      std::optional<CutResult> any = balancedCuts(table, form, devices);
       if (!any)
         return result;
       cuts = std::move(*any);
@@ -288,35 +399,28 @@ private:
   /// Choices that differ from the winner in one thing.
   std::vector<Choice> neighbours(const Choice &choice) const {
     std::vector<Choice> result;
-    auto vary = [&](auto change) {
-      Choice other = choice;
-      change(other);
-      if (other != choice)
-        result.push_back(other);
+    auto differences = [&](const Choice &other) {
+      return (other.recompute != choice.recompute) +
+             (other.shard != choice.shard || other.hybrid != choice.hybrid) +
+             (other.schedule != choice.schedule ||
+              other.virtualStages != choice.virtualStages) +
+             (other.pipelineOutside != choice.pipelineOutside) +
+             (other.microBatches != choice.microBatches) +
+             (other.sequence != choice.sequence) +
+             (other.experts != choice.experts);
     };
-    for (Recompute mode :
-         {Recompute::None, Recompute::Selective, Recompute::Full})
-      vary([&](Choice &c) { c.recompute = mode; });
-    if (choice.data > 1)
-      vary([](Choice &c) { c.zero = !c.zero; });
-    if (choice.pipeline > 1)
-      vary([](Choice &c) {
-        c.schedule = c.schedule == Schedule::GPipe ? Schedule::OneFOneB
-                                                   : Schedule::GPipe;
-      });
-    if (choice.data > 1 && choice.pipeline > 1)
-      vary([](Choice &c) { c.pipelineOutside = !c.pipelineOutside; });
-    if (choice.experts)
-      vary([](Choice &c) { c.experts = false; });
-    for (const Group &group : groups) {
-      Choice other = group.choice;
-      bool same = other.data == choice.data && other.tensor == choice.tensor &&
-                  other.pipeline == choice.pipeline &&
-                  other.pipelineOutside == choice.pipelineOutside &&
-                  other.recompute == choice.recompute;
-      if (same && (other.microBatches == choice.microBatches * 2 ||
-                   other.microBatches * 2 == choice.microBatches))
-        vary([&](Choice &c) { c.microBatches = other.microBatches; });
+    for (const Choice &shape : enumerate(problem)) {
+      bool near = shape.data == choice.data && shape.tensor == choice.tensor &&
+                  shape.pipeline == choice.pipeline &&
+                  shape.context == choice.context &&
+                  (shape.microBatches == choice.microBatches ||
+                   shape.microBatches == choice.microBatches * 2 ||
+                   shape.microBatches * 2 == choice.microBatches);
+      if (!near)
+        continue;
+      for (const Choice &other : variantsOf(shape))
+        if (differences(other) == 1)
+          result.push_back(other);
     }
     return result;
   }
@@ -326,9 +430,11 @@ private:
   CostTable table;
   std::vector<std::string> dims;
   std::optional<std::vector<int64_t>> fixedCuts;
-  std::vector<Group> groups;
+  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
   std::optional<Scored> best;
-  int64_t simulated = 0;
+  /// Of what was looked into, by the bounds of its cuts.
+  Picoseconds leastBound = Picoseconds::max();
+  int64_t number = 0, simulated = 0;
 };
 
 /// A tree that is costed as it stands.

@@ -1,23 +1,25 @@
 //===- Search.h - finding a plan --------------------------------*- C++ -*-===//
 //
-// Problem: choose degrees of replica, split and pipeline, their order, whether
-// experts are cut over the replicas' devices, the number of micro-batches,
-// ZeRO-1, recompute, the schedule, the cuts between stages, and on unequal
-// devices the shares and which devices form a stage.
+// Problem: choose the degrees of replica, split and pipeline, sequence and
+// context parallelism, their order, over which replicas experts and state are
+// cut, the number of micro-batches, ZeRO, recompute, the schedule and its
+// virtual stages, the cuts between stages, and on unequal devices the shares
+// and which devices form a stage.
 // Objective: the smallest simulated step time that fits in memory; ties go to
 // fewer changes of the model (no recompute, no sharding, fewer stages, smaller
 // split), then to the plan that was enumerated first.
 //
-// Method: best-first branch and bound. Groups of candidates with equal
-// (degrees, micro-batches, recompute, order) get a lower bound from the costs
-// of their classes; groups are simulated in the order of their bounds, a fixed
-// number at a time so that threads do not change the outcome, until no bound
-// is below the best plan.
+// Method: best-first branch and bound, in three steps of one queue. A shape
+// (degrees, micro-batches, what is cut) has a bound from the costs of its
+// classes; its variants (recompute, schedule, sharding, order) one from spread
+// out stages (Bound.h); a variant whose turn comes gets the best cuts, bounded
+// by what fits, and is simulated. A fixed number is taken from the queue at a
+// time, so that threads do not change the outcome, until no bound is below the
+// best plan.
 // Guarantee: the reported gap is the distance to the smallest bound that is
-// left. A group is exact if it has one stage or its cuts are few enough to be
-// tried all (exactPartitions); otherwise its cuts are the optimal ones for the
-// slowest stage, and its own bound counts.
-// Complexity: O(groups * (log(time) * stages * runs)) + simulations; groups
+// left. A variant is exact if it has one stage or its cuts are few enough to be
+// tried all (exactPartitions); otherwise its own bound counts.
+// Complexity: O(shapes * classes) + O(variants tried * stages * log); shapes
 // grow with the divisors of the number of devices, not with it.
 //
 //===----------------------------------------------------------------------===//
@@ -25,6 +27,7 @@
 #ifndef WHALE_PLANNER_SEARCH_H
 #define WHALE_PLANNER_SEARCH_H
 
+#include "compiler/planner/Bound.h"
 #include "compiler/planner/Plan.h"
 
 namespace whale::planner {
@@ -50,41 +53,58 @@ std::vector<std::string> splitDims(const workload::Workload &workload);
 
 /// Choices of one candidate before its cuts and devices are known.
 struct Choice {
-  int64_t data = 1, tensor = 1, pipeline = 1, microBatches = 1;
-  bool zero = false;
+  int64_t data = 1, tensor = 1, context = 1, pipeline = 1, microBatches = 1;
+  /// Neighbouring replicas that form an axis of their own: experts are cut over
+  /// them, or they alone cut the state.
+  int64_t group = 1;
+  /// Experts cut over the devices of a group.
+  bool experts = false;
+  /// The tensor split cuts the sequence where it cuts nothing else.
+  bool sequence = false;
+  Shard shard = Shard::None;
+  /// State is cut within a group only, and every group has all of it.
+  bool hybrid = false;
   Recompute recompute = Recompute::None;
   Schedule schedule = Schedule::OneFOneB;
+  int64_t virtualStages = 1;
   /// Replicas inside the stages, so that they are neighbours.
   bool pipelineOutside = false;
-  /// Experts cut over the replicas' devices.
-  bool experts = false;
 
   auto operator<=>(const Choice &) const = default;
+
+  int64_t ranks() const {
+    return saturatingMultiply(saturatingMultiply(data, tensor),
+                              saturatingMultiply(context, pipeline));
+  }
 };
 
 /// The normal form of a choice; stages without paths yet.
 NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims);
 
-/// All groups of choices that the problem allows (schedule and zero are not
-/// varied here), in a fixed order.
+/// All shapes that the problem allows, in a fixed order: choices that differ in
+/// degrees, micro-batches and what is cut, and have the defaults for the rest.
 std::vector<Choice> enumerate(const Problem &problem);
 
+/// The choices of a shape: recompute, order, schedule and sharding, those
+/// without recompute and sharding first.
+std::vector<Choice> variants(const Problem &problem, const Choice &shape);
+
 /// A time that no candidate with this form on these devices beats, whatever its
-/// cuts and memory. For stages with forward times F, backward times B and m
-/// micro-batches, with w = min(m, stages - s) and T the sum over all stages,
-/// any of our schedules takes at least T + (m - w) F_s + (m - 1) B_s.
+/// cuts; max where none fits.
 Picoseconds lowerBound(CostTable &table, const NormalForm &form,
                        const DeviceMap &devices);
 
-/// The best cuts for a form on devices, or nothing where none fits. `shortest`
-/// gets the smallest deficit seen. `exact`: no other cuts are better.
+/// The best cuts for a form on devices, or nothing where none fits.
 struct CutResult {
   std::optional<Candidate> candidate;
   Prediction prediction;
-  bool exact = false;
+  /// No cuts are faster than this; max where none fits.
+  Picoseconds bound;
 };
+/// Simulates only where the bound is below `limit`.
 CutResult bestCuts(CostTable &table, const NormalForm &form,
-                   const DeviceMap &devices);
+                   const DeviceMap &devices,
+                   Picoseconds limit = Picoseconds::max());
 /// Moves single cuts of a result by one instance as long as that helps.
 void polishCuts(CostTable &table, CutResult &result);
 /// The same form with balanced stages, whether it fits or not; nothing where

@@ -133,7 +133,7 @@ private:
 void finish(CostTable &table, const Candidate &candidate,
             Prediction &prediction) {
   Picoseconds alone = prediction.step;
-  prediction.step = wholeStep(table.hardware, candidate.form, alone);
+  prediction.step = wholeStep(table.hardware, rankCount(candidate.form), alone);
   prediction.breakdown.overhead = prediction.step - alone;
   double peak = 0;
   const cost::Hardware &hardware = table.hardware;
@@ -153,12 +153,12 @@ void finish(CostTable &table, const Candidate &candidate,
 
 } // namespace
 
-Picoseconds wholeStep(const cost::Hardware &hardware, const NormalForm &form,
+Picoseconds wholeStep(const cost::Hardware &hardware, int64_t ranks,
                       Picoseconds time) {
   const cost::Parameters &parameters = hardware.execution.parameters;
   double loss = 0;
   int64_t perNode = hardware.pools().front().perNode;
-  for (int64_t ranks = rankCount(form); ranks > perNode; ranks /= 2)
+  for (; ranks > perNode; ranks /= 2)
     loss += parameters.stragglersPerDoubling;
   return time.scaled(1 + loss) + picosecondsFromSeconds(parameters.stepSeconds);
 }
