@@ -32,11 +32,12 @@ bool outermostEverywhere(const Access &access, int32_t loop) {
   return true;
 }
 
-bool canCut(const Op &op, int32_t loop, int64_t extent, int64_t parts) {
+/// Whether a loop of the op may be cut, be it long enough or not.
+bool canCut(const Op &op, int32_t loop) {
   const LoopDim &dim = op.loops[loop];
   bool kind = dim.kind == LoopKind::Parallel || dim.kind == LoopKind::Indexed ||
               (dim.kind == LoopKind::Whole && op.expansionReductions > 0);
-  if (!kind || extent / dim.multiple < parts)
+  if (!kind)
     return false;
   auto outermost = [&](const Access &a) {
     return outermostEverywhere(a, loop);
@@ -51,17 +52,15 @@ public:
   Sharder(const Workload &workload, const ModuleClass &module,
           const LocalMesh &mesh)
       : workload(workload), module(module), mesh(mesh),
-        known(module.values.size(), false), copies(module.values.size()) {}
+        batchDims(module.values.size(), -1), known(module.values.size(), false),
+        copies(module.values.size()) {
+    for (const Value &value : module.values)
+      batchExtents.push_back(value.extents);
+  }
 
   ShardedClass run() {
     size_t values = module.values.size();
     result.placements.assign(values, std::vector<Placement>(mesh.axes.size()));
-    batchExtents.resize(values);
-    batchDims.assign(values, -1);
-    for (size_t v = 0; v < values; ++v) {
-      batchExtents[v] = module.values[v].extents;
-      known[v] = false;
-    }
     countUses();
     uint32_t i = 0, ops = static_cast<uint32_t>(module.ops.size());
     for (uint32_t op = 0; op < ops; ++op)
@@ -76,6 +75,22 @@ public:
       visit(i);
     finish();
     return std::move(result);
+  }
+
+  std::optional<ShortLoop> shortLoop() {
+    for (uint32_t index = 0; index < module.ops.size(); ++index) {
+      const Op &op = module.ops[index];
+      LocalOp local = localOp(index);
+      for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
+        const SplitAxis &axis = mesh.axes[a];
+        bool held = axis.size > 1 && (axis.holds.empty() || axis.holds[index]);
+        int32_t loop = held ? requiredLoop(op, axis) : -1;
+        if (loop >= 0 && loop != local.loops[a])
+          return ShortLoop{index, static_cast<uint32_t>(loop),
+                           piecesOf(local, loop, a) * axis.size};
+      }
+    }
+    return std::nullopt;
   }
 
 private:
@@ -108,12 +123,7 @@ private:
     LocalOp local;
     local.copies.assign(op.operands.size(), -1);
     for (const LoopDim &loop : op.loops)
-      local.extents.push_back(
-          loop.hasName(workload.batchDim)
-              ? std::max<int64_t>(
-                    1, ceilDivide(saturatingMultiply(loop.extent, mesh.samples),
-                                  workload.globalBatch))
-              : loop.extent);
+      local.extents.push_back(microExtent(loop));
     auto noteBatch = [&](const Access &access) {
       for (size_t d = 0; d < access.dims.size(); ++d)
         for (uint32_t loop : access.dims[d])
@@ -164,23 +174,53 @@ private:
   }
 
   int32_t chosenLoop(const Op &op, const LocalOp &local,
-                     const SplitAxis &axis) {
+                     const SplitAxis &axis) const {
     for (const std::string &dim : axis.dims)
-      for (const LoopDim &loop : op.loops)
-        if (loop.hasName(dim))
-          return firstNamed(op, local, axis, dim);
+      if (op.findLoop(dim) >= 0)
+        return firstNamed(op, local, axis, dim);
+    return -1;
+  }
+
+  /// The loop that the axis must cut, if there is one.
+  int32_t requiredLoop(const Op &op, const SplitAxis &axis) const {
+    for (const std::string &dim : axis.dims)
+      if (int32_t loop = op.findLoop(dim); loop >= 0) {
+        bool required = std::find(axis.required.begin(), axis.required.end(),
+                                  dim) != axis.required.end();
+        return required && dim != workload.batchDim && canCut(op, loop) ? loop
+                                                                        : -1;
+      }
     return -1;
   }
 
   /// The first loop of a name, if the axis can cut it.
-  static int32_t firstNamed(const Op &op, const LocalOp &local,
-                            const SplitAxis &axis, const std::string &name) {
-    for (size_t l = 0; l < op.loops.size(); ++l)
-      if (op.loops[l].hasName(name))
-        return canCut(op, static_cast<int32_t>(l), local.extents[l], axis.size)
-                   ? static_cast<int32_t>(l)
-                   : -1;
-    return -1;
+  int32_t firstNamed(const Op &op, const LocalOp &local, const SplitAxis &axis,
+                     const std::string &name) const {
+    int32_t loop = op.findLoop(name);
+    if (loop < 0 || !canCut(op, loop))
+      return -1;
+    int64_t pieces = piecesOf(local, loop, local.loops.size()) * axis.size;
+    return microExtent(op.loops[loop]) / op.loops[loop].multiple >= pieces
+               ? loop
+               : -1;
+  }
+
+  /// Into how many pieces the first `axes` axes cut a loop.
+  int64_t piecesOf(const LocalOp &local, int32_t loop, size_t axes) const {
+    int64_t pieces = 1;
+    for (size_t a = 0; a < axes; ++a)
+      if (local.loops[a] == loop)
+        pieces = saturatingMultiply(pieces, mesh.axes[a].size);
+    return pieces;
+  }
+
+  /// Of one micro-batch.
+  int64_t microExtent(const LoopDim &loop) const {
+    if (!loop.hasName(workload.batchDim))
+      return loop.extent;
+    return std::max<int64_t>(
+        1, ceilDivide(saturatingMultiply(loop.extent, mesh.samples),
+                      workload.globalBatch));
   }
 
   /// Of a micro-batch of a value under given placements.
@@ -515,6 +555,17 @@ private:
 ShardedClass shard(const Workload &workload, const ModuleClass &module,
                    const LocalMesh &mesh) {
   return Sharder(workload, module, mesh).run();
+}
+
+std::optional<ShortLoop> shortLoop(const Workload &workload,
+                                   const ModuleClass &module,
+                                   const LocalMesh &mesh) {
+  bool anyRequired =
+      std::any_of(mesh.axes.begin(), mesh.axes.end(),
+                  [](const SplitAxis &axis) { return !axis.required.empty(); });
+  if (!anyRequired)
+    return std::nullopt;
+  return Sharder(workload, module, mesh).shortLoop();
 }
 
 } // namespace whale::cost

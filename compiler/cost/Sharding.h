@@ -8,8 +8,10 @@
 //
 // Rules, the same as passes/plan/ApplyPlan's:
 //  - an op uses on an axis the first dim of the axis' list that names one of
-//    its loops, if that loop can be cut and is outermost in every access;
-//    otherwise it is replicated over the axis;
+//    its loops, if that loop can be cut, is outermost in every access and has an
+//    iteration for each piece that all axes make of it; otherwise it is
+//    replicated over the axis, or refused where the list has no other dim
+//    (shortLoop);
 //  - a variable lies as its first forward use wants it, and so does an argument
 //    of a class: with `sequence` among the dims of a tensor split (sequence
 //    parallelism) the stream between layers is cut;
@@ -48,6 +50,8 @@ struct SplitAxis {
   std::vector<bool> holds = {};
   /// A replica axis: ops without a dim are cut along the batch.
   bool replica = false;
+  /// Those of `dims` that an op must be cut along if it has them.
+  std::vector<std::string> required = {};
 
   auto operator<=>(const SplitAxis &) const = default;
 };
@@ -142,6 +146,16 @@ struct ShardedClass {
 /// `module` must have passed workload::check.
 ShardedClass shard(const workload::Workload &workload,
                    const workload::ModuleClass &module, const LocalMesh &mesh);
+
+/// A loop that an axis must cut and that has fewer iterations than pieces.
+struct ShortLoop {
+  uint32_t op = 0, loop = 0;
+  int64_t pieces = 1;
+};
+/// The first of a class; what `compile` refuses then.
+std::optional<ShortLoop> shortLoop(const workload::Workload &workload,
+                                   const workload::ModuleClass &module,
+                                   const LocalMesh &mesh);
 
 } // namespace whale::cost
 

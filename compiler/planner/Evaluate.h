@@ -103,6 +103,17 @@ cost::LocalMesh meshOf(const workload::Workload &workload,
                        const StageForm &stage, const workload::Run &run,
                        int64_t samples);
 
+/// An op's dimension with fewer elements than the pieces that an axis must make
+/// of it.
+struct ShortDim {
+  std::string op, dim;
+  int64_t extent = 1, pieces = 1;
+};
+/// The first among instances first..last-1, if any: `compile` refuses them.
+std::optional<ShortDim> shortDim(const workload::Workload &workload,
+                                 const StageForm &stage, int64_t first,
+                                 int64_t last);
+
 /// Instances that share a variable: positions of the tied one and the owner.
 struct Tie {
   int64_t user = 0, owner = 0;

@@ -291,6 +291,16 @@ void explainConflict(const Problem &problem, Diagnostics &diagnostics) {
                     ExitCode::Infeasible);
 }
 
+void reportShortDim(const ShortDim &found, const Node &strategy,
+                    Diagnostics &diagnostics) {
+  diagnostics
+      .error(strategy.place,
+             fmt::format("dimension '{}' of size {} of '{}' cannot be split {} "
+                         "ways",
+                         found.dim, found.extent, found.op, found.pieces))
+      .hint("a split with several dimensions repeats ops that are too short");
+}
+
 bool checkShares(const NormalForm &form, const workload::Workload &workload,
                  Diagnostics &diagnostics) {
   int64_t unit = form.microBatches * workload.sampleGroup;

@@ -27,6 +27,10 @@ void explainInfeasible(
 /// and model.
 void explainConflict(const Problem &problem, Diagnostics &diagnostics);
 
+/// Reports a split that an op is too short for.
+void reportShortDim(const ShortDim &found, const Node &strategy,
+                    Diagnostics &diagnostics);
+
 /// Shares of replica axes sum to the batch, at multiples of micro-batches times
 /// the sample group; equal axes divide it.
 bool checkShares(const NormalForm &form, const workload::Workload &workload,

@@ -40,6 +40,8 @@ cost::SplitAxis colocatedAxis(const workload::ModuleClass &module,
   bool all = false;
   for (const ColocatedSplit &split : axis.colocated) {
     result.dims.insert(result.dims.end(), split.dims.begin(), split.dims.end());
+    if (split.dims.size() == 1)
+      result.required.push_back(split.dims.front());
     paths.insert(paths.end(), split.paths.begin(), split.paths.end());
     all |= split.paths.empty();
   }
@@ -65,6 +67,8 @@ cost::LocalMesh meshOf(const Workload &workload, const StageForm &stage,
     if (axis.kind == AxisKind::Split) {
       mesh.axes.push_back({axis.size, axis.dims, axis.shard != Shard::None,
                            heldOps(module, run, axis.paths)});
+      if (axis.dims.size() == 1)
+        mesh.axes.back().required = axis.dims;
       continue;
     }
     mesh.axes.push_back(colocatedAxis(module, run, axis));
@@ -72,6 +76,29 @@ cost::LocalMesh meshOf(const Workload &workload, const StageForm &stage,
     mesh.samples = saturatingMultiply(mesh.samples, axis.size);
   }
   return mesh;
+}
+
+std::optional<ShortDim> shortDim(const Workload &workload,
+                                 const StageForm &stage, int64_t first,
+                                 int64_t last) {
+  int64_t start = 0;
+  for (const Run &run : workload.runs) {
+    int64_t from = std::max(first, start) - start;
+    int64_t to = std::min(last, start + run.count) - start;
+    start += run.count;
+    if (from >= to)
+      continue;
+    const workload::ModuleClass &module = workload.classes[run.moduleClass];
+    auto found = cost::shortLoop(
+        workload, module, meshOf(workload, stage, run, workload.globalBatch));
+    if (!found)
+      continue;
+    const workload::Op &op = module.ops[found->op];
+    const workload::LoopDim &loop = op.loops[found->loop];
+    return ShortDim{run.path(from) + "/" + op.name, loop.name, loop.extent,
+                    found->pieces};
+  }
+  return std::nullopt;
 }
 
 } // namespace whale::planner

@@ -132,6 +132,22 @@ private:
            choice.pipelineOutside == *restriction.pipelineOutside;
   }
 
+  /// Whether all ops are long enough for the splits that must cut them.
+  bool isLongEnough(const Choice &shape) {
+    Choice key = shape;
+    key.pipeline = key.microBatches = 1;
+    if (!key.experts)
+      key.data = 1;
+    auto [it, isNew] = shortDims.try_emplace(key);
+    if (isNew)
+      it->second =
+          shortDim(problem.workload, formOf(shape, dims).stages.front(), 0,
+                   workload::instanceCount(problem.workload));
+    if (it->second && !tooShort)
+      tooShort = it->second;
+    return !it->second;
+  }
+
   std::vector<Choice> variantsOf(const Choice &shape) const {
     std::vector<Choice> result = variants(problem, shape);
     std::erase_if(result, [&](const Choice &c) { return !allowed(c); });
@@ -142,7 +158,8 @@ private:
     std::vector<Entry> entries;
     std::optional<Choice> any;
     for (const Choice &shape : enumerate(problem)) {
-      if (shape.tensor > 1 && !splits(formOf(shape, dims)))
+      if ((shape.tensor > 1 && !splits(formOf(shape, dims))) ||
+          !isLongEnough(shape))
         continue;
       size_t maps = deviceMaps(formOf(shape, dims), problem.hardware).size();
       for (size_t map = 0; map < maps; ++map)
@@ -152,7 +169,10 @@ private:
       if (any = firstOf(variantsOf(entry.choice)); any)
         break;
     if (!any) {
-      explainConflict(problem, diags);
+      if (tooShort)
+        reportShortDim(*tooShort, problem.options.strategy, diags);
+      else
+        explainConflict(problem, diags);
       return false;
     }
     if (!restriction.stagePaths.empty()) {
@@ -430,6 +450,9 @@ private:
   CostTable table;
   std::vector<std::string> dims;
   std::optional<std::vector<int64_t>> fixedCuts;
+  /// By shapes that differ in their splits; and the first one met.
+  std::map<Choice, std::optional<ShortDim>> shortDims;
+  std::optional<ShortDim> tooShort;
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
   std::optional<Scored> best;
   /// Of what was looked into, by the bounds of its cuts.
@@ -472,9 +495,16 @@ Answer asWritten(const Problem &problem, Diagnostics &diags) {
     explainInfeasible(table, problem, tried, diags);
     return {};
   }
+  const Candidate &chosen = *best.candidate;
+  for (size_t s = 0; s < chosen.form.stages.size(); ++s)
+    if (auto found = shortDim(problem.workload, chosen.form.stages[s],
+                              chosen.cuts[s], chosen.cuts[s + 1])) {
+      reportShortDim(*found, problem.options.strategy, diags);
+      return {};
+    }
   Answer answer;
   answer.outcome = Outcome::Optimal;
-  answer.plan = makePlan(problem, table, *best.candidate, best.prediction);
+  answer.plan = makePlan(problem, table, chosen, best.prediction);
   answer.plan->simulated = static_cast<int64_t>(tried.size());
   return answer;
 }

@@ -55,6 +55,8 @@ private:
   /// The first of `dims` that the op has; backward ops as their forward op.
   std::optional<unsigned> firstOf(Operation *op, unsigned index,
                                   ArrayRef<std::string> dims);
+  /// Into how many pieces the first `axes` axes cut a loop.
+  int64_t piecesOf(Operation *op, unsigned loop, unsigned axes);
 
   const planner::NormalForm &form;
   /// Per stage and axis.
@@ -109,8 +111,8 @@ std::optional<unsigned> Chooser::colocated(Operation *op, unsigned index) {
   const Axis &axis = axesOf(op)[index];
   if (axis.size <= 1 || !isa<IterationSpaceOpInterface>(op))
     return std::nullopt;
-  for (auto [split, patterns] : llvm::zip_equal(
-           axis.colocated, scopes[graphOf(op)][index].colocated))
+  for (auto [split, patterns] :
+       llvm::zip_equal(axis.colocated, scopes[graphOf(op)][index].colocated))
     if (covers(patterns, op))
       if (auto loop = firstOf(op, index, split.dims);
           loop && loop != names.findLoop(op, "batch"))
@@ -129,13 +131,24 @@ std::optional<unsigned> Chooser::firstOf(Operation *op, unsigned index,
     if (auto loop = names.findLoop(op, dim)) {
       // With several dims an op whose own is too short for the axis is
       // repeated, as the cost model has it; a single one is an error later.
-      if (dims.size() > 1 && names.spaceOf(op).loops[*loop].extent < size)
+      if (dims.size() > 1 && names.spaceOf(op).loops[*loop].extent <
+                                 piecesOf(op, *loop, index) * size)
         return std::nullopt;
       if (phaseOf(op) == Phase::Forward)
         chosen.try_emplace(key, names.loopNames(op, *loop).front().str());
       return loop;
     }
   return std::nullopt;
+}
+
+int64_t Chooser::piecesOf(Operation *op, unsigned loop, unsigned axes) {
+  int64_t pieces = 1;
+  for (unsigned axis = 0; axis < axes; ++axis) {
+    std::optional<unsigned> own = colocated(op, axis);
+    if ((own ? own : wanted(op, axis)) == loop)
+      pieces *= axesOf(op)[axis].size;
+  }
+  return pieces;
 }
 
 /// Whether `loop` is the outermost of every tensor dimension that it is in, so

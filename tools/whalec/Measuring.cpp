@@ -5,6 +5,7 @@
 #include "compiler/support/Text.h"
 #include "passes/StageMemory.h"
 #include "passes/plan/GlobalBatch.h"
+#include "tools/whalec/ModelFile.h"
 
 #include <fmt/format.h>
 #include <map>
@@ -18,8 +19,9 @@ namespace {
 /// Searches that are made before a question is given up.
 constexpr int kSearches = 4;
 /// Ops above which memory stays the cost model's, so that planning stays a
-/// matter of a second: dry lowering takes 1 ms an op (gpt3-175b on 1,024 devices:
-/// 36 of 96 layers in 3.8 s). For such models the model's error is below 2 %.
+/// matter of a second: dry lowering takes 1 ms an op (gpt3-175b on 1,024
+/// devices: 36 of 96 layers in 3.8 s). For such models the model's error is
+/// below 2 %.
 constexpr int64_t kMostOps = 1500;
 /// Ranks above which it does too: roles are told apart by what each rank sends
 /// to every other.
@@ -54,17 +56,11 @@ StageMemoryOptions optionsFor(const Planning &question,
   return options;
 }
 
-/// Memory of a plan's stages; nothing and the compiler's first message where
-/// it refuses the plan.
+/// Memory of a plan's stages; nothing and the compiler's messages where it
+/// refuses the plan.
 std::optional<Stages> measure(const Planning &question,
-                              const planner::Plan &plan,
-                              std::string &refusal) {
-  ScopedDiagnosticHandler handler(
-      question.context.get(), [&](mlir::Diagnostic &diagnostic) {
-        if (refusal.empty() &&
-            diagnostic.getSeverity() == DiagnosticSeverity::Error)
-          refusal = diagnostic.str();
-      });
+                              const planner::Plan &plan, Diagnostics &refusal) {
+  MlirMessages messages(*question.context, refusal);
   Compilation compilation;
   compilation.module = cast<ModuleOp>(question.model.get()->clone());
   if (plan::globalBatchOf(compilation.model()) != plan.globalBatch &&
@@ -128,15 +124,13 @@ planner::Answer cli::solveMeasured(const Planning &question,
         loweredOps(question.workload, answer.plan->chosen,
                    optionsFor(question, answer.plan->chosen)) > kMostOps)
       return answer;
-    std::string refusal;
+    Diagnostics refusal;
     auto stages = measure(question, *answer.plan, refusal);
-    if (!stages) {
-      if (question.options.space == planner::Space::Default)
-        diagnostics
-            .warning(Place(), "the compiler refuses this plan, its memory is "
-                              "an estimate")
-            .hint(refusal);
+    if (!stages && question.options.space == planner::Space::Full)
       return answer;
+    if (!stages) {
+      diagnostics.append(refusal);
+      return {};
     }
     if (putInto(*stages, *question.hardware, *answer.plan, smaller.held))
       return answer;
@@ -153,11 +147,12 @@ bool cli::checkMeasured(const Planning &question, const planner::Plan &plan,
                         Diagnostics &diagnostics) {
   if (!plan.prediction.memoryMeasured)
     return true;
-  std::string refusal;
+  Diagnostics refusal;
   auto stages = measure(question, plan, refusal);
   if (!stages) {
-    diagnostics.error(Place(), "the compiler refuses this plan: " + refusal,
+    diagnostics.error(Place(), "the compiler refuses this plan",
                       ExitCode::Finding);
+    diagnostics.append(refusal);
     return false;
   }
   bool good = true;

@@ -5,6 +5,7 @@
 #include "compiler/cluster/Catalogue.h"
 #include "dialects/rank/Rank.h"
 #include "passes/plan/ReadWorkload.h"
+#include "passes/strategy/Strategy.h"
 
 using namespace mlir;
 using namespace whale;
@@ -40,6 +41,13 @@ Planned::Planned(const Question &question)
   if (!pins)
     return;
   options.pins = *pins;
+  if (!question.scopes.empty()) {
+    auto strategy = readStrategyText("{\"**\": \"" + question.scopes + "\"}",
+                                     "strategy.json", diags);
+    if (!strategy)
+      return;
+    options.strategy = std::move(*strategy);
+  }
   planner::Problem problem{workload, *hardware, options};
   if (planner::check(problem, diags))
     plan = planner::solve(problem, diags).plan;

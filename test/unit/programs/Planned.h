@@ -23,6 +23,8 @@ struct Question {
   std::string cluster = "cpu";
   int64_t nodes = 4;
   whale::ImportOptions import;
+  /// Scopes of the whole model, as in a strategy's short form; empty: none.
+  std::string scopes = {};
 };
 
 /// A model, its workload, and the plan that answers the question.
