@@ -173,13 +173,13 @@ static Value normalizeHeads(ModuleBuilder &module, StringRef name, Value value,
 /// Turns the first elements of each head by their position.
 static Value turn(ModuleBuilder &module, StringRef name, Value value,
                   const Attention &spec) {
-  std::string rotary = with(name, ".rotary");
+  std::string turnedName = with(name, ".rotary");
   int64_t rank = tensorType(value).getRank();
   int64_t turned = spec.rotaryDims, rest = spec.head - turned;
   if (turned == 0 || rest == 0)
-    return module.rotary(rotary, value, *spec.rotaryTheta);
+    return module.rotary(turnedName, value, *spec.rotary);
   Value first = module.slice(with(name, ".first"), value, rank - 1, 0, turned);
-  first = module.rotary(rotary, first, *spec.rotaryTheta);
+  first = module.rotary(turnedName, first, *spec.rotary);
   Value last = module.slice(with(name, ".last"), value, rank - 1, turned, rest);
   return module.concat(with(name, ".joined"), {first, last}, rank - 1);
 }
@@ -193,7 +193,7 @@ Value importers::attend(ModuleBuilder &module, Value operand, Value memory,
     query = normalizeHeads(module, "q", query, spec);
     key = normalizeHeads(module, "k", key, spec);
   }
-  if (spec.rotaryTheta) {
+  if (spec.rotary) {
     query = turn(module, "q", query, spec);
     key = turn(module, "k", key, spec);
   }
@@ -227,7 +227,7 @@ static Value latentQuery(ModuleBuilder &module, Value operand,
                         {rank, spec.heads, 1, latent.plain}, spec.query);
   Value turned = project(module, "q_rotary", equation, operand,
                          {rank, spec.heads, 1, latent.rotary}, spec.query);
-  turned = module.rotary("q_rotary.rotary", turned, *spec.rotaryTheta);
+  turned = module.rotary("q_rotary.rotary", turned, *spec.rotary);
   return module.concat("q", {plain, turned}, 4);
 }
 
@@ -247,7 +247,7 @@ Value importers::attendLatent(ModuleBuilder &module, Value operand,
   Value turned = project(module, "k_rotary",
                          "batch keys hidden, hidden head -> batch keys head",
                          operand, {hidden, latent.rotary}, spec.keyValue);
-  turned = module.rotary("k_rotary.rotary", turned, *spec.rotaryTheta);
+  turned = module.rotary("k_rotary.rotary", turned, *spec.rotary);
   SmallVector<int64_t> shape(tensorType(plain).getShape());
   shape.back() = latent.rotary;
   turned = module.broadcast("k_rotary.heads", turned, {0, 1, 3}, shape);

@@ -24,7 +24,7 @@ struct Attention {
   Init query, keyValue, out;
   double scale = 1;
   AttentionMask mask;
-  std::optional<double> rotaryTheta;
+  std::optional<Rotary> rotary;
   /// The head's first elements that positions turn; 0 = all.
   int64_t rotaryDims = 0;
   HeadNorm headNorm = HeadNorm::None;
@@ -49,7 +49,7 @@ struct Latent {
   int64_t keyValueRank = 1, plain = 1, rotary = 2, value = 1;
   Norm norm;
 };
-/// Takes heads, out, scale, mask, dropout and rotaryTheta of `spec`.
+/// Takes heads, out, scale, mask, dropout and rotary of `spec`.
 mlir::Value attendLatent(ModuleBuilder &module, mlir::Value operand,
                          const Attention &spec, const Latent &latent);
 

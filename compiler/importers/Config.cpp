@@ -54,6 +54,8 @@ const json::Value *Config::peek(std::string_view key) const {
   for (const auto &[name, value] : overrides)
     if (name == key)
       found = &value;
+    else if (key.starts_with(name + "."))
+      found = memberOf(value, key.substr(name.size() + 1));
   return found && !found->isNull() ? found : nullptr;
 }
 
@@ -74,6 +76,11 @@ Diag &Config::error(std::string_view key, std::string message) {
 
 Diag &Config::warning(std::string_view key, std::string message) {
   return diagnostics.warning(placeOf(key), std::move(message));
+}
+
+Diag &Config::unsupported(std::string_view key, std::string message) {
+  return diagnostics.error(placeOf(key), std::move(message),
+                           ExitCode::Unsupported);
 }
 
 template <class T, class Convert>

@@ -60,6 +60,8 @@ public:
   /// An error, or a warning, at the key's value (at the object if absent).
   Diag &error(std::string_view key, std::string message);
   Diag &warning(std::string_view key, std::string message);
+  /// What this version does not have: ExitCode::Unsupported.
+  Diag &unsupported(std::string_view key, std::string message);
 
   /// Whether nothing was reported as an error so far.
   bool good() const { return diagnostics.errorCount() == errorsBefore; }

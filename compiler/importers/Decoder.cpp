@@ -115,7 +115,7 @@ ModuleDefOp DecoderBuilder::attention(const LayerKind &kind) {
         m.reshape("bias", m.argument(1),
                   {own.heads, own.group, spec.sequence, spec.sequence});
   if (!kind.rotary) {
-    own.rotaryTheta.reset();
+    own.rotary.reset();
     own.headNorm = HeadNorm::None;
   }
   Value x = m.argument(0);

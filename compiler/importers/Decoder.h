@@ -108,10 +108,13 @@ struct CommonKeys {
 /// Sizes, norm, activation, initial values, tying; plain causal attention.
 Decoder readCommon(Config &config, const Sizes &sizes, const CommonKeys &keys);
 
-/// Rotary positions from `rope_theta`, on `rotaryDims` elements of a head (0 =
-/// all), which `key` says.
+/// Rotary positions from `thetaKey` and `rope_scaling`, on `rotaryDims`
+/// elements of a head (0 = all), which `key` says.
 void readRotary(Config &config, Decoder &decoder, int64_t rotaryDims = 0,
-                std::string_view key = "head_dim");
+                std::string_view key = "head_dim",
+                std::string_view thetaKey = "rope_theta");
+/// The magnitude of YaRN's `mscale`.
+double yarnMagnitude(double factor, double weight);
 /// Elements of a head that `key`, a share of them, says are turned; even.
 int64_t partialDims(Config &config, const Decoder &decoder,
                     std::string_view key, double fallback);

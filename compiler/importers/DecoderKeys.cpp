@@ -2,6 +2,8 @@
 
 #include "compiler/importers/Decoder.h"
 
+#include "compiler/support/Text.h"
+
 #include <cmath>
 
 using namespace mlir;
@@ -52,17 +54,89 @@ Decoder importers::readCommon(Config &config, const Sizes &sizes,
   return decoder;
 }
 
+/// How much longer YaRN makes a turned pair (arXiv 2309.00071, section 3.4).
+double importers::yarnMagnitude(double factor, double weight) {
+  return factor <= 1 ? 1 : 0.1 * weight * std::log(factor) + 1;
+}
+
+static void readYarn(Config &config, RotaryScaling &scaling) {
+  scaling.low = config.number("rope_scaling.beta_slow", 1);
+  scaling.high = config.number("rope_scaling.beta_fast", 32);
+  double weight =
+             config.number("rope_scaling.mscale", 0, json::nonNegativeNumber),
+         all = config.number("rope_scaling.mscale_all_dim", 0,
+                             json::nonNegativeNumber);
+  double magnitude = yarnMagnitude(scaling.factor, 1);
+  if (weight > 0 && all > 0)
+    magnitude = yarnMagnitude(scaling.factor, weight) /
+                yarnMagnitude(scaling.factor, all);
+  scaling.magnitude = config.number("rope_scaling.attention_factor", magnitude);
+  if (!config.flag("rope_scaling.truncate", true))
+    config.unsupported("rope_scaling.truncate",
+                       "'truncate' of 'rope_scaling' is false, which the "
+                       "importer does not have");
+}
+
+/// `rope_scaling`: {"rope_type" or "type": ..., "factor": ..., ...}.
+static std::optional<RotaryScaling> readScaling(Config &config) {
+  if (!config.has("rope_scaling"))
+    return std::nullopt;
+  const char *key = config.has("rope_scaling.rope_type")
+                        ? "rope_scaling.rope_type"
+                        : "rope_scaling.type";
+  std::string kind = config.text(key, "");
+  if (kind == "default")
+    return std::nullopt;
+  if (kind.empty()) {
+    config.error("rope_scaling", "'rope_scaling' has no 'rope_type'");
+    return std::nullopt;
+  }
+  RotaryScaling scaling;
+  std::optional<RotaryScalingKind> known = symbolizeRotaryScalingKind(kind);
+  if (!known) {
+    config.unsupported(key, "scaling '" + kind +
+                                "' of rotary positions is not supported, only "
+                                "'linear', 'llama3' and 'yarn' are");
+    return std::nullopt;
+  }
+  scaling.kind = *known;
+  if (!config.has("rope_scaling.factor"))
+    config.error("rope_scaling", "'rope_scaling' has no 'factor'");
+  scaling.factor = config.number("rope_scaling.factor", 1);
+  if (scaling.kind == RotaryScalingKind::linear)
+    return scaling;
+  constexpr const char *trained =
+      "rope_scaling.original_max_position_embeddings";
+  if (scaling.kind == RotaryScalingKind::llama3) {
+    scaling.low = config.number("rope_scaling.low_freq_factor", 1);
+    scaling.high = config.number("rope_scaling.high_freq_factor", 4);
+    scaling.positions = double(config.size(trained));
+  } else {
+    scaling.positions = double(
+        config.size(trained, config.size("max_position_embeddings", 4096)));
+    readYarn(config, scaling);
+  }
+  if (scaling.low >= scaling.high)
+    config.error("rope_scaling",
+                 "'rope_scaling' ends at " + formatDouble(scaling.high) +
+                     " turns, expected more than " + formatDouble(scaling.low));
+  return scaling;
+}
+
 void importers::readRotary(Config &config, Decoder &decoder, int64_t rotaryDims,
-                           std::string_view key) {
+                           std::string_view key, std::string_view thetaKey) {
   int64_t turned = rotaryDims ? rotaryDims : decoder.attention.head;
   if (turned % 2)
     config.error(key, "the head size is " + std::to_string(turned) +
                           ", but rotary positions need an even one");
-  decoder.attention.rotaryTheta = config.number("rope_theta", 1e4);
   decoder.attention.rotaryDims = turned == decoder.attention.head ? 0 : turned;
-  if (config.has("rope_scaling"))
-    config.warning("rope_scaling", "'rope_scaling' is not applied: positions "
-                                   "are those of 'rope_theta' alone");
+  double theta = config.number(thetaKey, 1e4);
+  std::optional<RotaryScaling> scaling = readScaling(config);
+  if (scaling && theta == 1)
+    config.error(thetaKey, "'" + std::string(thetaKey) +
+                               "' is 1, so all pairs turn alike and "
+                               "'rope_scaling' cannot tell them apart");
+  decoder.attention.rotary = Rotary{theta, scaling};
 }
 
 int64_t importers::partialDims(Config &config, const Decoder &decoder,

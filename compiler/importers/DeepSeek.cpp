@@ -4,7 +4,7 @@
 // latent attention; the first layers dense, then experts of which some are
 // shared. V2 routes by softmax, V3 by sigmoid with a correction of the choice;
 // both may limit a token to the best groups of experts. Left out: V3's module
-// that predicts a second token, its scaling of positions, V2's balance losses.
+// that predicts a second token, V2's balance losses.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,6 +27,13 @@ static void readLatent(Config &config, Decoder &decoder) {
   decoder.latent = latent;
   decoder.attention.scale =
       1 / std::sqrt(double(latent.plain) + double(latent.rotary));
+  double weight =
+      config.number("rope_scaling.mscale_all_dim", 0, json::nonNegativeNumber);
+  if (const auto &scaling = decoder.attention.rotary->scaling;
+      scaling && weight > 0) {
+    double magnitude = yarnMagnitude(scaling->factor, weight);
+    decoder.attention.scale *= magnitude * magnitude;
+  }
   decoder.attention.dropout = config.rate("attention_dropout", 0);
   config.requireFlag("attention_bias", false, false);
 }

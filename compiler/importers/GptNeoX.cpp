@@ -29,9 +29,9 @@ Decoder importers::readGptNeoX(Config &config, const Sizes &sizes) {
   CommonKeys keys = layerNormKeys();
   keys.epsilon = "layer_norm_eps";
   Decoder decoder = readCommon(config, sizes, keys);
-  readRotary(config, decoder, partialDims(config, decoder, "rotary_pct", 0.25));
-  decoder.attention.rotaryTheta =
-      config.number("rotary_emb_base", *decoder.attention.rotaryTheta);
+  bool hasBase = config.has("rotary_emb_base");
+  readRotary(config, decoder, partialDims(config, decoder, "rotary_pct", 0.25),
+             "rotary_pct", hasBase ? "rotary_emb_base" : "rope_theta");
   Attention &attention = decoder.attention;
   attention.bias = attention.outBias = config.flag("attention_bias", true);
   attention.dropout = config.rate("attention_dropout", 0);

@@ -343,9 +343,17 @@ Value ModuleBuilder::attention(StringRef name, Value query, Value key,
       .getResult();
 }
 
-Value ModuleBuilder::rotary(StringRef name, Value operand, double theta) {
-  return make<RotaryOp>(name, operand.getType(), operand, APFloat(theta),
-                        /*inverse=*/false);
+Value ModuleBuilder::rotary(StringRef name, Value operand,
+                            const Rotary &rotary) {
+  RotaryScalingAttr scaling;
+  if (rotary.scaling)
+    scaling = RotaryScalingAttr::get(
+        builder.getContext(), rotary.scaling->kind,
+        APFloat(rotary.scaling->factor), APFloat(rotary.scaling->low),
+        APFloat(rotary.scaling->high), APFloat(rotary.scaling->positions),
+        APFloat(rotary.scaling->magnitude));
+  return make<RotaryOp>(name, operand.getType(), operand, APFloat(rotary.theta),
+                        scaling, /*inverse=*/false);
 }
 
 //===----------------------------------------------------------------------===//

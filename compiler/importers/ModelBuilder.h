@@ -43,6 +43,16 @@ inline Init normal(double deviation) {
 /// Uniform in [-bound, bound).
 inline Init uniform(double bound) { return {InitKind::uniform, -bound, bound}; }
 
+/// Rotary positions (RotaryScalingAttr).
+struct RotaryScaling {
+  RotaryScalingKind kind = RotaryScalingKind::linear;
+  double factor = 1, low = 1, high = 2, positions = 1, magnitude = 1;
+};
+struct Rotary {
+  double theta = 1e4;
+  std::optional<RotaryScaling> scaling;
+};
+
 /// What an attention op sees beside q, k and v.
 struct AttentionMask {
   bool causal = false;
@@ -142,7 +152,8 @@ public:
   mlir::Value attention(llvm::StringRef name, mlir::Value query,
                         mlir::Value key, mlir::Value value, double scale,
                         const AttentionMask &mask);
-  mlir::Value rotary(llvm::StringRef name, mlir::Value operand, double theta);
+  mlir::Value rotary(llvm::StringRef name, mlir::Value operand,
+                     const Rotary &rotary);
 
   /// Square window and stride, equal padding on all sides.
   mlir::Value conv2d(llvm::StringRef name, mlir::Value input,

@@ -212,7 +212,8 @@ Gradients AttentionOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
 
 Gradients RotaryOp::buildGradient(OpBuilder &builder, ValueRange gradients) {
   return one(RotaryOp::create(builder, getLoc(), getResult().getType(),
-                              gradients[0], getTheta(), !getInverse()));
+                              gradients[0], getTheta(), getScalingAttr(),
+                              !getInverse()));
 }
 
 //===----------------------------------------------------------------------===//

@@ -60,6 +60,35 @@ def Whale_InitAttr : AttrDef<Whale_Dialect, "Init"> {
   let assemblyFormat = "`<` $kind `,` custom<Real>($a) `,` custom<Real>($b) `>`";
 }
 
+def Whale_RotaryScalingKind : I32EnumAttr<"RotaryScalingKind",
+                                          "how rotary positions are stretched", [
+    I32EnumAttrCase<"linear", 0>, I32EnumAttrCase<"llama3", 1>,
+    I32EnumAttrCase<"yarn", 2>]> {
+  let cppNamespace = "::whale";
+  let genSpecializedAttr = 0;
+}
+
+def Whale_RotaryScalingAttr : AttrDef<Whale_Dialect, "RotaryScaling"> {
+  let mnemonic = "rotary_scaling";
+  let summary = "slower rotary angles for longer sequences";
+  let description = [{
+    In an op: `linear(factor)`, `llama3(factor, low, high, positions)`,
+    `yarn(factor, low, high, positions, magnitude)`. Pairs that turn more than
+    `high` times in `positions` keep their angle, those that turn less than `low`
+    times have it divided by `factor` (RotaryScaling.h).
+  }];
+  let parameters = (ins EnumParameter<Whale_RotaryScalingKind>:$kind,
+                        APFloatParameter<"divides frequencies">:$factor,
+                        APFloatParameter<"turns">:$low,
+                        APFloatParameter<"turns">:$high,
+                        APFloatParameter<"trained positions">:$positions,
+                        APFloatParameter<"of the turned pair">:$magnitude);
+  let assemblyFormat = [{
+    `<` $kind `,` custom<Real>($factor) `,` custom<Real>($low) `,`
+    custom<Real>($high) `,` custom<Real>($positions) `,` custom<Real>($magnitude) `>`
+  }];
+}
+
 def Whale_ReductionKind : I32EnumAttr<"ReductionKind", "how partials combine", [
     I32EnumAttrCase<"sum", 0>, I32EnumAttrCase<"max", 1>,
     I32EnumAttrCase<"min", 2>]> {

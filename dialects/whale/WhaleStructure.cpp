@@ -1,5 +1,6 @@
 //===- WhaleStructure.cpp - modules, state, training, primitives ----------===//
 
+#include "dialects/whale/RotaryScaling.h"
 #include "dialects/whale/Syntax.h"
 #include "dialects/whale/Verify.h"
 #include "dialects/whale/Whale.h"

@@ -377,14 +377,17 @@ def RotaryOp : Whale_DifferentiableOp<"rotary", [SameOperandsAndResultType]> {
   let description = [{
     x [batch, sequence, ..., head], head even: with h = head / 2 and angle =
     position * theta^(-i / h), (x[i], x[i + h]) is turned by the angle (the form
-    of Hugging Face's llama). `inverse` turns back: it is the gradient.
+    of Hugging Face's llama). `scaling` makes angles slower (RotaryScaling.h).
+    `inverse` turns back, by the same magnitude: it is the gradient.
   }];
   let arguments = (ins Whale_FloatTensor:$operand,
                        DefaultValuedAttr<F64Attr, "1.0e4">:$theta,
+                       OptionalAttr<Whale_RotaryScalingAttr>:$scaling,
                        UnitAttr:$inverse);
   let results = (outs Whale_FloatTensor:$result);
   let assemblyFormat = [{
-    $operand `theta` custom<Real>($theta) (`inverse` $inverse^)? attr-dict `:` type($result)
+    $operand `theta` custom<Real>($theta)
+    (`scaling` custom<RotaryScaling>($scaling)^)? (`inverse` $inverse^)? attr-dict `:` type($result)
   }];
   let hasVerifier = 1;
 }

@@ -477,16 +477,6 @@ LogicalResult AttentionOp::verify() {
   return success();
 }
 
-LogicalResult RotaryOp::verify() {
-  RankedTensorType type = tensorType(getOperand());
-  if (type.getRank() < 3)
-    return emitOpError("operand is ") << shapeText(type.getShape())
-                                      << ", expected [batch, sequence, ..., head]";
-  if (type.getShape().back() % 2)
-    return emitOpError("head size ") << type.getShape().back() << " is odd";
-  return success();
-}
-
 //===----------------------------------------------------------------------===//
 // Convolution and pooling
 //===----------------------------------------------------------------------===//

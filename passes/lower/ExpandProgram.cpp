@@ -1,5 +1,6 @@
 //===- ExpandProgram.cpp - fused ops of a program in primitives -----------===//
 
+#include "dialects/whale/RotaryScaling.h"
 #include "passes/lower/LowerProgram.h"
 
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -43,6 +44,9 @@ public:
 private:
   using Tables = std::pair<Value, Value>;
   Tables tablesFor(RotaryOp op, Type element);
+  Value frequencies(RotaryOp op, RankedTensorType type);
+  Value times(Value value, double factor);
+  Value plus(Value value, double term);
   Value constant(double value, Type element);
 
   Block &body;
@@ -58,14 +62,47 @@ Value RotaryExpansion::constant(double value, Type element) {
                             builder.getF64FloatAttr(value));
 }
 
+Value RotaryExpansion::times(Value value, double factor) {
+  Type element = tensorType(value).getElementType();
+  return MulOp::create(builder, loc, value, constant(factor, element));
+}
+
+Value RotaryExpansion::plus(Value value, double term) {
+  Type element = tensorType(value).getElementType();
+  return AddOp::create(builder, loc, value, constant(term, element));
+}
+
+/// Of each pair, along dimension 1 of `type`.
+Value RotaryExpansion::frequencies(RotaryOp op, RankedTensorType type) {
+  double theta = op.getTheta().convertToDouble();
+  int64_t half = type.getShape()[1];
+  Value index = IotaOp::create(builder, loc, type, 1);
+  Value frequency = ExpOp::create(
+      builder, loc, type, times(index, -std::log(theta) / double(half)));
+  std::optional<RotaryScalingAttr> scaling = op.getScaling();
+  if (!scaling)
+    return frequency;
+  RotaryRamp ramp = rampOf(*scaling, theta, half);
+  double least = 1 / scaling->getFactor().convertToDouble();
+  if (ramp.slope == 0)
+    return times(frequency, least);
+  Value keep = plus(times(ramp.overFrequency ? frequency : index, ramp.slope),
+                    ramp.offset);
+  keep = MaxOp::create(builder, loc, keep, constant(0, type.getElementType()));
+  keep = MinOp::create(builder, loc, keep, constant(1, type.getElementType()));
+  return MulOp::create(builder, loc, frequency,
+                       plus(times(keep, 1 - least), least));
+}
+
 RotaryExpansion::Tables RotaryExpansion::tablesFor(RotaryOp op, Type element) {
   ArrayRef<int64_t> shape = tensorType(op.getOperand()).getShape();
   int64_t half = shape.back() / 2;
   auto offsets = op->getAttrOfType<ArrayAttr>("offsets");
   Attribute offset = offsets ? offsets[1] : builder.getUnitAttr();
-  Attribute key = builder.getArrayAttr({op.getThetaAttr(), offset,
-                                        builder.getI64IntegerAttr(shape[1]),
-                                        builder.getI64IntegerAttr(half)});
+  Attribute scaling = op.getScalingAttr();
+  Attribute key = builder.getArrayAttr(
+      {op.getThetaAttr(), scaling ? scaling : builder.getUnitAttr(), offset,
+       builder.getI64IntegerAttr(shape[1]), builder.getI64IntegerAttr(half)});
   auto [it, inserted] = made.insert({{key, element}, {}});
   if (!inserted)
     return it->second;
@@ -76,14 +113,15 @@ RotaryExpansion::Tables RotaryExpansion::tablesFor(RotaryOp op, Type element) {
   auto position = IotaOp::create(builder, loc, wide, 0);
   if (offsets)
     position->setAttr("offsets", builder.getArrayAttr({offset, offset}));
-  Value index = IotaOp::create(builder, loc, wide, 1);
-  double rate = -std::log(op.getTheta().convertToDouble()) / double(half);
-  Value power =
-      MulOp::create(builder, loc, index, constant(rate, builder.getF64Type()));
-  Value frequency = ExpOp::create(builder, loc, wide, power);
-  Value angle = MulOp::create(builder, loc, position, frequency);
+  Value angle = MulOp::create(builder, loc, position, frequencies(op, wide));
   Value cosine = CosOp::create(builder, loc, wide, angle);
   Value sine = SinOp::create(builder, loc, wide, angle);
+  if (op.getScaling() &&
+      op.getScaling()->getMagnitude().convertToDouble() != 1) {
+    double magnitude = op.getScaling()->getMagnitude().convertToDouble();
+    cosine = times(cosine, magnitude);
+    sine = times(sine, magnitude);
+  }
   if (!element.isF64()) {
     cosine = CastOp::create(builder, loc, wide.clone(element), cosine);
     sine = CastOp::create(builder, loc, wide.clone(element), sine);

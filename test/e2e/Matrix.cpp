@@ -231,6 +231,22 @@ void addSequences(Table &table) {
             4);
 }
 
+/// Positions beyond the trained ones: angles from tables, also of shards.
+void addScaledPositions(Table &table) {
+  const ModelCase llama3{
+      "llama-tiny",
+      {{"rope_scaling",
+        R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1,
+            "high_freq_factor": 4, "original_max_position_embeddings": 64})"}}};
+  const ModelCase yarn{
+      "deepseek-tiny",
+      {{"rope_scaling", R"({"type": "yarn", "factor": 4, "mscale": 1,
+            "mscale_all_dim": 0.5, "original_max_position_embeddings": 64})"}}};
+  table.add(llama3, split(2, {"sequence", "keys"}), 2);
+  table.add(llama3, replica(2, {split(2, tensorDims)}), 4);
+  table.add(yarn, split(2, tensorDims), 2);
+}
+
 /// Adapters on a frozen model, and a masked head at some positions only.
 void addPartialTraining(Table &table) {
   const ModelCase lora{"llama-tiny", {}, "sgd", 8, "rank=4,targets=qkv,o,up"};
@@ -312,6 +328,7 @@ Table makeTable() {
   addLlama(table);
   addDecoders(table);
   addSequences(table);
+  addScaledPositions(table);
   addPartialTraining(table);
   table.addReplicas(bert);
   table.addUneven(bert);
@@ -345,6 +362,9 @@ Table makeTable() {
   table.addSplits(m6, experts);
   table.add(m6Adafactor, replica(2), 2);
   table.add(m6Adafactor, split(2, experts), 2);
+  table.add(m6Adafactor, zero(2), 2);
+  table.add(m6Adafactor, zero(4), 4);
+  table.add(m6Adafactor, zero(2, {split(2, experts)}), 4);
   addSplitClassifier(table, resnet);
   addExpertParallel(table, mixtral,
                     {{"embeddings", "layers.0"}, {"layers.1", "head"}},

@@ -61,9 +61,10 @@ TEST_CASE("one rank gives what the interpreter gives", "[oracle]") {
     // Its updates do not get smaller with the gradient: noise stays noise.
     if (model.optimizer == "adafactor")
       continue;
-    DYNAMIC_SECTION(model.preset
-                    << " " << model.optimizer
-                    << (model.settings.empty() ? "" : " dropout")) {
+    DYNAMIC_SECTION(model.preset << " " << model.optimizer
+                                 << (model.settings.empty()
+                                         ? ""
+                                         : " " + model.settings[0].first)) {
       const RunResult &one = oneRank(model);
       REQUIRE(one.error == "");
       std::string error;

@@ -2,6 +2,7 @@
 
 #include "test/reference/Ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace reference;
@@ -48,8 +49,10 @@ template <typename OpTy>
 static Head makeHead(OpTy op, const Tensors &operands, const Context &context,
                      int64_t biasPosition) {
   constexpr unsigned sequence = 1; // Loop of the iteration space.
-  return Head{operands, op.getBias() ? biasPosition : -1,
-              op.getScale().convertToDouble(), op.getCausal(),
+  return Head{operands,
+              op.getBias() ? biasPosition : -1,
+              op.getScale().convertToDouble(),
+              op.getCausal(),
               static_cast<int64_t>(op.getWindow().value_or(0)),
               context.offsetOf(sequence)};
 }
@@ -137,25 +140,64 @@ static Tensors evaluateAttentionGrad(mlir::Operation *op,
   return results;
 }
 
+/// Angle per position of pair i, as the releases of Llama 3.1 and YaRN write
+/// it.
+static double rotaryFrequency(RotaryOp rotary, int64_t i, int64_t half) {
+  double theta = rotary.getTheta().convertToDouble();
+  double frequency = std::pow(theta, -static_cast<double>(i) / half);
+  if (!rotary.getScaling())
+    return frequency;
+  RotaryScalingAttr scaling = *rotary.getScaling();
+  double factor = scaling.getFactor().convertToDouble();
+  double low = scaling.getLow().convertToDouble();
+  double high = scaling.getHigh().convertToDouble();
+  double positions = scaling.getPositions().convertToDouble();
+  const double circle = 2 * std::acos(-1.0);
+  if (scaling.getKind() == RotaryScalingKind::linear)
+    return frequency / factor;
+  if (scaling.getKind() == RotaryScalingKind::llama3) {
+    double wavelength = circle / frequency;
+    if (wavelength < positions / high)
+      return frequency;
+    if (wavelength > positions / low)
+      return frequency / factor;
+    double smooth = (positions / wavelength - low) / (high - low);
+    return (1 - smooth) * frequency / factor + smooth * frequency;
+  }
+  auto pair = [&](double turns) {
+    return 2.0 * half * std::log(positions / (turns * circle)) /
+           (2 * std::log(theta));
+  };
+  double first = std::max(std::floor(pair(high)), 0.0);
+  double last = std::min(std::ceil(pair(low)), 2.0 * half - 1);
+  if (first == last)
+    last += 0.001;
+  double ramp = std::clamp((i - first) / (last - first), 0.0, 1.0);
+  return frequency / factor * ramp + frequency * (1 - ramp);
+}
+
 static Tensors evaluateRotary(mlir::Operation *op, const Tensors &operands,
                               const Context &context) {
   auto rotary = llvm::cast<RotaryOp>(op);
-  double theta = rotary.getTheta().convertToDouble();
+  double length = rotary.getScaling()
+                      ? rotary.getScaling()->getMagnitude().convertToDouble()
+                      : 1;
   Tensor result(op->getResult(0).getType());
   int64_t half = result.shape.back() / 2;
   forEachIndex(result.shape, [&](const Index &index) {
     bool upper = index.back() >= half;
     int64_t i = index.back() % half;
     double position = static_cast<double>(index[1] + context.offsetOf(1));
-    double angle = position * std::pow(theta, -static_cast<double>(i) / half);
+    double angle = position * rotaryFrequency(rotary, i, half);
     if (rotary.getInverse())
       angle = -angle;
     Index low(index), high(index);
     low.back() = i;
     high.back() = i + half;
     double a = operands[0].at(low), b = operands[0].at(high);
-    result.at(index) = upper ? b * std::cos(angle) + a * std::sin(angle)
-                             : a * std::cos(angle) - b * std::sin(angle);
+    result.at(index) =
+        length * (upper ? b * std::cos(angle) + a * std::sin(angle)
+                        : a * std::cos(angle) - b * std::sin(angle));
   });
   return {result};
 }

@@ -8,6 +8,12 @@ whale.model @good {
     %r = whale.rotary %q theta 1.0e4 : tensor<2x16x4x2x8xf32>
     // CHECK: = whale.rotary %{{.*}} theta 5.0e5 inverse : tensor<2x16x4x2x8xf32>
     %r1 = whale.rotary %r theta 5.0e5 inverse : tensor<2x16x4x2x8xf32>
+    // CHECK: theta 10000.0 scaling linear(4.0) : tensor<2x16x4x2x8xf32>
+    %s0 = whale.rotary %q theta 1.0e4 scaling linear(4.0) : tensor<2x16x4x2x8xf32>
+    // CHECK: theta 5.0e5 scaling llama3(8.0, 1.0, 4.0, 8192.0) inverse : tensor<2x16x4x2x8xf32>
+    %s1 = whale.rotary %q theta 500000.0 scaling llama3(8.0, 1.0, 4.0, 8192.0) inverse : tensor<2x16x4x2x8xf32>
+    // CHECK: theta 10000.0 scaling yarn(40.0, 1.0, 32.0, 4096.0, 1.25) : tensor<2x16x4x2x8xf32>
+    %s2 = whale.rotary %q theta 1.0e4 scaling yarn(40.0, 1.0, 32.0, 4096.0, 1.25) : tensor<2x16x4x2x8xf32>
     // CHECK: = whale.attention %{{.*}}, %{{.*}}, %{{.*}} scale 0.35 : (tensor<2x16x4x2x8xf32>, tensor<2x16x4x8xf32>, tensor<2x16x4x8xf32>) -> (tensor<2x16x4x2x8xf32>, tensor<2x4x2x16xf32>)
     %o, %lse = whale.attention %r, %k, %k scale 0.35 : (tensor<2x16x4x2x8xf32>, tensor<2x16x4x8xf32>, tensor<2x16x4x8xf32>) -> (tensor<2x16x4x2x8xf32>, tensor<2x4x2x16xf32>)
     // CHECK: = whale.attention %{{.*}}, %{{.*}}, %{{.*}} bias %{{.*}} scale 0.3535533905932738 causal window 8 : (tensor<2x16x4x2x8xf32>, tensor<2x16x4x8xf32>, tensor<2x16x4x8xf32>, tensor<4x2x16x16xf32>) -> (tensor<2x16x4x2x8xf32>, tensor<2x4x2x16xf32>)
@@ -204,5 +210,71 @@ whale.model @m {
     // expected-error @+1 {{'whale.attention' op result has elements of 'f16', expected 'f32'}}
     %0:2 = whale.attention %q, %k, %v scale 0.5 : (tensor<2x16x4x2x8xf32>, tensor<2x16x4x8xf32>, tensor<2x16x4x8xf32>) -> (tensor<2x16x4x2x8xf16>, tensor<2x4x2x16xf32>)
     whale.return
+  }
+}
+
+// -----
+
+// Rotary: an unknown scaling.
+whale.model @bad {
+  whale.module @m(%x: tensor<2x16x8xf32>) -> tensor<2x16x8xf32> {
+    // expected-error @+1 {{unknown scaling 'ntk', expected linear, llama3 or yarn}}
+    %0 = whale.rotary %x theta 1.0e4 scaling ntk(2.0) : tensor<2x16x8xf32>
+    whale.return %0 : tensor<2x16x8xf32>
+  }
+}
+
+// -----
+
+// Rotary: the values of a scaling.
+whale.model @bad {
+  whale.module @m(%x: tensor<2x16x8xf32>) -> tensor<2x16x8xf32> {
+    // expected-error @+1 {{'llama3' has 1 values, expected 4}}
+    %0 = whale.rotary %x theta 1.0e4 scaling llama3(2.0) : tensor<2x16x8xf32>
+    whale.return %0 : tensor<2x16x8xf32>
+  }
+}
+
+// -----
+
+// Rotary: factors are positive.
+whale.model @bad {
+  whale.module @m(%x: tensor<2x16x8xf32>) -> tensor<2x16x8xf32> {
+    // expected-error @+1 {{'whale.rotary' op scaling has a value that is not positive}}
+    %0 = whale.rotary %x theta 1.0e4 scaling linear(0.0) : tensor<2x16x8xf32>
+    whale.return %0 : tensor<2x16x8xf32>
+  }
+}
+
+// -----
+
+// Rotary: a blend has two ends.
+whale.model @bad {
+  whale.module @m(%x: tensor<2x16x8xf32>) -> tensor<2x16x8xf32> {
+    // expected-error @+1 {{'whale.rotary' op scaling ends at 1.0 turns, expected more than 4.0}}
+    %0 = whale.rotary %x theta 1.0e4 scaling llama3(8.0, 4.0, 1.0, 8192.0) : tensor<2x16x8xf32>
+    whale.return %0 : tensor<2x16x8xf32>
+  }
+}
+
+// -----
+
+// Rotary: a base that turns.
+whale.model @bad {
+  whale.module @m(%x: tensor<2x16x8xf32>) -> tensor<2x16x8xf32> {
+    // expected-error @+1 {{'whale.rotary' op has a scaling, but theta is 1: all pairs turn alike}}
+    %0 = whale.rotary %x theta 1.0 scaling linear(2.0) : tensor<2x16x8xf32>
+    whale.return %0 : tensor<2x16x8xf32>
+  }
+}
+
+// -----
+
+// Rotary: a base.
+whale.model @bad {
+  whale.module @m(%x: tensor<2x16x8xf32>) -> tensor<2x16x8xf32> {
+    // expected-error @+1 {{'whale.rotary' op theta must be positive}}
+    %0 = whale.rotary %x theta 0.0 : tensor<2x16x8xf32>
+    whale.return %0 : tensor<2x16x8xf32>
   }
 }

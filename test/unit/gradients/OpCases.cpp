@@ -199,6 +199,12 @@ static void addAttention(std::vector<OpCase> &cases) {
   cases.push_back({"rotary $0 theta 1.0e4 inverse : $t0",
                    {"2x5x2x3x6xf64"},
                    {"2x5x2x3x6xf64"}});
+  for (const char *scaling : {"linear(4.0)", "llama3(8.0, 1.0, 4.0, 32.0)",
+                              "yarn(4.0, 1.0, 8.0, 64.0, 1.25) inverse"})
+    cases.push_back(
+        {std::string("rotary $0 theta 100.0 scaling ") + scaling + " : $t0",
+         {"2x5x3x8xf64"},
+         {"2x5x3x8xf64"}});
 }
 
 static void addConvolutions(std::vector<OpCase> &cases) {

@@ -119,9 +119,38 @@ TEST_CASE("llama", "[config]") {
                   "'num_key_value_heads' 3") != std::string::npos);
   CHECK(messagesOf(base + ", \"head_dim\": 7}").find("the head size is 7") !=
         std::string::npos);
-  CHECK(messagesOf(base + ", \"rope_scaling\": {\"factor\": 8.0}}")
-            .find("warning: 'rope_scaling' is not applied") !=
-        std::string::npos);
+}
+
+TEST_CASE("scaled rotary positions", "[config]") {
+  auto messages = [](const std::string &scaling) {
+    return messagesOf(R"({"model_type": "llama", "vocab_size": 64,
+      "max_position_embeddings": 16, "num_hidden_layers": 2, "hidden_size": 32,
+      "intermediate_size": 64, "num_attention_heads": 4, "rope_scaling": )" +
+                      scaling + "}");
+  };
+  CHECK(messages("null") == "");
+  CHECK(messages(R"({"rope_type": "default"})") == "");
+  CHECK(messages(R"({"type": "linear", "factor": 2})") == "");
+  CHECK(messages(R"({"rope_type": "yarn", "factor": 2})") == "");
+  auto refuses = [&](const std::string &scaling, const std::string &text) {
+    INFO(scaling);
+    CHECK(messages(scaling).find("error: " + text) != std::string::npos);
+  };
+  refuses(R"({"factor": 8.0})", "'rope_scaling' has no 'rope_type'");
+  refuses(R"({"rope_type": "linear"})", "'rope_scaling' has no 'factor'");
+  refuses(R"({"rope_type": "llama3", "factor": 8.0})",
+          "key 'rope_scaling.original_max_position_embeddings' is missing");
+  refuses(R"({"rope_type": "yarn", "factor": 8.0, "beta_fast": 1})",
+          "'rope_scaling' ends at 1.0 turns, expected more than 1.0");
+  refuses(R"({"rope_type": "linear", "factor": 8.0}, "rope_theta": 1)",
+          "'rope_theta' is 1, so all pairs turn alike and 'rope_scaling' "
+          "cannot tell them apart");
+  refuses(R"({"rope_type": "dynamic", "factor": 8.0})",
+          "scaling 'dynamic' of rotary positions is not supported, only "
+          "'linear', 'llama3' and 'yarn' are");
+  refuses(R"({"rope_type": "yarn", "factor": 8.0, "truncate": false})",
+          "'truncate' of 'rope_scaling' is false, which the importer does not "
+          "have");
 }
 
 /// The JSON of a preset's config with one member's value replaced.

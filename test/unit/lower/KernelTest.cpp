@@ -376,6 +376,21 @@ TEST_CASE("rotary embedding", "[kernel]") {
   CHECK(machine->count(format::Operation::Launch) == 3);
 }
 
+TEST_CASE("scaled rotary embedding", "[kernel]") {
+  auto scaling =
+      GENERATE(as<std::string>(), "linear(4.0)", "llama3(8.0, 1.0, 4.0, 64.0)",
+               "yarn(4.0, 1.0, 8.0, 64.0, 1.25)");
+  ProgramText p("f64");
+  std::string t = p.type("2x9x3x16");
+  p.operand("x", "2x9x3x16");
+  p.body = "  %y = whale.rotary %x theta 100.0 scaling " + scaling + " : " + t +
+           "\n  %z = whale.rotary %x theta 100.0 scaling " + scaling +
+           " inverse : " + t + "\n";
+  p.result("oy", "y", "2x9x3x16");
+  p.result("oz", "z", "2x9x3x16");
+  requireEqual(Comparison(p.text(), toleranceOf("f64")));
+}
+
 TEST_CASE("16-bit values are computed in f32", "[kernel]") {
   ProgramText p("bf16");
   p.operand("x", "4x40");
