@@ -283,6 +283,7 @@ std::optional<DeviceType> Catalogue::readDevice(const Value &value,
   reader.optional("name");
   DeviceReader(reader, type, base != nullptr, diags).read();
   readSimilar(reader, type, diags);
+  readOwnEfficiency(reader, type, diags);
   reader.finish();
   if (diags.errorCount() != errorsBefore)
     return std::nullopt;
@@ -526,13 +527,10 @@ static std::optional<MatmulTable> readTable(const json::Member &member,
   return table;
 }
 
-bool Catalogue::readEfficiency(const Value &value, Diagnostics &diags) {
-  ObjectReader reader(value, "efficiency file", diags);
-  json::checkFormatVersion(reader, "efficiency file", 1, diags);
-  auto curves = std::make_shared<EfficiencyCurves>();
-  curves->type = reader.requiredString("type").value_or("");
-  curves->tile = reader.requiredNumber("tile", {1, 1e6}).value_or(1);
-  reader.string("made_by");
+/// `tile` and `tables`; finishes the reader.
+static bool readCurves(ObjectReader &reader, EfficiencyCurves &curves,
+                       Diagnostics &diags) {
+  curves.tile = reader.requiredNumber("tile", {1, 1e6}).value_or(1);
   const Value *tables = reader.required("tables");
   if (!reader.finish())
     return false;
@@ -544,8 +542,34 @@ bool Catalogue::readEfficiency(const Value &value, Diagnostics &diags) {
     auto table = readTable(member, diags);
     if (!table)
       return false;
-    curves->tables.push_back(std::move(*table));
+    curves.tables.push_back(std::move(*table));
   }
+  return true;
+}
+
+void Catalogue::readOwnEfficiency(ObjectReader &reader, DeviceType &type,
+                                  Diagnostics &diags) const {
+  const Value *value = reader.optional("efficiency");
+  if (!value)
+    return;
+  ObjectReader group(*value, "'efficiency'", diags);
+  auto curves = std::make_shared<EfficiencyCurves>();
+  curves->type = type.name;
+  curves->isOwn = true;
+  if (!readCurves(group, *curves, diags))
+    return;
+  type.curves = std::move(curves);
+  type.relativeEfficiency = 1;
+}
+
+bool Catalogue::readEfficiency(const Value &value, Diagnostics &diags) {
+  ObjectReader reader(value, "efficiency file", diags);
+  json::checkFormatVersion(reader, "efficiency file", 1, diags);
+  auto curves = std::make_shared<EfficiencyCurves>();
+  curves->type = reader.requiredString("type").value_or("");
+  reader.string("made_by");
+  if (!readCurves(reader, *curves, diags))
+    return false;
   std::string type = curves->type;
   return efficiencies.emplace(type, std::move(curves)).second;
 }

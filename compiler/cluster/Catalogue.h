@@ -122,6 +122,9 @@ private:
                          Diagnostics &diags) const;
   bool readSimilar(json::ObjectReader &reader, DeviceType &type,
                    Diagnostics &diags) const;
+  /// The tables that a device type has with it.
+  void readOwnEfficiency(json::ObjectReader &reader, DeviceType &type,
+                         Diagnostics &diags) const;
 
   std::map<std::string, DeviceType, std::less<>> devices;
   /// Alias -> name.

@@ -176,6 +176,19 @@ static void writeLink(std::string_view key, const Link &link,
   writer.endObject();
 }
 
+static void writeTables(const EfficiencyCurves &curves, json::Writer &writer) {
+  writer.key("efficiency").beginObject();
+  writer.field("tile", curves.tile);
+  for (const MatmulTable &table : curves.tables) {
+    writer.key(precisionName(table.precision)).beginObject();
+    writer.field("flops_per_second", table.peak.value);
+    writer.field("m", table.grid[0]).field("n", table.grid[1]);
+    writer.field("k", table.grid[2]).field("seconds", table.seconds);
+    writer.endObject();
+  }
+  writer.endObject();
+}
+
 static void writeDevice(const DeviceType &type, json::Writer &writer) {
   writer.key("device").beginObject();
   writer.field("name", type.name);
@@ -200,6 +213,8 @@ static void writeDevice(const DeviceType &type, json::Writer &writer) {
     writeLink("host_link", *type.hostLink, writer);
   writer.field("launch_overhead_picoseconds", type.launchOverhead.value());
   writer.field("efficiency_of", type.curves ? type.curves->type : "");
+  if (type.curves && type.curves->isOwn)
+    writeTables(*type.curves, writer);
   if (type.relativeEfficiency != 1)
     writer.field("relative_efficiency", type.relativeEfficiency);
   writer.endObject();

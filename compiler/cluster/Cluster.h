@@ -34,7 +34,8 @@
 //   bandwidth, latency bandwidth_gigabytes_per_second or
 //                      bandwidth_gigabits_per_second; latency_microseconds
 //   reserve_gibibytes  per device, instead of the device types' own
-//   device_types       {name: as catalogue/devices/*.json, optional base}
+//   device_types       {name: as catalogue/devices/*.json, optional base, and
+//                      `efficiency`: {tile, tables} as catalogue/efficiency}
 //   node_types         {name: as a node, optional base}
 //   source             allowed in every group of numbers
 //

@@ -50,6 +50,8 @@ struct EfficiencyCurves {
   /// A dimension below this costs as much as this.
   double tile = 1;
   std::vector<MatmulTable> tables;
+  /// They stand in a cluster file, not in the catalogue.
+  bool isOwn = false;
 };
 
 struct DeviceType {

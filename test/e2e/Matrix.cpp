@@ -242,7 +242,7 @@ void addScaledPositions(Table &table) {
       "deepseek-tiny",
       {{"rope_scaling", R"({"type": "yarn", "factor": 4, "mscale": 1,
             "mscale_all_dim": 0.5, "original_max_position_embeddings": 64})"}}};
-  table.add(llama3, split(2, {"sequence", "keys"}), 2);
+  table.add(llama3, replica(2, {split(2, {"sequence", "keys"})}), 4);
   table.add(llama3, replica(2, {split(2, tensorDims)}), 4);
   table.add(yarn, split(2, tensorDims), 2);
 }

@@ -1,5 +1,6 @@
 //===- whale-run.cpp - Runs compiled programs -----------------------------===//
 
+#include "Calibrate.h"
 #include "Job.h"
 
 #include "CLI/CLI.hpp"
@@ -101,6 +102,10 @@ int main(int argc, char **argv) {
       ->expected(2);
   app.add_option("--tolerance", compare.tolerance,
                  "largest difference, relative to a tensor's largest value");
+  bool calibrates = false;
+  app.add_flag("--calibrate", calibrates,
+               "measure this host with --ranks ranks instead of running; JSON "
+               "on standard output");
   app.add_flag("--bits", compare.bits, "compare bits, not values");
   app.footer("Exit codes: 0 ok, 1 bad input, 2 bug, 4 --compare found a "
              "difference, 6 not supported, 8 a rank failed.");
@@ -117,6 +122,8 @@ int main(int argc, char **argv) {
     int code = report(compareDumps(compared[0], compared[1], compare, within));
     return code != 0 ? code : within ? 0 : foundDifference;
   }
+  if (calibrates)
+    return report(calibrate(options));
   if (options.programs.empty())
     return report(whale::format::badInput(
         "no programs directory given; 'whale-run --help' shows how"));

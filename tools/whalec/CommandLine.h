@@ -60,6 +60,7 @@ void addExplain(CLI::App &app, Session &session);
 void addValidate(CLI::App &app, Session &session);
 void addDump(CLI::App &app, Session &session);
 void addCluster(CLI::App &app, Session &session);
+void addCalibrate(CLI::App &app, Session &session);
 
 //===----------------------------------------------------------------------===//
 // Options that several commands have

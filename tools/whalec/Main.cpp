@@ -31,6 +31,7 @@ static void declare(CLI::App &app, Session &session) {
   addValidate(app, session);
   addDump(app, session);
   addCluster(app, session);
+  addCalibrate(app, session);
 }
 
 /// The action's exit code, on a thread with a large stack.
