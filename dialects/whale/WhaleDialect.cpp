@@ -15,6 +15,24 @@ using namespace whale;
 #include "dialects/whale/WhaleInterfaces.cpp.inc"
 
 //===----------------------------------------------------------------------===//
+// Whale's other spelling
+//===----------------------------------------------------------------------===//
+
+std::optional<Dialect::ParseOpHook>
+WhaleDialect::getParseOperationHook(StringRef opName) const {
+  // A hook refers to its function object, which has to outlive it.
+  static const auto parseReplica = [](OpAsmParser &parser,
+                                      OperationState &state) {
+    state.name = OperationName(ReplicaOp::getOperationName(),
+                               parser.getContext());
+    return ReplicaOp::parse(parser, state);
+  };
+  if (opName == "whale.replicate")
+    return ParseOpHook(parseReplica);
+  return Dialect::getParseOperationHook(opName);
+}
+
+//===----------------------------------------------------------------------===//
 // Attribute syntax
 //===----------------------------------------------------------------------===//
 

@@ -50,6 +50,8 @@ private:
   std::string word() {
     skip();
     size_t begin = at;
+    if (at < text.size() && text[at] == '-')
+      ++at;
     while (
         at < text.size() &&
         (std::isalnum(static_cast<unsigned char>(text[at])) || text[at] == '_'))
@@ -95,13 +97,13 @@ void ScopeParser::argument(Node &node, const std::string &key,
       return fail("virtual stages '" + value + "' is no number");
     node.virtualStages = *count;
   } else if (key == "shares") {
-    if (!count)
+    if (!count || *count < 1)
       return fail("share '" + value + "' is no number");
     node.shares.push_back(*count);
   } else if (!key.empty()) {
     fail("unknown key '" + key + "'");
-  } else if (count == 0) {
-    fail("a count of 0, expected 1 or more,");
+  } else if (count && *count < 1) {
+    fail("a count of " + value + ", expected 1 or more,");
   } else if (count && node.primitive == Primitive::Pipeline) {
     node.microBatches = *count;
   } else if (count) {

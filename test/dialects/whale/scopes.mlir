@@ -47,6 +47,10 @@ whale.model @good {
     // CHECK: whale.replica shard "gradients" attributes {note = 1 : i64} {
     whale.replica shard "gradients" attributes {note = 1} {
     }
+    // Whale's other spelling.
+    // CHECK: whale.replica 3 {
+    whale.replicate 3 {
+    }
     // CHECK: whale.pipeline 1 {
     whale.pipeline 1 {
     }
