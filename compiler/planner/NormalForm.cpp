@@ -112,6 +112,11 @@ private:
     diags.error(node.place, std::move(message), ExitCode::Unsupported);
   }
 
+  void checkLowered(const Node &node) {
+    if (auto why = notLowered(node); why && space == Space::Default)
+      unsupported(node, *why);
+  }
+
   void inherit(const Node &node, StageForm &stage) {
     if (node.recompute)
       stage.recompute = *node.recompute;
@@ -134,10 +139,7 @@ private:
     if (axis.size == 0)
       diags.error(node.place,
                   fmt::format("'{}' has no degree", nameOf(node.primitive)));
-    if (space == Space::Default &&
-        (axis.shard == Shard::Gradients || axis.shard == Shard::Parameters))
-      unsupported(node, fmt::format("shard '{}' is not compilable yet",
-                                    nameOf(axis.shard)));
+    checkLowered(node);
     stage.axes.push_back(std::move(axis));
   }
 
@@ -222,11 +224,7 @@ private:
         form.schedule, std::max<int64_t>(node.virtualStages, 1));
     if (node.microBatches == 0)
       diags.error(node.place, "'pipeline' has no number of micro-batches");
-    bool compiles =
-        form.schedule == Schedule::GPipe || form.schedule == Schedule::OneFOneB;
-    if (space == Space::Default && !compiles)
-      unsupported(node, fmt::format("schedule '{}' is not compilable yet",
-                                    nameOf(form.schedule)));
+    checkLowered(node);
     if (node.virtualStages > 1 && form.virtualStages != node.virtualStages)
       diags.error(node.place,
                   fmt::format("schedule '{}' has virtual stages {}, found {}",
@@ -370,6 +368,16 @@ int64_t StageForm::degree(AxisKind kind) const {
     if (axis.kind == kind)
       product = saturatingMultiply(product, axis.size);
   return product;
+}
+
+std::optional<std::string> notLowered(const Node &node) {
+  if (node.shard == Shard::Gradients || node.shard == Shard::Parameters)
+    return fmt::format("shard '{}' is not compilable yet", nameOf(*node.shard));
+  if (node.schedule && *node.schedule != Schedule::GPipe &&
+      *node.schedule != Schedule::OneFOneB)
+    return fmt::format("schedule '{}' is not compilable yet",
+                       nameOf(*node.schedule));
+  return std::nullopt;
 }
 
 std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics,

@@ -125,10 +125,20 @@ std::string printPins(const Pins &pins) {
   return fmt::format("{}", fmt::join(words, ","));
 }
 
+/// What is written and only planned yet, with its place.
+static void refuseNotLowered(const Node &node, Diagnostics &diagnostics) {
+  if (auto why = notLowered(node))
+    diagnostics.error(node.place, *why, ExitCode::Unsupported);
+  for (const Node &inner : node.body)
+    refuseNotLowered(inner, diagnostics);
+}
+
 bool check(const Problem &problem, Diagnostics &diagnostics) {
   size_t before = diagnostics.errorCount();
   workload::check(problem.workload, diagnostics);
   check(problem.options.strategy, diagnostics);
+  if (problem.options.space == Space::Default)
+    refuseNotLowered(problem.options.strategy, diagnostics);
   if (problem.hardware.deviceCount() <= 0)
     diagnostics.error({}, "the cluster has no devices");
   const Pins &pins = problem.options.pins;

@@ -218,6 +218,9 @@ struct Coordinates {
   bool operator==(const Coordinates &) const = default;
 };
 
+/// Why `compile` cannot lower what the node itself says, if so.
+std::optional<std::string> notLowered(const Node &node);
+
 /// The normal form of a checked tree in which every degree is given. Errors
 /// (with places) for what has no normal form in this version: NotYet cells,
 /// degrees of 0, stages that cut the batch differently, several scopes side by
