@@ -511,7 +511,7 @@ static std::optional<MatmulTable> readTable(const json::Member &member,
   table.source = reader.requiredString("source").value_or("");
   table.peak = {
       reader.requiredNumber("peak_teraflops", anyPositive).value_or(1) * tera};
-  for (const char *key : {"rows", "error", "held_out_error"})
+  for (const char *key : {"rows", "waves", "error", "held_out_error"})
     reader.optional(key);
   bool hasGrid = true;
   for (size_t axis = 0; axis < table.grid.size(); ++axis) {

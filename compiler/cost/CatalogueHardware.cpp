@@ -66,29 +66,47 @@ static bool usesMatrixUnits(const OpWork &work) {
   return isProduct(work.kind) && !thin;
 }
 
+/// Loads of 16 bytes need rows of a multiple of so many 16-bit elements;
+/// kernels for others exist, but are slow.
+static constexpr int64_t alignedElements = 8;
+
+/// Fraction of peak that attention's arithmetic reaches.
+static double attentionEfficiency(const Execution &execution,
+                                  const DeviceType &on, const OpWork &work) {
+  const Parameters &p = execution.parameters;
+  // Starting and ending a tile of queries costs as much as so many keys.
+  double keys = static_cast<double>(work.keys);
+  double filled = keys > 0 ? keys / (keys + p.attentionHalfLength) : 1;
+  switch (execution.stack.attention) {
+  case Attention::Fused:
+    return filled * (work.backward ? p.attentionBackward : p.attentionForward);
+  case Attention::Portable:
+    return filled * p.attentionPortable * on.portableFraction;
+  case Attention::Unfused:
+    return p.attentionProducts *
+           (work.headSize % alignedElements ? p.unalignedProducts : 1);
+  }
+  return unknownEfficiency;
+}
+
 /// Fraction of peak that a kernel's arithmetic reaches.
 double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
                                      Precision precision) const {
-  const Parameters &p = execution.parameters;
   if (!usesMatrixUnits(work))
     return unknownEfficiency;
-  if (work.kind == OpKind::Contraction && work.m > 0)
-    return (isNarrow(precision) ? p.matmulSustainedFp8 : p.matmulSustained) *
-           matmulEfficiency(on, precision,
-                            saturatingMultiply(work.batch, work.m), work.n,
-                            work.k)
-               .value;
-  if (work.kind != OpKind::Attention)
+  if (work.kind == OpKind::Attention)
+    return attentionEfficiency(execution, on, work);
+  if (work.kind != OpKind::Contraction || work.m == 0)
     return unknownEfficiency;
-  switch (execution.stack.attention) {
-  case Attention::Fused:
-    return work.backward ? p.attentionBackward : p.attentionForward;
-  case Attention::Portable:
-    return p.attentionPortable * on.portableFraction;
-  case Attention::Unfused:
-    return p.attentionProducts;
-  }
-  return unknownEfficiency;
+  const Parameters &p = execution.parameters;
+  double sustained =
+      isNarrow(precision) ? p.matmulSustainedFp8 : p.matmulSustained;
+  if (isNarrow(precision) && execution.stack.scalesRows)
+    sustained *= p.rowScaledProducts;
+  return sustained * matmulEfficiency(on, precision,
+                                      saturatingMultiply(work.batch, work.m),
+                                      work.n, work.k)
+                         .value;
 }
 
 /// Memory traffic of attention whose scores lie in memory, in passes over them.
@@ -107,8 +125,9 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
       on.peak(usesMatrixUnits(work) ? precision : Precision::F32);
   double reached = efficiency(on, work, precision) * on.sustainedFraction;
   Picoseconds compute = work.flops / FlopsPerSecond{peak.value * reached};
-  BytesPerSecond bandwidth{on.memoryBandwidth.value *
-                           on.achievableMemoryFraction *
+  BytesPerSecond streaming{on.memoryBandwidth.value *
+                           on.achievableMemoryFraction};
+  BytesPerSecond bandwidth{streaming.value *
                            execution.parameters.memorySustained};
   Picoseconds memory = work.bytes / bandwidth;
   bool unfused =
@@ -124,19 +143,23 @@ Picoseconds CatalogueHardware::opTime(unsigned type, const OpWork &work) const {
     Bytes scores = Bytes::fromDouble(work.scores * passes * 2);
     // Products do not skip what is masked.
     compute = compute.scaled(1 / work.used);
-    return compute + memory + scores / bandwidth + launch * 6;
+    return compute + memory + scores / streaming +
+           launch * unfusedAttentionKernels;
   }
   double imbalance = work.routed ? execution.parameters.expertImbalance : 1;
   return std::max(compute, memory).scaled(imbalance) + launch;
 }
 
+double CatalogueHardware::sustained(const CollectiveEstimate &estimate) const {
+  return estimate.crossesNetwork ? execution.parameters.networkSustained
+                                 : execution.parameters.splitSustained;
+}
+
 Picoseconds CatalogueHardware::collectiveTime(const Group &group,
                                               CollectiveKind kind,
                                               Bytes bytes) const {
-  double sustained = group.role == Group::Role::Split
-                         ? execution.parameters.splitSustained
-                         : execution.parameters.networkSustained;
-  return model.collective(group, kind, bytes).time.scaled(1 / sustained);
+  CollectiveEstimate estimate = model.collective(group, kind, bytes);
+  return estimate.time.scaled(1 / sustained(estimate));
 }
 
 std::string CatalogueHardware::collectiveMethod(const Group &group,
@@ -151,8 +174,8 @@ std::string CatalogueHardware::collectiveMethod(const Group &group,
 
 Picoseconds CatalogueHardware::sendTime(int64_t from, int64_t to,
                                         int64_t concurrent, Bytes bytes) const {
-  return model.send(from, to, concurrent, bytes)
-      .time.scaled(1 / execution.parameters.networkSustained);
+  CollectiveEstimate estimate = model.send(from, to, concurrent, bytes);
+  return estimate.time.scaled(1 / sustained(estimate));
 }
 
 } // namespace whale::cost

@@ -39,6 +39,8 @@ private:
   }
   double efficiency(const DeviceType &on, const OpWork &work,
                     Precision precision) const;
+  /// Speed within a step over that of a benchmark.
+  double sustained(const CollectiveEstimate &estimate) const;
   const Cluster &cluster;
   CollectiveModel model;
   std::vector<Pool> poolList;

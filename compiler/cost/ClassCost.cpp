@@ -3,6 +3,7 @@
 #include "compiler/cost/ClassCost.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace whale::cost {
 
@@ -65,6 +66,25 @@ double scoresOf(const Op &op, const LocalOp &local) {
   return scores;
 }
 
+bool keepsNarrow(const Stack &stack, const Workload &workload) {
+  return stack.keepsNarrow &&
+         (workload.precision == "fp8" || workload.precision == "fp4");
+}
+
+/// Of an element of the scores: softmax in 16 bits, the dropout's mask and
+/// result (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1).
+constexpr double scoreBytes = 5;
+
+/// Smaller tensors are not partitioned: DeepSpeed's
+/// stage3_param_persistence_threshold.
+constexpr int64_t partitionedElements = 100'000;
+
+/// Of the loop with this name, or 0.
+int64_t extentOf(const Op &op, const LocalOp &local, std::string_view name) {
+  int32_t loop = op.findLoop(name);
+  return loop < 0 ? 0 : local.extents[loop];
+}
+
 /// Which values have a buffer, given what is saved.
 std::vector<bool> materialisedValues(const ModuleClass &module,
                                      const ResidualPlan &plan) {
@@ -85,7 +105,7 @@ public:
         const ClassContext &context, const Hardware &hardware)
       : workload(workload), module(module), context(context),
         hardware(hardware), sharded(shard(workload, module, context.mesh)),
-        plan(residuals(module, context.recompute)),
+        plan(residuals(module, repeatedOps())),
         materialised(materialisedValues(module, plan)) {}
 
   ClassCost run() {
@@ -96,10 +116,15 @@ public:
     cost.forward += cost.forwardCommunication;
     cost.backward += cost.backwardCommunication + cost.recompute;
     waitForHost();
-    cost.memory = classMemory(workload, module, sharded, plan);
-    if (hardware.execution.stack.copiesLogits)
-      addLogitCopies();
+    cost.memory = classMemory(workload, module, sharded, plan, savedForm());
+    addLogitCopies();
+    addScores();
     cost.state = stateBytes(workload, module, sharded);
+    if (keepsNarrow(hardware.execution.stack, workload))
+      narrowFrozen();
+    for (size_t i = 0; i < module.variables.size(); ++i)
+      cost.tensors += module.variables[i].trained() &&
+                      sharded.variableElements[i] >= partitionedElements;
     cost.tiedState = stateBytes(workload, module, sharded, true);
     for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
       if (context.mesh.axes[a].replica)
@@ -111,6 +136,7 @@ public:
                              : -1;
       cost.argumentGradientBytes.push_back(
           gradient < 0 ? Bytes() : sharded.valueBytes[gradient]);
+      addArgumentMessage(module.arguments[a], gradient);
     }
     return cost;
   }
@@ -131,6 +157,55 @@ private:
     return stateBytes(workload, module, part);
   }
 
+  /// Weights of products that are never updated, a byte an element.
+  void narrowFrozen() {
+    std::vector<bool> isWeight(module.variables.size(), false);
+    for (const Op &op : module.ops)
+      for (const Access &operand : op.operands)
+        if (const Value &value = module.values[operand.value];
+            value.kind == ValueKind::Variable &&
+            op.kind == OpKind::Contraction && op.findLoop("vocabulary") < 0)
+          isWeight[value.index] = true;
+    for (size_t i = 0; i < module.variables.size(); ++i) {
+      const Variable &variable = module.variables[i];
+      if (!isWeight[i] || variable.trained())
+        continue;
+      Bytes saved =
+          Bytes(sharded.variableElements[i]) * (variable.elementBytes - 1);
+      cost.state.parameters -= saved;
+      cost.state.frozen -= saved;
+    }
+  }
+
+  SavedForm savedForm() const {
+    const Stack &stack = hardware.execution.stack;
+    return {stack.gathersAgain, keepsNarrow(stack, workload) ? 1 : 0};
+  }
+
+  /// Of an argument whose copies on split axes are sent in shares.
+  void addArgumentMessage(uint32_t value, int64_t gradient) {
+    Message message{sharded.valueBytes[value],
+                    gradient < 0 ? Bytes() : sharded.valueBytes[gradient],
+                    {},
+                    {}};
+    if (hardware.execution.stack.scattersMessages)
+      for (size_t a = 0; a < context.mesh.axes.size(); ++a)
+        if (!context.mesh.axes[a].replica &&
+            sharded.placements[value][a].kind == Placement::Kind::Whole)
+          scatter(message, a);
+    cost.messages.push_back(message);
+  }
+
+  void scatter(Message &message, size_t axis) {
+    auto share = [&](Bytes &bytes, Picoseconds &gather) {
+      gather += hardware.collectiveTime(context.groups[axis],
+                                        CollectiveKind::AllGather, bytes);
+      bytes = Bytes(ceilDivide(bytes.value(), context.mesh.axes[axis].size));
+    };
+    share(message.forward, message.gatherForward);
+    share(message.backward, message.gatherBackward);
+  }
+
   void addOp(uint32_t index) {
     const Op &op = module.ops[index];
     OpWork work = localWork(workload, module, sharded, index, materialised);
@@ -139,36 +214,76 @@ private:
     (forward ? cost.forward : cost.backward) += time;
     if (op.phase == Phase::BackwardWeight)
       cost.weight += time;
-    (forward ? cost.forwardKernels : cost.backwardKernels) += !work.fused;
+    int64_t kernels = kernelsOf(work);
+    (forward ? cost.forwardKernels : cost.backwardKernels) += kernels;
     cost.flops += work.flops;
     if (!isRepeated(index, work.kind))
       return;
     cost.recompute += time;
-    cost.backwardKernels += !work.fused;
+    cost.backwardKernels += kernels;
+    repeatedKernels += kernels;
+  }
+
+  int64_t kernelsOf(const OpWork &work) const {
+    bool parts = hardware.execution.stack.attention == Attention::Unfused &&
+                 work.kind == OpKind::Attention;
+    return parts ? unfusedAttentionKernels : !work.fused;
+  }
+
+  Recompute repeatedOps() const {
+    bool onlyAttention = hardware.execution.stack.selectsAttention &&
+                         context.recompute == Recompute::Selective;
+    return onlyAttention ? Recompute::None : context.recompute;
   }
 
   /// Attention with scores in memory is what selective recompute repeats first.
   bool isRepeated(uint32_t op, OpKind kind) const {
-    bool scores = hardware.execution.stack.attention == Attention::Unfused &&
-                  kind == OpKind::Attention &&
-                  context.recompute == Recompute::Selective &&
-                  module.ops[op].phase == Phase::Forward;
-    return scores || std::binary_search(plan.recomputed.begin(),
-                                        plan.recomputed.end(), op);
+    const Stack &stack = hardware.execution.stack;
+    bool attention =
+        (stack.attention == Attention::Unfused || stack.selectsAttention) &&
+        kind == OpKind::Attention &&
+        context.recompute == Recompute::Selective &&
+        module.ops[op].phase == Phase::Forward;
+    return attention || std::binary_search(plan.recomputed.begin(),
+                                           plan.recomputed.end(), op);
   }
 
-  /// A float32 copy of the logits, and of its gradient.
+  /// Of attention with scores in memory: kept, or there while they are
+  /// repeated.
+  void addScores() {
+    if (hardware.execution.stack.attention != Attention::Unfused)
+      return;
+    ClassMemory &memory = cost.memory;
+    for (uint32_t i = 0; i < module.ops.size(); ++i) {
+      const Op &op = module.ops[i];
+      if (op.kind != OpKind::Attention || op.phase != Phase::Forward)
+        continue;
+      Bytes scores =
+          Bytes::fromDouble(scoresOf(op, sharded.ops[i]) * scoreBytes);
+      if (context.recompute == Recompute::None) {
+        memory.saved += scores;
+        memory.forwardTotal += scores;
+        memory.backwardOnce += scores;
+      } else {
+        memory.backwardTransient += scores;
+      }
+      memory.backwardTotal += scores;
+    }
+  }
+
+  /// Copies of the logits, beside the loss and its gradient.
   void addLogitCopies() {
     for (uint32_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
       if (op.kind != OpKind::Reduction || op.phase != Phase::Forward ||
           op.findLoop("vocabulary") < 0)
         continue;
-      Bytes copies(8);
+      Bytes copies(hardware.execution.stack.logitCopyBytes);
       for (int64_t extent : sharded.ops[i].extents)
         copies = copies * extent;
       cost.memory.backwardTransient += copies;
       cost.memory.backwardTotal += copies;
+      cost.memory.backwardOnce += copies;
     }
   }
 
@@ -180,11 +295,22 @@ private:
                   : dispatch == Dispatch::Fused
                       ? execution.parameters.dispatchFusedSeconds
                       : execution.parameters.dispatchFineSeconds;
-    auto issue = [&](int64_t kernels) {
-      return picosecondsFromSeconds(static_cast<double>(kernels) * each);
+    auto issue = [&](double kernels) {
+      return picosecondsFromSeconds(kernels * each);
     };
-    cost.forward = std::max(cost.forward, issue(cost.forwardKernels));
-    cost.backward = std::max(cost.backward, issue(cost.backwardKernels));
+    // Ranks of a split axis wait for the slowest host.
+    uint64_t ranks = 1;
+    for (const SplitAxis &axis : context.mesh.axes)
+      ranks *= axis.replica ? 1 : static_cast<uint64_t>(axis.size);
+    each *= 1 + execution.parameters.dispatchJitter * std::bit_width(ranks - 1);
+    double forward = static_cast<double>(cost.forwardKernels);
+    double repeated = static_cast<double>(repeatedKernels);
+    double backward = static_cast<double>(cost.backwardKernels) - repeated;
+    // What is repeated is issued as it was in the forward part; gradients by a
+    // loop that is not interpreted.
+    backward = repeated + backward * execution.parameters.dispatchBackward;
+    cost.forward = std::max(cost.forward, issue(forward));
+    cost.backward = std::max(cost.backward, issue(backward));
   }
 
   void addTransfer(const Transfer &transfer) {
@@ -222,13 +348,23 @@ private:
   ShardedClass sharded;
   ResidualPlan plan;
   std::vector<bool> materialised;
+  int64_t repeatedKernels = 0;
   ClassCost cost;
 };
 
 } // namespace
 
+Message &Message::operator+=(const Message &more) {
+  forward += more.forward;
+  backward += more.backward;
+  gatherForward += more.gatherForward;
+  gatherBackward += more.gatherBackward;
+  return *this;
+}
+
 StateBytes &StateBytes::operator+=(const StateBytes &more) {
   parameters += more.parameters;
+  frozen += more.frozen;
   gradients += more.gradients;
   copies += more.copies;
   optimizer += more.optimizer;
@@ -245,9 +381,9 @@ StateBytes &StateBytes::operator-=(const StateBytes &less) {
 
 StateBytes StateBytes::operator*(int64_t count) const {
   StateBytes result = *this;
-  for (Bytes *part : {&result.parameters, &result.gradients, &result.copies,
-                      &result.optimizer, &result.factored, &result.ownedMasters,
-                      &result.other})
+  for (Bytes *part : {&result.parameters, &result.frozen, &result.gradients,
+                      &result.copies, &result.optimizer, &result.factored,
+                      &result.ownedMasters, &result.other})
     *part = *part * count;
   result.trained *= count;
   return result;
@@ -276,8 +412,11 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
   if (work.precision == "fp8" && op.findLoop("vocabulary") >= 0)
     work.precision = "bf16";
   work.routed = op.kind == OpKind::Contraction && op.routingLoop() >= 0;
-  if (op.kind == OpKind::Attention)
+  if (op.kind == OpKind::Attention) {
     work.scores = scoresOf(op, local);
+    work.keys = extentOf(op, local, "keys");
+    work.headSize = extentOf(op, local, "head");
+  }
   work.used = static_cast<double>(op.usedNumerator * local.routedParts) /
               static_cast<double>(op.usedDenominator);
   work.fused = op.fused &&
@@ -350,6 +489,7 @@ StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
     if (!variable.trained()) {
       // Never updated, so never more precise than it is read.
       state.parameters += bytes;
+      state.frozen += bytes;
       continue;
     }
     state.parameters +=

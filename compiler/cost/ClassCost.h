@@ -18,6 +18,8 @@ namespace whale::cost {
 struct StateBytes {
   /// As they are stored: with a master type they are masters.
   Bytes parameters, gradients;
+  /// Of the parameters, those that are never updated.
+  Bytes frozen;
   /// Copies in the type of the arithmetic, made once per step, of those masters
   /// that something else than kernels reads.
   Bytes copies;
@@ -38,6 +40,15 @@ struct StateBytes {
   StateBytes dividedBy(int64_t parts) const;
 };
 
+/// How an argument of a class comes from the stage before it, and how its
+/// gradient goes back, on one rank: bytes sent, and the time to gather them.
+struct Message {
+  Bytes forward, backward;
+  Picoseconds gatherForward, gatherBackward;
+
+  Message &operator+=(const Message &more);
+};
+
 struct ClassCost {
   /// One micro-batch; communication and recompute are within.
   Picoseconds forward, backward;
@@ -47,6 +58,8 @@ struct ClassCost {
   Picoseconds weight;
   /// Kernels and collectives that the host issues, recompute within.
   int64_t forwardKernels = 0, backwardKernels = 0;
+  /// Trained variables that are large enough to be cut over replicas.
+  int64_t tensors = 0;
   /// Once per step, over the split axes: partial sums of variables' gradients.
   Picoseconds oncePerStep;
   /// Bytes through this rank's links in one micro-batch (Transfer::bytes).
@@ -63,6 +76,8 @@ struct ClassCost {
   /// Per argument of the class: its bytes and those of its gradient (0: none),
   /// one micro-batch.
   std::vector<Bytes> argumentBytes, argumentGradientBytes;
+  /// Per argument of the class, one micro-batch.
+  std::vector<Message> messages;
 };
 
 struct ClassContext {

@@ -223,7 +223,8 @@ CollectiveEstimate estimate(const Route &route, Kind kind, Bytes bytes) {
       route.domains == 1
           ? withinDomain(*route.fits, kind, route.ranks, bytes.asDouble())
           : acrossDomains(route, kind, bytes.asDouble());
-  return {picosecondsFromSeconds(best.seconds), best.algorithm, best.protocol};
+  return {picosecondsFromSeconds(best.seconds), best.algorithm, best.protocol,
+          route.domains > 1};
 }
 
 } // namespace

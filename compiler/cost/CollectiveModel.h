@@ -24,6 +24,8 @@ struct CollectiveEstimate {
   Picoseconds time;
   CollectiveAlgorithm algorithm = CollectiveAlgorithm::Ring;
   CollectiveProtocol protocol = CollectiveProtocol::Simple;
+  /// Not all members lie in one domain.
+  bool crossesNetwork = false;
 };
 
 /// Pure functions of a cluster, which must outlive it.

@@ -42,11 +42,17 @@ enum class Attention {
   Unfused,
 };
 
+/// Of unfused attention, in one direction: scores, scale and mask, softmax,
+/// dropout, values, and a transposition.
+constexpr int64_t unfusedAttentionKernels = 6;
+
 /// Switches. The defaults are the programs that `whalec compile` writes.
 struct Stack {
   Attention attention = Attention::Fused;
-  /// The loss is computed on a float32 copy of the logits.
-  bool copiesLogits = false;
+  /// Bytes of an element of the copies of the logits that the loss and its
+  /// gradient are computed on: one in float32 is overwritten (4), or a second
+  /// one is kept (8).
+  int64_t logitCopyBytes = 0;
   /// Elementwise chains run as one kernel (a compiler, or fused by hand);
   /// otherwise each op reads and writes memory.
   bool fusedElementwise = true;
@@ -58,6 +64,28 @@ struct Stack {
   bool overlapsSplits = false;
   /// Messages between stages run beside compute.
   bool overlapsPipeline = true;
+  /// Ranks of a split axis that hold the same value send a share of it each to
+  /// the next stage, which gathers them (Narayanan et al., SC 2021, section
+  /// 4.1).
+  bool scattersMessages = false;
+  /// Parameters that are cut over the replicas (ZeRO-3) are gathered for what
+  /// is recomputed, and once more for the backward part.
+  bool gathersTwiceBackward = false;
+  /// Each tensor is gathered by itself, into a buffer for each rank, which is
+  /// copied (DeepSpeed of 2021).
+  bool gathersTensors = false;
+  /// Selective recompute repeats attention and nothing else (Korthikanti et al.
+  /// 2022, section 5).
+  bool selectsAttention = false;
+  /// What sequence parallelism gathers is gathered again in the backward part,
+  /// beside the product of the input's gradient, instead of being kept.
+  bool gathersAgain = false;
+  /// Products in 8 or fewer bits keep their inputs in 8 bits, and weights that
+  /// are never updated are in 8 bits.
+  bool keepsNarrow = false;
+  /// Products in 8 bits have a scale for each row and column instead of one for
+  /// each tensor.
+  bool scalesRows = false;
   /// The optimizer keeps a float32 copy of the gradients with its state.
   bool copiesGradients = false;
   /// Optimizer sharding also cuts the master copies.
@@ -74,15 +102,19 @@ struct Parameters {
   double matmulSustained = 1, matmulSustainedFp8 = 1;
   double attentionForward = 0.6, attentionBackward = 0.6;
   double attentionPortable = 0.4, attentionProducts = 0.6;
+  double attentionHalfLength = 0;
+  double rowScaledProducts = 1, unalignedProducts = 1;
   double memorySustained = 1, unfusedTraffic = 1;
   double launchShown = 1;
   double dispatchFineSeconds = 0, dispatchFusedSeconds = 0;
+  double dispatchBackward = 1, dispatchJitter = 0;
   double stepSeconds = 0;
   double expertImbalance = 1;
   double splitSustained = 1, networkSustained = 1;
   double splitOverlap = 0;
   double gradientOverlap = 0;
   double stragglersPerDoubling = 0;
+  double allocatorReserved = 0;
 };
 
 /// A parameter by the name that it has in parameters.json.

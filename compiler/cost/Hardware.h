@@ -36,6 +36,8 @@ struct OpWork {
   /// Attention: elements of the score matrices, and the share of them that a
   /// mask leaves.
   double scores = 0, used = 1;
+  /// Attention: length of the keys, and elements of a head; 0 = not known.
+  int64_t keys = 0, headSize = 0;
 };
 
 /// The devices of a collective: first, first + stride, ... (size of them).

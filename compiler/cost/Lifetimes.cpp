@@ -35,8 +35,9 @@ struct Interval {
 class Buffers {
 public:
   Buffers(const ModuleClass &module, const ShardedClass &sharded,
-          const ResidualPlan &plan)
-      : module(module), sharded(sharded), repeats(module.ops.size(), false),
+          const ResidualPlan &plan, const SavedForm &form)
+      : module(module), sharded(sharded), form(form),
+        repeats(module.ops.size(), false),
         definition(module.values.size(), -1) {
     for (uint32_t i : plan.recomputed)
       repeats[i] = true;
@@ -54,13 +55,17 @@ public:
     limitInputs();
     materialised.resize(size(), true);
     setOrders();
+    setGathered();
     setSaved();
   }
 
   size_t size() const { return module.values.size() + sharded.copies.size(); }
   Bytes bytes(size_t buffer) const {
-    return alignUp(isCopy(buffer) ? copyOf(buffer).bytes
-                                  : sharded.valueBytes[buffer]);
+    Bytes whole =
+        isCopy(buffer) ? copyOf(buffer).bytes : sharded.valueBytes[buffer];
+    if (!isNarrow.empty() && isNarrow[buffer])
+      whole = Bytes(whole.value() / elementBytes(buffer) * form.productBytes);
+    return alignUp(whole);
   }
   bool isCopy(size_t buffer) const { return buffer >= module.values.size(); }
   const Copy &copyOf(size_t buffer) const {
@@ -78,12 +83,15 @@ public:
 
   const ModuleClass &module;
   const ShardedClass &sharded;
+  const SavedForm form;
   /// Ops that the backward part repeats.
   std::vector<bool> repeats;
   /// Per value the op that defines it, or -1.
   std::vector<int64_t> definition;
   /// Values, and buffers, that are there in both parts.
   std::vector<bool> isKept, isSaved;
+  /// Saved with form.productBytes an element.
+  std::vector<bool> isNarrow;
   std::vector<bool> materialised;
   /// Ops in running order.
   std::vector<uint32_t> forward, backward;
@@ -148,17 +156,50 @@ private:
     backward.push_back(index);
   }
 
+  int64_t elementBytes(size_t buffer) const {
+    size_t value = isCopy(buffer) ? copyOf(buffer).value : buffer;
+    return module.values[value].elementBytes;
+  }
+
+  void setGathered() {
+    isGathered.assign(sharded.copies.size(), false);
+    for (const Transfer &transfer : sharded.transfers)
+      if (transfer.copy >= 0 && transfer.kind == CollectiveKind::AllGather)
+        isGathered[transfer.copy] = true;
+  }
+
+  /// Whether the backward part finds a copy that the forward part made.
+  bool isThere(size_t buffer) const {
+    return isForward(copyOf(buffer).firstUser) &&
+           !(form.gathersAgain && isGathered[buffer - module.values.size()]);
+  }
+
+  /// Products of layers: those of logits stay in 16 bits.
+  bool isLayerProduct(const Op &op) const {
+    return op.kind == OpKind::Contraction && op.findLoop("vocabulary") < 0;
+  }
+
   void setSaved() {
     isSaved.assign(size(), false);
+    std::vector<bool> isWide(size(), false);
     for (uint32_t i : backward)
       for (size_t o = 0; o < module.ops[i].operands.size(); ++o) {
         uint32_t value = module.ops[i].operands[o].value;
         size_t buffer = read(i, o);
-        bool isThere = !isCopy(buffer) || isForward(copyOf(buffer).firstUser);
-        if (isKept[value])
-          isSaved[isThere ? buffer : value] = true;
+        size_t kept = isCopy(buffer) && !isThere(buffer) ? value : buffer;
+        if (!isKept[value])
+          continue;
+        isSaved[kept] = true;
+        isWide[kept] = isWide[kept] || !isLayerProduct(module.ops[i]);
       }
+    isNarrow.assign(size(), false);
+    for (size_t b = 0; b < size(); ++b)
+      isNarrow[b] = isSaved[b] && !isWide[b] && form.productBytes > 0 &&
+                    form.productBytes < elementBytes(b);
   }
+
+  /// By copy: an all-gather makes it.
+  std::vector<bool> isGathered;
 };
 
 /// One direction: when each buffer is alive.
@@ -364,8 +405,9 @@ private:
 } // namespace
 
 ClassMemory classMemory(const Workload &workload, const ModuleClass &module,
-                        const ShardedClass &sharded, const ResidualPlan &plan) {
-  Buffers buffers(module, sharded, plan);
+                        const ShardedClass &sharded, const ResidualPlan &plan,
+                        const SavedForm &form) {
+  Buffers buffers(module, sharded, plan, form);
   ClassMemory memory;
   for (size_t b = 0; b < buffers.size(); ++b)
     if (buffers.isSaved[b])

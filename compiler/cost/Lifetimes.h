@@ -46,10 +46,24 @@ struct ClassMemory {
   Bytes backwardOnce;
 };
 
+/// How software keeps what is saved; by default as compiled programs do.
+struct SavedForm {
+  /// What an all-gather of the forward part made is not kept: the backward part
+  /// gathers it again (Korthikanti et al. 2022, arXiv 2205.05198,
+  /// section 4.2.2).
+  bool gathersAgain = false;
+  /// Bytes of an element of what the backward part reads in products of layers
+  /// only; 0 = as it is.
+  int64_t productBytes = 0;
+
+  auto operator<=>(const SavedForm &) const = default;
+};
+
 ClassMemory classMemory(const workload::Workload &workload,
                         const workload::ModuleClass &module,
                         const ShardedClass &sharded,
-                        const workload::ResidualPlan &plan);
+                        const workload::ResidualPlan &plan,
+                        const SavedForm &form = {});
 
 } // namespace whale::cost
 

@@ -65,33 +65,6 @@ StateBytes borrowed(StateBytes state, bool isHere) {
 
 } // namespace
 
-Bytes MemoryParts::total() const {
-  Bytes sum;
-  for (const auto &[name, bytes] : namedParts(*this))
-    sum += bytes;
-  return sum;
-}
-
-std::vector<std::pair<std::string_view, Bytes>>
-namedParts(const MemoryParts &memory) {
-  return {{"parameters", memory.parameters},
-          {"gradients", memory.gradients},
-          {"optimizer", memory.optimizer},
-          {"statistics", memory.other},
-          {"activations", memory.activations},
-          {"transients", memory.transients},
-          {"communication", memory.communication},
-          {"layout", memory.layout},
-          {"reserve", memory.reserve}};
-}
-
-Bytes Prediction::deficit() const {
-  Bytes worst = Bytes(INT64_MIN);
-  for (const StagePrediction &stage : stages)
-    worst = std::max(worst, stage.memory.total() - stage.capacity);
-  return worst;
-}
-
 const ClassCost &CostTable::of(uint32_t moduleClass,
                                const cost::ClassContext &context) {
   auto key = std::make_pair(moduleClass, context);
@@ -197,20 +170,36 @@ void FormCosts::addShardTraffic(unsigned stage) {
         return overReplicas(stage, kind, true,
                             [bytes](unsigned) { return bytes; });
       };
+      int64_t parts = 1;
+      if (execution.stack.gathersTensors)
+        parts = std::max(parts, cost->tensors);
+      auto parted = [&](CollectiveKind kind, Bytes bytes) {
+        Picoseconds listed = launches(stage, parts > 1 ? replicas : 0);
+        return (over(kind, divided(bytes, parts)) + listed) * parts;
+      };
       Picoseconds gather =
-          gathers ? over(CollectiveKind::AllGather, cost->state.copies)
+          gathers ? parted(CollectiveKind::AllGather, cost->state.copies)
                   : Picoseconds();
       Picoseconds scatter =
-          over(CollectiveKind::ReduceScatter, wireGradients(cost->state));
+          parted(CollectiveKind::ReduceScatter, wireGradients(cost->state));
       double overlap = execution.stack.overlapsGradients
                            ? execution.parameters.gradientOverlap
                            : 0;
       forward = overlapped(forward, gather, overlap);
-      backward = overlapped(backward, gather + scatter, overlap);
+      bool again = execution.stack.gathersTwiceBackward &&
+                   form.stages[stage].recompute == Recompute::Full;
+      backward =
+          overlapped(backward, gather * (again ? 2 : 1) + scatter, overlap);
     }
     forwards.back().push_back(forward);
     backwards.back().push_back(backward);
   }
+}
+
+Picoseconds FormCosts::launches(unsigned stage, int64_t count) const {
+  cost::OpWork copy;
+  copy.kind = workload::OpKind::Elementwise;
+  return table.hardware.opTime(types[stage], copy) * count;
 }
 
 Picoseconds
@@ -271,22 +260,37 @@ StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
   return state;
 }
 
-Bytes FormCosts::boundary(unsigned stage, int64_t position,
-                          bool gradient) const {
+template <class F>
+void FormCosts::forEachReceived(unsigned stage, int64_t position,
+                                F visit) const {
   // Bounds know stages with nothing behind them.
   if (position >= workload::instanceCount(table.workload))
-    return {};
+    return;
   workload::InstanceRef ref = workload::instanceAt(table.workload, position);
   const Run &which = table.workload.runs[ref.run];
-  const ClassCost &cost = run(stage, ref.run);
   size_t chained =
       ref.index > 0 ? table.workload.classes[which.moduleClass].results.size()
                     : 0;
-  Bytes bytes;
   for (size_t a = 0; a < which.arguments.size(); ++a)
     if (a < chained || which.arguments[a].run >= 0)
-      bytes += gradient ? cost.argumentGradientBytes[a] : cost.argumentBytes[a];
+      visit(run(stage, ref.run), a);
+}
+
+Bytes FormCosts::boundary(unsigned stage, int64_t position,
+                          bool gradient) const {
+  Bytes bytes;
+  forEachReceived(stage, position, [&](const ClassCost &cost, size_t a) {
+    bytes += gradient ? cost.argumentGradientBytes[a] : cost.argumentBytes[a];
+  });
   return bytes;
+}
+
+cost::Message FormCosts::message(unsigned stage, int64_t position) const {
+  cost::Message sum;
+  forEachReceived(stage, position, [&](const ClassCost &cost, size_t a) {
+    sum += cost.messages[a];
+  });
+  return sum;
 }
 
 std::vector<FormCosts::Saved> FormCosts::savedOf(unsigned stage, int64_t first,
@@ -361,14 +365,20 @@ std::vector<Bytes> FormCosts::waitingGradients(unsigned stage, int64_t first,
 /// Activations of all slots; gradients are there from the start.
 void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
                         int64_t last, int64_t slots) const {
-  Bytes saved, forward, backward, peak;
+  Bytes saved, once, forward, backward, peak;
+  bool isLastPart =
+      form.virtualStages > 1 && last == workload::instanceCount(table.workload);
   std::vector<Saved> savedByRun = savedOf(stage, first, last);
   auto next = savedByRun.begin();
   std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
   auto waiting = waitingByRun.begin();
   forEachRun(first, last, [&](size_t r, int64_t n) {
     const cost::ClassMemory &m = run(stage, r).memory;
-    saved += next->first + next->each * (n - 1);
+    Bytes here = next->first + next->each * (n - 1);
+    saved += here;
+    // The head, in the last part of a pipeline, goes back at once.
+    bool isHead = isLastPart && table.workload.runs[r].count == 1;
+    once = isHead ? once + here : Bytes();
     Bytes before = saved - m.saved;
     peak = std::max(
         {peak, before + m.forwardTotal, before + m.backwardTotal + *waiting});
@@ -376,7 +386,7 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
     backward = std::max(backward, m.backwardTransient + *waiting);
     ++next, ++waiting;
   });
-  parts.activations = saved * slots;
+  parts.activations = (saved - once) * slots + once;
   parts.transients =
       slots > 1 ? std::max(forward, backward) : std::max(peak - saved, Bytes());
 }
@@ -428,7 +438,7 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   bool masters = keepsCopies(stage);
   MemoryParts parts;
   parts.parameters = cut       ? divided(state.parameters, shards)
-                     : masters ? state.copies
+                     : masters ? state.copies + state.frozen
                                : state.parameters;
   Bytes gradients = wireGradients(state);
   parts.gradients =
@@ -603,14 +613,18 @@ Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
 /// Times and traffic of the messages to the neighbours.
 void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
                             StagePrediction &result) const {
-  auto send = [&](unsigned to, Bytes bytes) {
+  auto send = [&](unsigned to, Bytes bytes, Picoseconds gather) {
     result.boundaryTraffic += bytes * form.microBatches * form.virtualStages;
-    return sendTime(stage, to, bytes);
+    return gather + sendTime(stage, to, bytes);
   };
-  if (stage + 1 < form.stages.size())
-    result.sendForward = send(stage + 1, boundary(stage + 1, last, false));
-  if (stage > 0)
-    result.sendBackward = send(stage - 1, boundary(stage, first, true));
+  if (stage + 1 < form.stages.size()) {
+    cost::Message out = message(stage + 1, last);
+    result.sendForward = send(stage + 1, out.forward, out.gatherForward);
+  }
+  if (stage > 0) {
+    cost::Message in = message(stage, first);
+    result.sendBackward = send(stage - 1, in.backward, in.gatherBackward);
+  }
   if (table.hardware.execution.stack.overlapsPipeline)
     return;
   result.forward += result.sendForward * form.virtualStages;
@@ -618,8 +632,9 @@ void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
 }
 
 Picoseconds FormCosts::messages(unsigned stage, int64_t position) const {
-  return sendTime(stage, stage + 1, boundary(stage + 1, position, false)) +
-         sendTime(stage + 1, stage, boundary(stage + 1, position, true));
+  cost::Message sent = message(stage + 1, position);
+  return sendTime(stage, stage + 1, sent.forward) + sent.gatherForward +
+         sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
@@ -637,11 +652,15 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   result.memory = memory(stage, first, last);
   setTimes(stage, first, last, result);
   setMessages(stage, first, last, result);
-  setSynchronisation(stage, stateOf(stage, first, last), result);
+  StateBytes state = stateOf(stage, first, last);
+  setSynchronisation(stage, state, result);
   cost::OpWork update;
   update.kind = workload::OpKind::Elementwise;
-  update.bytes = result.memory.parameters * 2 + result.memory.gradients +
-                 result.memory.optimizer * 2;
+  Bytes frozen = divided(state.frozen, cutsParameters(form.stages[stage])
+                                           ? shardDegree(form.stages[stage])
+                                           : 1);
+  update.bytes = (result.memory.parameters - frozen) * 2 +
+                 result.memory.gradients + result.memory.optimizer * 2;
   result.update = table.hardware.opTime(types[stage], update);
   return result;
 }

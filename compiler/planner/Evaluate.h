@@ -187,7 +187,12 @@ private:
   template <class F>
   void forEachRun(int64_t first, int64_t last, F visit) const;
   cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const;
+  /// Calls `visit(cost, argument)` for what an instance at the beginning of a
+  /// stage is sent.
+  template <class F>
+  void forEachReceived(unsigned stage, int64_t position, F visit) const;
   Bytes boundary(unsigned stage, int64_t position, bool gradient) const;
+  cost::Message message(unsigned stage, int64_t position) const;
   /// Saved values of a run's instances in a stage: of the first one, less those
   /// that other instances of the stage save too, and of each further one.
   struct Saved {
@@ -204,6 +209,8 @@ private:
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                      int64_t last) const;
   void addShardTraffic(unsigned stage);
+  /// Of kernels that move hardly anything.
+  Picoseconds launches(unsigned stage, int64_t count) const;
   /// A collective of `bytes(axis)` over each replica axis that is sharded, or
   /// over each other one.
   Picoseconds overReplicas(unsigned stage, CollectiveKind kind, bool sharded,

@@ -42,6 +42,12 @@ cost::Stack megatron2021() {
   stack.attention = cost::Attention::Unfused;
   stack.dispatch = cost::Dispatch::Fine;
   stack.overlapsPipeline = false;
+  stack.logitCopyBytes = 4;
+  stack.scattersMessages = true;
+  stack.gathersTwiceBackward = true;
+  stack.gathersTensors = true;
+  stack.gathersAgain = true;
+  stack.selectsAttention = true;
   stack.gradientBytes = 2;
   stack.copiesGradients = true;
   stack.shardsMasters = true;
@@ -52,6 +58,11 @@ cost::Stack megatron2021() {
 cost::Stack megatronCore() {
   cost::Stack stack;
   stack.dispatch = cost::Dispatch::Fused;
+  stack.logitCopyBytes = 4;
+  stack.scattersMessages = true;
+  stack.gathersAgain = true;
+  stack.selectsAttention = true;
+  stack.keepsNarrow = true;
   stack.shardsMasters = true;
   stack.overlapsGradients = true;
   return stack;
@@ -110,7 +121,7 @@ void writeNodes(json::Writer &writer, const MeasuredRun &run,
 cost::Stack fullySharded() {
   cost::Stack stack;
   stack.attention = cost::Attention::Portable;
-  stack.copiesLogits = true;
+  stack.logitCopyBytes = 8;
   stack.fusedElementwise = false;
   stack.dispatch = cost::Dispatch::Fused;
   stack.overlapsGradients = true;
@@ -152,7 +163,9 @@ cost::Stack stackOf(const MeasuredRun &run) {
   cost::Stack stack = old       ? megatron2021()
                       : sharded ? fullySharded()
                                 : megatronCore();
-  if (run.says("attention-backend unfused"))
+  // Megatron-LM's tests without Transformer Engine are named "mcore_tp..".
+  if (run.says("attention-backend unfused") || run.says("mcore_tp") ||
+      run.says("uninstall_te"))
     stack.attention = cost::Attention::Unfused;
   // MLPerf's configurations reduce gradients in bf16.
   if (run.says("MLPerf"))
@@ -161,6 +174,7 @@ cost::Stack stackOf(const MeasuredRun &run) {
     stack.dispatch = cost::Dispatch::Captured;
   if (run.says("compile") || run.says("XLA"))
     stack.fusedElementwise = true;
+  stack.scalesRows = run.precision == "fp8-rowwise";
   if (run.says("TP comm overlap") || run.says("async TP"))
     stack.overlapsSplits = true;
   return stack;

@@ -124,6 +124,23 @@ std::string bertConfig(const MeasuredRun &run) {
   return writer.endObject().take();
 }
 
+/// T5 version 1.1: heads of 64 elements whatever the hidden size, gated; half
+/// of the layers are the decoder's, which sees 128 tokens, as the notes of such
+/// runs say.
+std::string t5Config(const MeasuredRun &run) {
+  json::Writer writer;
+  writer.beginObject(json::Writer::Layout::Inline);
+  writer.field("model_type", "t5").field("vocab_size", run.vocabulary);
+  writer.field("d_model", run.hidden).field("d_kv", 64);
+  writer.field("num_heads", run.heads).field("d_ff", run.ffn);
+  writer.field("num_layers", run.layers / 2);
+  writer.field("num_decoder_layers", run.layers - run.layers / 2);
+  writer.field("decoder_sequence", 128).field("dropout_rate", 0.0);
+  writer.field("feed_forward_proj", "gated-gelu");
+  writer.field("tie_word_embeddings", false);
+  return writer.endObject().take();
+}
+
 } // namespace
 
 std::optional<std::string> arithmeticOf(const MeasuredRun &run) {
@@ -169,6 +186,8 @@ std::optional<ModelRequest> modelOf(const MeasuredRun &run,
     request.config = llamaConfig(run);
   else if (run.family == "moe" && run.experts && run.chosenExperts && run.ffn)
     setExperts(run, request);
+  else if (run.family == "t5" && run.ffn)
+    request.config = t5Config(run);
   else if (run.family == "bert")
     request.config = bertConfig(run);
   else

@@ -123,7 +123,7 @@ std::vector<int64_t> cutsOf(const workload::Workload &workload,
 int64_t wholeBatch(const MeasuredRun &run) {
   Degrees degrees(run);
   int64_t unit = degrees.data * degrees.micro;
-  return ceilDivide(std::max<int64_t>(run.globalBatch, 1), unit) * unit;
+  return std::max<int64_t>((run.globalBatch + unit / 2) / unit, 1) * unit;
 }
 
 std::optional<planner::Candidate> planOf(const MeasuredRun &run,

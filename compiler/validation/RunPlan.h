@@ -8,7 +8,8 @@
 
 namespace whale::validation {
 
-/// The global batch, rounded up to whole micro-batches on all replicas.
+/// The global batch, in whole micro-batches on all replicas, at least one:
+/// the nearest number.
 int64_t wholeBatch(const MeasuredRun &run);
 
 /// The candidate that a run's columns pin, or nothing and why. Ranks are

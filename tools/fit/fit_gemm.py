@@ -9,8 +9,12 @@ file per GPU type with, per dtype, the times over that grid, to be interpolated
 linearly in each of m, n and k. Time is the thing to interpolate: a product that
 fills the device costs a multiple of m*n*k, reading operands of m*k and k*n,
 starting a constant, and all of these are linear in each dimension, so that
-interpolation reproduces them exactly. What is left are waves of tiles, which
-the grid is too coarse to show.
+interpolation reproduces them exactly. What is left are waves of tiles: a device
+computes a tile on each of its processors at once, and the last wave takes as
+long as a full one. Where taking the time over that of whole waves for the thing
+to interpolate makes `held_out_error` much smaller (`waves` in the file; on A100 it
+does, newer devices' kernels share the last wave out), the grid is made finer, so
+that it shows them.
 
 Times are made monotone in every dimension: a cell is the geometric mean of the
 largest time of any product that is not larger and the least of any that is not
@@ -44,6 +48,17 @@ NAMES = {
 DTYPES = {"bfloat16": "bf16", "fp8": "fp8"}
 # Values below the measured ones, each from the next larger.
 BELOW = ([64], [256, 64], [256, 64])
+# Processors of the devices, from the data sheets, and the output tile of their
+# libraries' large products, in either orientation.
+PROCESSORS = {"a100-80": 108, "h100-sxm-80": 132, "h200": 132, "b200": 148,
+              "b300": 148, "gb200": 152, "gb300": 152, "l40s": 142,
+              "rtx-pro-6000": 188}
+WAVE_TILE = (256, 128)
+# A finer grid is larger: it must make the error so much smaller.
+WORTH = 0.8
+# Values of m and n between measured ones, where waves are to be seen.
+FINE = sorted({*range(1024, 4096, 256), *range(4096, 8192, 512),
+               *range(8192, 16385, 1024)})
 # A dimension below this one costs as much as
 # this one: the smallest output tile that GPU libraries use. An assumption.
 TILE = 64
@@ -105,11 +120,51 @@ def extended(table, grids):
     return envelope(table, grids, min, -1), grids
 
 
+def wave_area(m, n, processors):
+    """Output elements of whole waves."""
+    if not processors:
+        return m * n
+    a, b = WAVE_TILE
+    waves = min(math.ceil(math.ceil(m / rows) * math.ceil(n / columns)
+                          / processors) for rows, columns in ((a, b), (b, a)))
+    return waves * processors * a * b
+
+
+def per_wave(table, processors):
+    """Times over those of whole waves, or as they are."""
+    if not processors:
+        return dict(table)
+    return {(m, n, k): time / wave_area(m, n, processors)
+            for (m, n, k), time in table.items()}
+
+
+def refined(table, grids, processors):
+    """The table with lines at FINE in m and n."""
+    table, grids = per_wave(table, processors), [list(g) for g in grids]
+    for axis in (0, 1):
+        measured = list(grids[axis])
+        for value in FINE:
+            if value in measured or not measured[0] < value < measured[-1]:
+                continue
+            low = max(v for v in measured if v < value)
+            high = min(v for v in measured if v > value)
+            part = (value - low) / (high - low)
+            for cell in [c for c in table if c[axis] == low]:
+                other = cell[:axis] + (high,) + cell[axis + 1:]
+                table[cell[:axis] + (value,) + cell[axis + 1:]] = (
+                    table[cell] * (1 - part) + table[other] * part)
+            grids[axis].append(value)
+        grids[axis].sort()
+    table = {(m, n, k): time * wave_area(m, n, processors)
+             for (m, n, k), time in table.items()}
+    return monotone(table, grids), grids
+
+
 def fitted_errors(times, table):
     return [abs(table[cell] / times[cell] - 1) for cell in times]
 
 
-def held_out_errors(times, grids):
+def held_out_errors(times, grids, processors=0):
     """Each inner value of n and k from its neighbours."""
     for axis in (1, 2):
         grid = grids[axis]
@@ -118,24 +173,32 @@ def held_out_errors(times, grids):
             rest = {c: t for c, t in times.items() if c[axis] != at}
             kept = list(grids)
             kept[axis] = [v for v in grid if v != at]
-            table = monotone(rest, kept)
+            table = per_wave(monotone(rest, kept), processors)
             for cell, time in times.items():
                 if cell[axis] == at:
                     a = cell[:axis] + (low,) + cell[axis + 1:]
                     b = cell[:axis] + (high,) + cell[axis + 1:]
                     guess = table[a] * (1 - part) + table[b] * part
+                    if processors:
+                        guess *= wave_area(cell[0], cell[1], processors)
                     yield abs(guess / time - 1)
 
 
-def fit_dtype(times, peak, source):
+def fit_dtype(times, peak, source, processors):
     grids = [sorted({cell[axis] for cell in times}) for axis in range(3)]
     assert len(times) == len(grids[0]) * len(grids[1]) * len(grids[2])
     table = monotone(times, grids)
-    error = summary(fitted_errors(times, table))
     held_out = summary(held_out_errors(times, grids))
+    in_waves = summary(held_out_errors(times, grids, processors))
+    waves = in_waves["mean"] < WORTH * held_out["mean"]
+    if waves:
+        held_out = in_waves
+        table, grids = refined(table, grids, processors)
+    error = summary(fitted_errors(times, table))
     table, grids = extended(table, grids)
     return {
         "source": source,
+        "waves": waves,
         "rows": len(times),
         "peak_teraflops": peak,
         "error": error,
@@ -192,7 +255,8 @@ def main(table, folder):
                       + ", forward linear layers of an inference stack")
             if short == "fp8":
                 source += "; seems to include quantising the activations"
-            tables[short] = fit_dtype(times[key], peak, source)
+            tables[short] = fit_dtype(times[key], peak, source,
+                                      PROCESSORS[name])
             print(name, short, tables[short]["rows"], "rows, error",
                   tables[short]["error"], "held out",
                   tables[short]["held_out_error"])

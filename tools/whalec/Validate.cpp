@@ -42,6 +42,9 @@ private:
   std::optional<planner::Prediction> evaluate(const MeasuredRun &run,
                                               std::string &reason);
 
+  Bytes measuredMemory(const MeasuredRun &run,
+                       const planner::MemoryParts &parts) const;
+
   cost::Parameters parameters;
   const Catalogue &catalogue;
   /// With the reason where a model cannot be built.
@@ -126,6 +129,16 @@ Predictor::evaluate(const MeasuredRun &run, std::string &reason) {
   return planner::evaluate(table, *candidate);
 }
 
+/// In the quantity that the run's table has: what is allocated, or all that the
+/// device has given away, to an allocator that keeps freed blocks as well.
+Bytes Predictor::measuredMemory(const MeasuredRun &run,
+                                const planner::MemoryParts &parts) const {
+  if (!run.says("nvidia-smi"))
+    return parts.arena();
+  Bytes variable = parts.activations + parts.transients + parts.communication;
+  return parts.total() + variable.scaled(parameters.allocatorReserved);
+}
+
 Outcome Predictor::predict(const MeasuredRun &run) {
   Outcome outcome;
   outcome.run = &run;
@@ -138,8 +151,7 @@ Outcome Predictor::predict(const MeasuredRun &run) {
   outcome.predictedSeconds = toSeconds(prediction->step);
   Bytes most;
   for (const planner::StagePrediction &stage : prediction->stages)
-    most = std::max(most, run.says("nvidia-smi") ? stage.memory.total()
-                                                 : stage.memory.arena());
+    most = std::max(most, measuredMemory(run, stage.memory));
   outcome.predictedMemory = most.asDouble() / (int64_t(1) << 30);
   return outcome;
 }

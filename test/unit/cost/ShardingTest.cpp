@@ -292,6 +292,12 @@ TEST_CASE("a copy that both parts read is saved in place of its value") {
   CHECK(memory.saved == Bytes(256));
   // The gathering: a's half, the whole in two orders, y.
   CHECK(memory.forwardTotal == Bytes(128 + 256 + 256 + 256));
+  // Gathered again in the backward part, its half is kept instead.
+  SavedForm again;
+  again.gathersAgain = true;
+  CHECK(classMemory(model, module, sharded, residuals(module, Recompute::None),
+                    again)
+            .saved == Bytes(128));
 }
 
 TEST_CASE("factored moments are a row and a column of each shard") {

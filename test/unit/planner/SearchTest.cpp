@@ -293,7 +293,7 @@ TEST_CASE("the plan of 175B parameters on 1,024 GPUs") {
   // Measured runs of this model lie between 0.35 and 0.6.
   CHECK(plan.prediction.utilization > 0.3);
   CHECK(plan.prediction.utilization < 0.7);
-  CHECK(plan.gap < 0.15);
+  CHECK(plan.gap < 0.16);
   for (const Alternative &other : plan.alternatives) {
     CHECK(other.step >= plan.prediction.step);
     CHECK(!other.reason.empty());

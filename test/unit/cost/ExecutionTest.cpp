@@ -1,0 +1,222 @@
+#include "compiler/cost/CatalogueHardware.h"
+#include "compiler/cost/ClassCost.h"
+#include "test/unit/workload/Models.h"
+
+#include <catch2/catch.hpp>
+
+using namespace whale;
+using namespace whale::cost;
+using namespace whale::workload;
+
+namespace {
+
+/// A node of 8 A100 with neutral parameters.
+struct Machine {
+  Machine() {
+    Diagnostics diags;
+    auto catalogue = Catalogue::load(diags);
+    auto read = parseCluster(
+        R"({"format_version": 1, "preset": "dgx-a100", "nodes": 1})", "c.json",
+        *catalogue, diags);
+    INFO(diags.str());
+    REQUIRE(read);
+    cluster = std::move(*read);
+    hardware.emplace(cluster);
+    hardware->execution = {};
+  }
+  Stack &stack() { return hardware->execution.stack; }
+  Parameters &parameters() { return hardware->execution.parameters; }
+  const DeviceType &device() const { return cluster.classes[0].type.device; }
+
+  Cluster cluster;
+  std::optional<CatalogueHardware> hardware;
+};
+
+Workload model() {
+  test::GptShape shape;
+  shape.batch = 4, shape.sequence = 64, shape.hidden = 128, shape.heads = 4;
+  shape.vocabulary = 256, shape.elementBytes = 2;
+  return test::gpt(shape);
+}
+
+const ModuleClass &block(const Workload &workload) {
+  return workload.classes[1];
+}
+
+ClassContext context(int64_t split) {
+  ClassContext result;
+  result.mesh.samples = 4;
+  if (split > 1) {
+    result.mesh.axes.push_back({split, {"heads", "ffn", "vocabulary"}});
+    result.groups.push_back({0, split, 1});
+  }
+  return result;
+}
+
+OpWork attention() {
+  OpWork work;
+  work.kind = OpKind::Attention;
+  work.precision = "bf16";
+  work.flops = Flops(1'000'000'000'000);
+  work.keys = 4096, work.headSize = 128;
+  work.scores = 1e9;
+  return work;
+}
+
+} // namespace
+
+TEST_CASE("attention in one kernel reaches less of peak over short keys") {
+  Machine machine;
+  auto seconds = [&](int64_t keys) {
+    OpWork work = attention();
+    work.keys = keys;
+    Picoseconds launch = machine.device().launchOverhead;
+    return toSeconds(machine.hardware->opTime(0, work) - launch);
+  };
+  double whole = seconds(4096);
+  CHECK(seconds(512) == Approx(whole));
+  machine.parameters().attentionHalfLength = 512;
+  CHECK(seconds(512) == Approx(2 * whole));
+  CHECK(seconds(4096) == Approx(whole * 4608 / 4096));
+}
+
+TEST_CASE("scores in memory stream, and products of odd heads are slow") {
+  Machine machine;
+  machine.stack().attention = Attention::Unfused;
+  machine.parameters().attentionProducts = 0.5;
+  machine.parameters().unalignedProducts = 0.25;
+  // What norms reach of the bandwidth is nothing to streams of scores.
+  machine.parameters().memorySustained = 0.1;
+  const DeviceType &device = machine.device();
+  OpWork work = attention();
+  double products = work.flops.asDouble() / (312e12 * 0.5);
+  double scores =
+      6.5 * 2 * 1e9 /
+      (device.memoryBandwidth.value * device.achievableMemoryFraction);
+  double launches = 6 * toSeconds(device.launchOverhead);
+  CHECK(toSeconds(machine.hardware->opTime(0, work)) ==
+        Approx(products + scores + launches));
+  work.headSize = 150;
+  CHECK(toSeconds(machine.hardware->opTime(0, work)) ==
+        Approx(4 * products + scores + launches));
+}
+
+TEST_CASE("products with a scale for each row are slower, in 8 bits") {
+  Machine machine;
+  OpWork work;
+  work.kind = OpKind::Contraction;
+  work.batch = 1, work.m = work.n = work.k = 8192;
+  work.flops = Flops(2 * 8192LL * 8192 * 8192);
+  machine.parameters().rowScaledProducts = 0.5;
+  auto seconds = [&](std::string_view precision, bool rows) {
+    machine.stack().scalesRows = rows;
+    work.precision = precision;
+    return toSeconds(machine.hardware->opTime(0, work) -
+                     machine.device().launchOverhead);
+  };
+  CHECK(seconds("fp8", true) == Approx(2 * seconds("fp8", false)));
+  CHECK(seconds("bf16", true) == Approx(seconds("bf16", false)));
+}
+
+TEST_CASE("the host issues gradients faster, and split ranks wait") {
+  Workload workload = model();
+  Machine machine;
+  machine.stack().dispatch = Dispatch::Fine;
+  Parameters &parameters = machine.parameters();
+  // So slow that nothing else counts.
+  parameters.dispatchFineSeconds = 1;
+  parameters.dispatchBackward = 0.5;
+  auto cost = [&](Recompute mode, int64_t split) {
+    ClassContext asked = context(split);
+    asked.recompute = mode;
+    return classCost(workload, block(workload), asked, *machine.hardware);
+  };
+  ClassCost none = cost(Recompute::None, 1);
+  double forward = static_cast<double>(none.forwardKernels);
+  double backward = static_cast<double>(none.backwardKernels);
+  CHECK(toSeconds(none.forward) == Approx(forward));
+  CHECK(toSeconds(none.backward) == Approx(backward / 2));
+  // What is repeated is issued like the forward part.
+  ClassCost full = cost(Recompute::Full, 1);
+  double repeated = static_cast<double>(full.backwardKernels) - backward;
+  CHECK(repeated > 0);
+  CHECK(toSeconds(full.backward) == Approx(repeated + backward / 2));
+  // 4 ranks are two doublings.
+  parameters.dispatchJitter = 0.1;
+  ClassCost four = cost(Recompute::None, 4);
+  CHECK(toSeconds(four.forward) ==
+        Approx(1.2 * static_cast<double>(four.forwardKernels)));
+}
+
+TEST_CASE("ranks that hold the same value send a share each") {
+  Workload workload = model();
+  Machine machine;
+  auto message = [&] {
+    return classCost(workload, block(workload), context(4), *machine.hardware)
+        .messages.at(0);
+  };
+  // 4 samples of 64 x 128 elements of 2 bytes.
+  const Bytes stream(4 * 64 * 128 * 2);
+  CHECK(message().forward == stream);
+  CHECK(message().gatherForward == Picoseconds());
+  machine.stack().scattersMessages = true;
+  Message shared = message();
+  CHECK(shared.forward == Bytes(stream.value() / 4));
+  CHECK(shared.backward == shared.forward);
+  CHECK(shared.gatherForward ==
+        machine.hardware->collectiveTime({0, 4, 1}, CollectiveKind::AllGather,
+                                         stream));
+}
+
+TEST_CASE("inputs of products are kept in 8 bits") {
+  Workload workload = model();
+  workload.precision = "fp8";
+  const ModuleClass &module = block(workload);
+  Machine machine;
+  auto saved = [&] {
+    return classCost(workload, module, context(1), *machine.hardware)
+        .memory.saved;
+  };
+  Bytes wide = saved();
+  machine.stack().keepsNarrow = true;
+  // By hand: what is saved and read in the backward part by products alone.
+  ResidualPlan plan = residuals(module, Recompute::None);
+  Bytes halves;
+  for (uint32_t v : plan.saved) {
+    bool onlyProducts = true;
+    for (const Op &op : module.ops)
+      for (const Access &operand : op.operands)
+        if (operand.value == v && op.phase != Phase::Forward)
+          onlyProducts &= op.kind == OpKind::Contraction;
+    if (onlyProducts)
+      halves += Bytes(module.values[v].elements());
+  }
+  CHECK(halves > Bytes());
+  CHECK(saved() == wide - halves);
+  // Not where the layers are in 16 bits.
+  workload.precision = "bf16";
+  CHECK(saved() == wide);
+}
+
+TEST_CASE("scores of attention are kept unless they are repeated") {
+  Workload workload = model();
+  // As importers name it: no dimension of the scores.
+  for (Op &op : workload.classes[1].ops)
+    for (LoopDim &loop : op.loops)
+      if (op.kind == OpKind::Attention && loop.name.ends_with("head_dim"))
+        loop.name = "head";
+  Machine machine;
+  auto memory = [&](Recompute mode) {
+    ClassContext asked = context(1);
+    asked.recompute = mode;
+    return classCost(workload, block(workload), asked, *machine.hardware)
+        .memory;
+  };
+  Bytes none = memory(Recompute::None).saved;
+  Bytes full = memory(Recompute::Full).saved;
+  machine.stack().attention = Attention::Unfused;
+  // 5 bytes for each of 4 samples, 4 heads and 64 x 64 positions.
+  Bytes scores(5LL * 4 * 4 * 64 * 64);
+  CHECK(memory(Recompute::None).saved == none + scores);
+  CHECK(memory(Recompute::Full).saved == full);
+}
