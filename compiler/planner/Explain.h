@@ -7,6 +7,10 @@
 
 namespace whale::planner {
 
+/// The parts of a step by name, in a fixed order.
+std::vector<std::pair<std::string_view, Picoseconds>>
+namedTimes(const Breakdown &breakdown);
+
 /// The plan of a candidate: tree with the stages' paths, placements, names.
 Plan makePlan(const Problem &problem, CostTable &table,
               const Candidate &candidate, const Prediction &prediction);

@@ -43,6 +43,10 @@ CLI::Validator cli::oneOf(std::vector<std::string> names) {
   return CLI::Validator(check, "");
 }
 
+std::string cli::joinLists(const std::vector<std::string> &texts) {
+  return fmt::format("{}", fmt::join(texts, ","));
+}
+
 bool cli::readAssignments(
     const std::vector<std::string> &texts, std::string_view option,
     std::vector<std::pair<std::string, std::string>> &pairs,

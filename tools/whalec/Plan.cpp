@@ -101,8 +101,7 @@ static bool writeTrace(const std::string &path, const Planning &question,
 static ExitCode runPlan(const Options &options, Session &session) {
   Diagnostics &diagnostics = session.diagnostics;
   PlanningOptions planning = options.planning;
-  for (const std::string &pin : options.pins)
-    planning.pins += (planning.pins.empty() ? "" : ",") + pin;
+  planning.pins = joinLists(options.pins);
   planning.space = options.space == "full" ? planner::Space::Full
                                            : planner::Space::Default;
   std::optional<Planning> question =
