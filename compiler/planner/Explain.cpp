@@ -254,6 +254,16 @@ void explainInfeasible(
   noteFreedPins(problem, error);
 }
 
+void explainLimit(int64_t simulated, Diagnostics &diagnostics) {
+  diagnostics
+      .error({},
+             fmt::format("the limit was reached before any plan was found, "
+                         "after {} candidates",
+                         formatCount(simulated)),
+             ExitCode::Limit)
+      .hint("give it more, or pin what is known");
+}
+
 void explainConflict(const Problem &problem, Diagnostics &diagnostics) {
   std::vector<std::pair<std::string, Forget>> fields;
   for (const auto &field : pinFields()) {

@@ -27,6 +27,9 @@ void explainInfeasible(
     const std::vector<std::pair<NormalForm, DeviceMap>> &tried,
     Diagnostics &diagnostics);
 
+/// Reports that a limit ended the search before any plan was found.
+void explainLimit(int64_t simulated, Diagnostics &diagnostics);
+
 /// Reports the smallest set of pins that cannot hold together on this cluster
 /// and model.
 void explainConflict(const Problem &problem, Diagnostics &diagnostics);

@@ -57,6 +57,7 @@ void addCompile(CLI::App &app, Session &session);
 void addRun(CLI::App &app, Session &session);
 void addVerify(CLI::App &app, Session &session);
 void addExplain(CLI::App &app, Session &session);
+void addWhatIf(CLI::App &app, Session &session);
 void addDiff(CLI::App &app, Session &session);
 void addValidate(CLI::App &app, Session &session);
 void addDump(CLI::App &app, Session &session);
@@ -74,6 +75,8 @@ CLI::Option *addOutput(CLI::App &command, std::string &path,
 
 /// Checks of an option's text, with messages in our words.
 CLI::Validator atLeast(int64_t low);
+/// A number above 0.
+CLI::Validator positive();
 CLI::Validator oneOf(std::vector<std::string> names);
 
 /// The texts of an option that may be repeated, as one list with commas.

@@ -18,8 +18,9 @@ namespace {
 /// Searches that are made before a question is given up.
 constexpr int kSearches = 4;
 /// Ops above which memory stays the cost model's, so that planning stays a
-/// matter of a second: dry lowering takes 1 ms an op (gpt3-175b on 1,024 devices:
-/// 36 of 96 layers in 3.8 s). For such models the model's error is below 2 %.
+/// matter of a second: dry lowering takes 1 ms an op (gpt3-175b on 1,024
+/// devices: 36 of 96 layers in 3.8 s). For such models the model's error is
+/// below 2 %.
 constexpr int64_t kMostOps = 1500;
 /// Ranks above which it does too: roles are told apart by what each rank sends
 /// to every other.
@@ -57,8 +58,7 @@ StageMemoryOptions optionsFor(const Planning &question,
 /// Memory of a plan's stages; nothing and the compiler's first message where
 /// it refuses the plan.
 std::optional<Stages> measure(const Planning &question,
-                              const planner::Plan &plan,
-                              std::string &refusal) {
+                              const planner::Plan &plan, std::string &refusal) {
   ScopedDiagnosticHandler handler(
       question.context.get(), [&](mlir::Diagnostic &diagnostic) {
         if (refusal.empty() &&
@@ -117,7 +117,15 @@ bool putInto(const Stages &stages, const cost::Hardware &hardware,
 
 planner::Answer cli::solveMeasured(const Planning &question,
                                    Diagnostics &diagnostics) {
-  SmallerHardware smaller(*question.cluster);
+  return solveMeasured(question, *question.cluster, *question.hardware,
+                       diagnostics);
+}
+
+planner::Answer cli::solveMeasured(const Planning &question,
+                                   const Cluster &cluster,
+                                   const cost::Hardware &hardware,
+                                   Diagnostics &diagnostics) {
+  SmallerHardware smaller(cluster);
   for (int search = 0; search < kSearches; ++search) {
     planner::Answer answer = planner::solve(
         {question.workload, smaller, question.options}, diagnostics);
@@ -138,7 +146,7 @@ planner::Answer cli::solveMeasured(const Planning &question,
             .hint(refusal);
       return answer;
     }
-    if (putInto(*stages, *question.hardware, *answer.plan, smaller.held))
+    if (putInto(*stages, hardware, *answer.plan, smaller.held))
       return answer;
   }
   diagnostics.error(Place(),
