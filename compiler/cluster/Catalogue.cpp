@@ -32,6 +32,9 @@ static constexpr double giga = 1e9, tera = 1e12, micro = 1e-6,
 /// Upper bounds keep every product of the cost model finite; the largest
 /// devices are six orders below.
 static constexpr json::NumberBounds anyPositive = {0, 1e12, true};
+/// Of links: below a megabyte a second times leave the range that is planned in
+/// (106 days).
+static constexpr json::NumberBounds linkRate = {1e-3, 1e12};
 
 std::optional<Link> whale::readLink(ObjectReader &reader, LinkLevel level,
                                     const std::optional<Link> &base,
@@ -42,8 +45,8 @@ std::optional<Link> whale::readLink(ObjectReader &reader, LinkLevel level,
   size_t errorsBefore = diags.errorCount();
   const Value *bytesValue = reader.optional(inBytes);
   const Value *bitsValue = reader.optional(inBits);
-  auto bytes = reader.number(inBytes, anyPositive);
-  auto bits = reader.number(inBits, anyPositive);
+  auto bytes = reader.number(inBytes, linkRate);
+  auto bits = reader.number(inBits, linkRate);
   auto latency = reader.number("latency_microseconds", {0, 1e9});
   if (bytesValue && bitsValue)
     diags.error(

@@ -217,6 +217,10 @@ static void writeDevice(const DeviceType &type, json::Writer &writer) {
     writeTables(*type.curves, writer);
   if (type.relativeEfficiency != 1)
     writer.field("relative_efficiency", type.relativeEfficiency);
+  if (type.powerWatts)
+    writer.field("power_watts", *type.powerWatts);
+  if (type.dollarsPerHour)
+    writer.field("dollars_per_hour", *type.dollarsPerHour);
   writer.endObject();
 }
 
@@ -254,5 +258,11 @@ void whale::writeCluster(const Cluster &cluster, json::Writer &writer) {
     writer.endObject();
   }
   writer.endArray();
+  if (const Reliability &reliability = cluster.reliability;
+      reliability.mtbfHoursPerDevice) {
+    writer.field("mtbf_hours_per_device", *reliability.mtbfHoursPerDevice);
+    writer.field("checkpoint_seconds", reliability.checkpointSeconds);
+    writer.field("restart_seconds", reliability.restartSeconds);
+  }
   writer.endObject();
 }

@@ -34,6 +34,11 @@
 //   bandwidth, latency bandwidth_gigabytes_per_second or
 //                      bandwidth_gigabits_per_second; latency_microseconds
 //   reserve_gibibytes  per device, instead of the device types' own
+//   price_per_device_hour
+//                      dollars, instead of the device types' own
+//   mtbf_hours_per_device, checkpoint_seconds, restart_seconds (0)
+//                      mean time between failures of one device, and what a
+//                      checkpoint and a restart cost
 //   device_types       {name: as catalogue/devices/*.json, optional base, and
 //                      `efficiency`: {tile, tables} as catalogue/efficiency}
 //   node_types         {name: as a node, optional base}
@@ -92,10 +97,21 @@ struct GroupLinks {
   BytesPerSecond rail, perDevice;
 };
 
+/// What failures cost a long training.
+struct Reliability {
+  /// Mean hours between failures of one device; nothing = not given.
+  std::optional<double> mtbfHoursPerDevice;
+  /// To write a checkpoint, and to start again from one.
+  double checkpointSeconds = 0, restartSeconds = 0;
+
+  bool operator==(const Reliability &) const = default;
+};
+
 class Cluster {
 public:
   /// In rank order, never empty; neighbours differ.
   std::vector<NodeClass> classes;
+  Reliability reliability;
   /// How collectives run over its network.
   NetworkParameters network;
 

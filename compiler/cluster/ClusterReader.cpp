@@ -32,6 +32,8 @@ private:
   void readNodeEntry(const Value &entry);
   void readNetwork();
   void readReserve();
+  void readPrice();
+  void readReliability();
   void addNodes(NodeType type, int64_t count, bool hasOwnNetwork, Place place);
   void numberRanks();
   void mergeNeighbours();
@@ -214,6 +216,28 @@ void ClusterReader::readReserve() {
   }
 }
 
+void ClusterReader::readPrice() {
+  if (auto price = reader.number("price_per_device_hour", {0, 1e9}))
+    for (NodeClass &nodes : cluster.classes)
+      nodes.type.device.dollarsPerHour = *price;
+}
+
+void ClusterReader::readReliability() {
+  Reliability &reliability = cluster.reliability;
+  reliability.mtbfHoursPerDevice =
+      reader.number("mtbf_hours_per_device", {0, 1e12, true});
+  const Value *mtbf = reader.optional("mtbf_hours_per_device");
+  for (auto [key, seconds] :
+       {std::pair("checkpoint_seconds", &reliability.checkpointSeconds),
+        std::pair("restart_seconds", &reliability.restartSeconds)}) {
+    const Value *value = reader.optional(key);
+    *seconds = reader.number(key, {0, 1e9}).value_or(0);
+    if (value && !mtbf)
+      diags.error(value->place(),
+                  fmt::format("'{}' needs 'mtbf_hours_per_device'", key));
+  }
+}
+
 /// Everything that tells two node types apart.
 static std::string fingerprint(const NodeType &type) {
   json::Writer writer;
@@ -280,6 +304,8 @@ std::optional<Cluster> ClusterReader::read() {
     readNodeList(*nodes);
   readNetwork();
   readReserve();
+  readPrice();
+  readReliability();
   reader.finish();
   if (diags.errorCount() != errorsBefore)
     return std::nullopt;

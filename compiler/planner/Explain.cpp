@@ -36,17 +36,6 @@ Fullest fullest(const Prediction &prediction) {
   return result;
 }
 
-std::vector<std::pair<std::string_view, Picoseconds>>
-namedTimes(const Breakdown &b) {
-  return {{"compute", b.compute},
-          {"recompute", b.recompute},
-          {"split communication", b.splitCommunication},
-          {"pipeline idle", b.pipelineIdle},
-          {"gradient synchronisation", b.gradientSync},
-          {"update", b.update},
-          {"overhead", b.overhead}};
-}
-
 std::string slowerReason(const Prediction &plan, const Prediction &other) {
   auto mine = namedTimes(plan.breakdown), theirs = namedTimes(other.breakdown);
   size_t most = 0;
@@ -148,6 +137,17 @@ void noteFreedPins(const Problem &problem, Diag &error) {
 }
 
 } // namespace
+
+std::vector<std::pair<std::string_view, Picoseconds>>
+namedTimes(const Breakdown &b) {
+  return {{"compute", b.compute},
+          {"recompute", b.recompute},
+          {"split communication", b.splitCommunication},
+          {"pipeline idle", b.pipelineIdle},
+          {"gradient synchronisation", b.gradientSync},
+          {"update", b.update},
+          {"overhead", b.overhead}};
+}
 
 Node strategyOf(const Candidate &candidate,
                 const workload::Workload &workload) {
@@ -252,6 +252,16 @@ void explainInfeasible(
     return;
   }
   noteFreedPins(problem, error);
+}
+
+void explainLimit(int64_t simulated, Diagnostics &diagnostics) {
+  diagnostics
+      .error({},
+             fmt::format("the limit was reached before any plan was found, "
+                         "after {} candidates",
+                         formatCount(simulated)),
+             ExitCode::Limit)
+      .hint("give it more, or pin what is known");
 }
 
 void explainConflict(const Problem &problem, Diagnostics &diagnostics) {

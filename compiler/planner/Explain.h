@@ -7,6 +7,10 @@
 
 namespace whale::planner {
 
+/// The parts of a step by name, in a fixed order.
+std::vector<std::pair<std::string_view, Picoseconds>>
+namedTimes(const Breakdown &breakdown);
+
 /// The plan of a candidate: tree with the stages' paths, placements, names.
 Plan makePlan(const Problem &problem, CostTable &table,
               const Candidate &candidate, const Prediction &prediction);
@@ -22,6 +26,9 @@ void explainInfeasible(
     CostTable &table, const Problem &problem,
     const std::vector<std::pair<NormalForm, DeviceMap>> &tried,
     Diagnostics &diagnostics);
+
+/// Reports that a limit ended the search before any plan was found.
+void explainLimit(int64_t simulated, Diagnostics &diagnostics);
 
 /// Reports the smallest set of pins that cannot hold together on this cluster
 /// and model.

@@ -4,6 +4,7 @@
 #define WHALE_PLANNER_PLAN_H
 
 #include "compiler/planner/Evaluate.h"
+#include "compiler/planner/Insight.h"
 #include "compiler/planner/Problem.h"
 
 namespace whale::planner {
@@ -32,6 +33,22 @@ struct TensorPlacement {
   std::vector<std::pair<std::string, int64_t>> splits;
 };
 
+enum class Outcome {
+  /// No unexplored candidate can be better.
+  Optimal,
+  /// Lower bounds leave a gap.
+  Feasible,
+  /// Nothing fits; the diagnostics say what is missing.
+  Infeasible,
+  /// The limit of candidates was reached: the best until then.
+  LimitReached,
+  /// Options::proceed ended the search: the best until then.
+  Interrupted,
+};
+/// "optimal", "feasible", "infeasible", "limit_reached", "interrupted".
+std::string_view nameOf(Outcome outcome);
+std::optional<Outcome> outcomeOf(std::string_view name);
+
 struct Plan {
   std::vector<InputHash> inputs;
   std::string modelName;
@@ -46,21 +63,17 @@ struct Plan {
   int64_t idleDevices = 0;
   std::vector<TensorPlacement> tensors;
   std::vector<Alternative> alternatives;
+  /// What binds it, and what would help; where it was asked for.
+  std::optional<Insight> insight;
+  /// Money and energy, where the cluster says what they cost.
+  std::optional<Economics> economics;
   /// How much faster than this plan an unexplored one could be at most, as a
   /// fraction of its step time, by lower bounds of the cost model.
   double gap = 0;
+  /// How the search ended.
+  Outcome outcome = Outcome::Optimal;
   /// Candidates simulated and groups bounded away.
   int64_t simulated = 0, bounded = 0;
-};
-
-enum class Outcome {
-  /// No unexplored candidate can be better.
-  Optimal,
-  /// Lower bounds leave a gap.
-  Feasible,
-  /// Nothing fits; the diagnostics say what is missing.
-  Infeasible,
-  LimitReached,
 };
 
 /// Recomputes all that follows from the plan's strategy and compares: devices

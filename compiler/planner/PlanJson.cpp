@@ -93,6 +93,11 @@ public:
     phase();
     w.endArray();
     alternatives();
+    if (plan.insight) {
+      w.key("explanation");
+      writeInsight(w, *plan.insight);
+    }
+    w.field("outcome", nameOf(plan.outcome));
     w.field("gap", plan.gap).endObject();
   }
 
@@ -222,7 +227,12 @@ private:
       w.field("in_flight", stage.inFlight);
       w.field("device_class", stage.deviceType).endObject();
     }
-    w.endArray().endObject();
+    w.endArray();
+    if (plan.economics) {
+      w.key("economics");
+      writeEconomics(w, *plan.economics);
+    }
+    w.endObject();
   }
 
   void alternatives() {
@@ -273,6 +283,14 @@ public:
         r.error(fmt::format("{} phases, expected 1", phases->size()));
     }
     alternatives(r);
+    if (const json::Value *insight = r.optional("explanation"))
+      plan.insight = readInsight(*insight, diags);
+    if (auto name = r.string("outcome")) {
+      if (auto outcome = outcomeOf(*name))
+        plan.outcome = *outcome;
+      else
+        r.error(fmt::format("unknown outcome '{}'", *name));
+    }
     plan.gap = r.number("gap").value_or(0);
     r.finish();
     return std::move(plan);
@@ -395,6 +413,8 @@ private:
       if (!p.memoryMeasured)
         r.error(fmt::format("unknown source of memory '{}'", *from));
     }
+    if (const json::Value *economics = r.optional("economics"))
+      plan.economics = readEconomics(*economics, diags);
     size_t s = 0;
     each(r, "memory_bytes", [&](const json::Value &v) {
       if (s < p.stages.size())
@@ -464,7 +484,21 @@ private:
   Diagnostics &diags;
 };
 
+constexpr std::string_view outcomeNames[] = {
+    "optimal", "feasible", "infeasible", "limit_reached", "interrupted"};
+
 } // namespace
+
+std::string_view nameOf(Outcome outcome) {
+  return outcomeNames[static_cast<size_t>(outcome)];
+}
+
+std::optional<Outcome> outcomeOf(std::string_view name) {
+  auto it = std::find(std::begin(outcomeNames), std::end(outcomeNames), name);
+  if (it == std::end(outcomeNames))
+    return std::nullopt;
+  return static_cast<Outcome>(it - std::begin(outcomeNames));
+}
 
 void writePlan(json::Writer &writer, const Plan &plan) {
   PlanWriter(writer, plan).run();

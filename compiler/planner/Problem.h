@@ -6,6 +6,8 @@
 #include "compiler/cost/Hardware.h"
 #include "compiler/planner/Strategy.h"
 
+#include <functional>
+
 namespace whale::planner {
 
 /// Decisions that the user has fixed (`--pin tp=8,pp=4`). Unset = free.
@@ -37,6 +39,14 @@ struct InputHash {
   bool operator==(const InputHash &) const = default;
 };
 
+/// How far a search is.
+struct Progress {
+  /// Candidates simulated, and parts of the space that were seen.
+  int64_t simulated = 0, groups = 0;
+  /// Step time of the best plan so far.
+  std::optional<Picoseconds> best;
+};
+
 struct Options {
   Pins pins;
   /// Scopes that were written; empty body = nothing was said.
@@ -47,6 +57,9 @@ struct Options {
   size_t alternatives = 8;
   /// Most candidates to simulate; more give outcome LimitReached.
   size_t candidateLimit = 20000;
+  /// Told now and then, always from one thread; false ends the search with the
+  /// best so far and outcome Interrupted. May be empty.
+  std::function<bool(const Progress &)> proceed;
   std::vector<InputHash> inputs;
 };
 

@@ -102,6 +102,10 @@ public:
     if (!start(diags))
       return {};
     explore();
+    if (!best && cutShort != Outcome::Optimal) {
+      explainLimit(simulated, diags);
+      return {cutShort, std::nullopt};
+    }
     if (!best) {
       explainInfeasible(table, problem, frugalForms(), diags);
       return {};
@@ -114,10 +118,12 @@ public:
     answer.plan->gap = gap();
     answer.plan->simulated = simulated;
     answer.plan->bounded = number;
-    addAlternatives(*answer.plan);
-    answer.outcome = simulated >= limit()   ? Outcome::LimitReached
-                     : answer.plan->gap > 0 ? Outcome::Feasible
-                                            : Outcome::Optimal;
+    if (cutShort != Outcome::Interrupted)
+      addAlternatives(*answer.plan);
+    answer.outcome = cutShort != Outcome::Optimal ? cutShort
+                     : answer.plan->gap > 0       ? Outcome::Feasible
+                                                  : Outcome::Optimal;
+    answer.plan->outcome = answer.outcome;
     return answer;
   }
 
@@ -296,8 +302,7 @@ private:
   }
 
   void explore() {
-    while (!queue.empty() && queue.top().bound < bestStep() &&
-           simulated < limit()) {
+    while (!queue.empty() && queue.top().bound < bestStep() && mayGoOn()) {
       std::vector<Entry> batch;
       while (batch.size() < batchSize && !queue.empty() &&
              queue.top().bound < bestStep()) {
@@ -310,6 +315,17 @@ private:
       for (Found &one : found)
         take(std::move(one));
     }
+  }
+
+  bool mayGoOn() {
+    if (simulated >= limit())
+      cutShort = Outcome::LimitReached;
+    Progress progress{simulated, number, {}};
+    if (best)
+      progress.best = bestStep();
+    if (problem.options.proceed && !problem.options.proceed(progress))
+      cutShort = Outcome::Interrupted;
+    return cutShort == Outcome::Optimal;
   }
 
   void take(Found found) {
@@ -458,6 +474,8 @@ private:
   /// Of what was looked into, by the bounds of its cuts.
   Picoseconds leastBound = Picoseconds::max();
   int64_t number = 0, simulated = 0;
+  /// What ended the search before its time; Optimal = nothing.
+  Outcome cutShort = Outcome::Optimal;
 };
 
 /// A tree that is costed as it stands.

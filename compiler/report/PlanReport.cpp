@@ -2,6 +2,8 @@
 
 #include "compiler/report/PlanReport.h"
 
+#include "compiler/report/Economics.h"
+#include "compiler/report/ErrorBands.h"
 #include "compiler/support/Text.h"
 
 #include <fmt/format.h>
@@ -50,37 +52,6 @@ std::string shortened(std::string text, size_t most) {
   return text + "...";
 }
 
-/// A tree with equal stages written once: "4 x stage".
-std::string compact(const Node &node) {
-  Node copy = node;
-  if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
-    Node first = copy.body[0];
-    first.paths.clear();
-    bool equal =
-        std::all_of(copy.body.begin(), copy.body.end(), [&](Node stage) {
-          stage.paths.clear();
-          return stage == first;
-        });
-    if (equal) {
-      Node one = copy;
-      one.body.clear();
-      return fmt::format("{}{{{} x {}}}", printStrategy(one), node.body.size(),
-                         printStrategy(first));
-    }
-  }
-  if (copy.body.size() != 1)
-    return printStrategy(copy);
-  std::string inner = compact(copy.body[0]);
-  Node outer = copy;
-  outer.body.clear();
-  std::string text = printStrategy(outer);
-  if (copy.primitive == Primitive::Pipeline)
-    return printStrategy(copy);
-  if (copy.primitive == Primitive::Cluster)
-    return inner.empty() ? text : inner;
-  return inner.empty() ? text : fmt::format("{}{{{}}}", text, inner);
-}
-
 class Explainer {
 public:
   explicit Explainer(const Plan &plan)
@@ -88,11 +59,16 @@ public:
 
   std::string run() {
     out = summary(plan);
+    if (plan.insight)
+      out += fmt::format("step time {}\n", print(plan.insight->band));
     words();
     time();
     stages();
+    bounds();
     memory();
     traffic();
+    marginals();
+    economics();
     alternatives();
     return std::move(out);
   }
@@ -189,6 +165,32 @@ private:
         {"stage", "holds", "device", "forward", "backward", "in flight"}, rows);
   }
 
+  /// What each stage's time hangs on.
+  void bounds() {
+    if (!plan.insight || plan.insight->stages.empty())
+      return;
+    title("what binds the stages (share of the step that hangs on it)");
+    std::vector<std::string> header = {"stage", "memory"};
+    for (const ResourceTime &each : plan.insight->stages.front().resources)
+      header.push_back(each.resource);
+    header.insert(header.end(), {"idle", "bound by"});
+    auto share = [&](Picoseconds part) {
+      return fmt::format("{:.0f} %", 100 * part.asDouble() / p.step.asDouble());
+    };
+    std::vector<std::vector<std::string>> rows;
+    for (size_t s = 0; s < plan.insight->stages.size(); ++s) {
+      const StageInsight &stage = plan.insight->stages[s];
+      std::vector<std::string> row = {
+          fmt::format("{}", s),
+          fmt::format("{:.0f} %", 100 * stage.memoryUsed)};
+      for (const ResourceTime &each : stage.resources)
+        row.push_back(share(each.time));
+      row.insert(row.end(), {share(stage.idle), stage.boundBy});
+      rows.push_back(std::move(row));
+    }
+    out += table(header, rows);
+  }
+
   void memory() {
     title("memory of one rank");
     std::vector<std::string> header = {"stage", "of"};
@@ -208,14 +210,50 @@ private:
     out += table(header, rows);
   }
 
+  /// Bytes, and the link that they take where that is known.
+  std::string sent(size_t s, std::string_view purpose, Bytes bytes) const {
+    if (plan.insight && s < plan.insight->stages.size())
+      for (const LinkTraffic &each : plan.insight->stages[s].traffic)
+        if (each.purpose == purpose)
+          return fmt::format("{} {}", formatBytes(bytes), each.link);
+    return formatBytes(bytes);
+  }
+
+  void marginals() {
+    if (!plan.insight)
+      return;
+    title("what more would give");
+    std::vector<std::vector<std::string>> rows;
+    for (const Marginal &each : plan.insight->marginal)
+      rows.push_back({each.change, withChange(each.step),
+                      each.planned ? withChange(*each.planned) : "-"});
+    out += table({"", "this plan", "the best plan then"}, rows);
+    for (const Marginal &each : plan.insight->marginal)
+      if (!each.strategy.empty())
+        line(fmt::format("{}: {}", each.change, shortened(each.strategy, 80)));
+  }
+
+  std::string withChange(Picoseconds step) const {
+    return fmt::format("{} ({:+.1f} %)", formatTime(step),
+                       100 * (step.asDouble() / p.step.asDouble() - 1));
+  }
+
+  void economics() {
+    if (!plan.economics)
+      return;
+    title("tokens and costs");
+    out += report::print(*plan.economics);
+  }
+
   void traffic() {
     title("bytes sent by one rank in a step");
     std::vector<std::vector<std::string>> rows;
     for (size_t s = 0; s < p.stages.size(); ++s) {
       const StagePrediction &stage = p.stages[s];
-      rows.push_back({fmt::format("{}", s), formatBytes(stage.splitTraffic),
-                      formatBytes(stage.boundaryTraffic),
-                      formatBytes(stage.gradientTraffic)});
+      rows.push_back({fmt::format("{}", s),
+                      sent(s, "split axes", stage.splitTraffic),
+                      sent(s, "between stages", stage.boundaryTraffic),
+                      sent(s, "gradients", stage.gradientTraffic)});
     }
     out += table({"stage", "split axes", "between stages", "gradients"}, rows);
   }
@@ -240,6 +278,36 @@ private:
 };
 
 } // namespace
+
+std::string compact(const Node &node) {
+  Node copy = node;
+  if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
+    Node first = copy.body[0];
+    first.paths.clear();
+    bool equal =
+        std::all_of(copy.body.begin(), copy.body.end(), [&](Node stage) {
+          stage.paths.clear();
+          return stage == first;
+        });
+    if (equal) {
+      Node one = copy;
+      one.body.clear();
+      return fmt::format("{}{{{} x {}}}", printStrategy(one), node.body.size(),
+                         printStrategy(first));
+    }
+  }
+  if (copy.body.size() != 1)
+    return printStrategy(copy);
+  std::string inner = compact(copy.body[0]);
+  Node outer = copy;
+  outer.body.clear();
+  std::string text = printStrategy(outer);
+  if (copy.primitive == Primitive::Pipeline)
+    return printStrategy(copy);
+  if (copy.primitive == Primitive::Cluster)
+    return inner.empty() ? text : inner;
+  return inner.empty() ? text : fmt::format("{}{{{}}}", text, inner);
+}
 
 std::string table(const std::vector<std::string> &header,
                   const std::vector<std::vector<std::string>> &rows,

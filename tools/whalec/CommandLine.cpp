@@ -33,6 +33,17 @@ CLI::Validator cli::atLeast(int64_t low) {
   return CLI::Validator(check, "");
 }
 
+CLI::Validator cli::positive() {
+  auto check = [](const std::string &text) -> std::string {
+    double value = 0;
+    bool isNumber = CLI::detail::lexical_cast(text, value);
+    if (!isNumber || value > 0)
+      return "";
+    return fmt::format("must be more than 0, found '{}'", text);
+  };
+  return CLI::Validator(check, "");
+}
+
 CLI::Validator cli::oneOf(std::vector<std::string> names) {
   auto check = [names](const std::string &text) -> std::string {
     if (std::find(names.begin(), names.end(), text) != names.end())
@@ -41,6 +52,10 @@ CLI::Validator cli::oneOf(std::vector<std::string> names) {
                        text);
   };
   return CLI::Validator(check, "");
+}
+
+std::string cli::joinLists(const std::vector<std::string> &texts) {
+  return fmt::format("{}", fmt::join(texts, ","));
 }
 
 bool cli::readAssignments(

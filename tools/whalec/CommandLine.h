@@ -57,6 +57,8 @@ void addCompile(CLI::App &app, Session &session);
 void addRun(CLI::App &app, Session &session);
 void addVerify(CLI::App &app, Session &session);
 void addExplain(CLI::App &app, Session &session);
+void addWhatIf(CLI::App &app, Session &session);
+void addDiff(CLI::App &app, Session &session);
 void addValidate(CLI::App &app, Session &session);
 void addDump(CLI::App &app, Session &session);
 void addCluster(CLI::App &app, Session &session);
@@ -74,7 +76,12 @@ CLI::Option *addOutput(CLI::App &command, std::string &path,
 
 /// Checks of an option's text, with messages in our words.
 CLI::Validator atLeast(int64_t low);
+/// A number above 0.
+CLI::Validator positive();
 CLI::Validator oneOf(std::vector<std::string> names);
+
+/// The texts of an option that may be repeated, as one list with commas.
+std::string joinLists(const std::vector<std::string> &texts);
 
 /// "key=value" texts as pairs; reports those without '='. `option` is the name
 /// in messages.

@@ -28,6 +28,8 @@ static void declare(CLI::App &app, Session &session) {
   addRun(app, session);
   addVerify(app, session);
   addExplain(app, session);
+  addWhatIf(app, session);
+  addDiff(app, session);
   addValidate(app, session);
   addDump(app, session);
   addCluster(app, session);

@@ -113,7 +113,15 @@ bool putInto(const Stages &stages, const cost::Hardware &hardware,
 
 planner::Answer cli::solveMeasured(const Planning &question,
                                    Diagnostics &diagnostics) {
-  SmallerHardware smaller(*question.cluster);
+  return solveMeasured(question, *question.cluster, *question.hardware,
+                       diagnostics);
+}
+
+planner::Answer cli::solveMeasured(const Planning &question,
+                                   const Cluster &cluster,
+                                   const cost::Hardware &hardware,
+                                   Diagnostics &diagnostics) {
+  SmallerHardware smaller(cluster);
   for (int search = 0; search < kSearches; ++search) {
     planner::Answer answer = planner::solve(
         {question.workload, smaller, question.options}, diagnostics);
@@ -132,7 +140,7 @@ planner::Answer cli::solveMeasured(const Planning &question,
       diagnostics.append(refusal);
       return {};
     }
-    if (putInto(*stages, *question.hardware, *answer.plan, smaller.held))
+    if (putInto(*stages, hardware, *answer.plan, smaller.held))
       return answer;
   }
   diagnostics.error(Place(),

@@ -16,6 +16,11 @@ namespace whale::cli {
 planner::Answer solveMeasured(const Planning &question,
                               Diagnostics &diagnostics);
 
+/// The same on another cluster than the question's.
+planner::Answer solveMeasured(const Planning &question, const Cluster &cluster,
+                              const cost::Hardware &hardware,
+                              Diagnostics &diagnostics);
+
 /// Whether the memory that a plan says it has is what the compiler lays out
 /// now; errors (ExitCode::Finding) where not.
 bool checkMeasured(const Planning &question, const planner::Plan &plan,

@@ -1,13 +1,15 @@
 //===- Plan.cpp - whalec plan ---------------------------------------------===//
 
-#include "compiler/cluster/Cluster.h"
+#include "compiler/cluster/Scale.h"
 #include "compiler/planner/Search.h"
 #include "compiler/report/PlanReport.h"
+#include "compiler/report/Sensitivity.h"
 #include "compiler/simulator/Trace.h"
 #include "compiler/support/Text.h"
 #include "tools/whalec/CommandLine.h"
-#include "tools/whalec/Measuring.h"
+#include "tools/whalec/Objective.h"
 #include "tools/whalec/Planning.h"
+#include "tools/whalec/SearchControl.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -21,6 +23,9 @@ struct Options {
   PlanningOptions planning;
   std::vector<std::string> pins;
   std::string space = "default";
+  Goal goal;
+  std::optional<int64_t> budget;
+  std::optional<double> timeLimit;
   bool json = false, explain = false;
 };
 } // namespace
@@ -32,31 +37,46 @@ static void declare(CLI::App &command, Options &options) {
   command.add_option("--cluster", options.planning.cluster, "a cluster.json")
       ->type_name("FILE")
       ->required();
-  command.add_option("--strategy", options.planning.strategy,
-                     "a strategy tree as JSON: what it says is fixed")
+  command
+      .add_option("--strategy", options.planning.strategy,
+                  "a strategy tree as JSON: what it says is fixed")
       ->type_name("FILE");
-  command.add_option("--pin", options.pins,
-                     "fix decisions: dp, tp, pp, micro_batches, zero, "
-                     "recompute, schedule")
+  command
+      .add_option("--pin", options.pins,
+                  "fix decisions: dp, tp, pp, micro_batches, zero, "
+                  "recompute, schedule")
       ->type_name("KEY=VALUE,...")
       ->take_all();
-  command.add_option("--global-batch", options.planning.globalBatch,
-                     "samples of a step, instead of the model's")
+  command
+      .add_option("--global-batch", options.planning.globalBatch,
+                  "samples of a step, instead of the model's")
       ->check(atLeast(1));
-  command.add_option("--space", options.space,
-                     "default: what compile lowers; full: all that is planned")
+  command
+      .add_option("--space", options.space,
+                  "default: what compile lowers; full: all that is planned")
       ->check(oneOf({"default", "full"}));
-  command.add_option("--threads", options.planning.threads,
-                     "threads of the search (1); the answer is the same")
+  addGoal(command, options.goal);
+  command
+      .add_option("--budget", options.budget,
+                  "candidates to simulate at most; the best so far, exit 5")
       ->check(atLeast(1));
-  command.add_option("--check", options.old,
-                     "an earlier plan.json: exit 4 where it is not this plan")
+  command
+      .add_option("--time-limit", options.timeLimit,
+                  "seconds to search at most; the best so far, exit 5")
+      ->check(positive());
+  command
+      .add_option("--threads", options.planning.threads,
+                  "threads of the search (1); the answer is the same")
+      ->check(atLeast(1));
+  command
+      .add_option("--check", options.old,
+                  "an earlier plan.json: exit 4 where it is not this plan")
       ->type_name("FILE");
-  command.add_option("--trace", options.trace,
-                     "where the step's time line goes, for Chrome or Perfetto")
+  command
+      .add_option("--trace", options.trace,
+                  "where the step's time line goes, for Chrome or Perfetto")
       ->type_name("FILE");
-  command.add_flag("--explain", options.explain,
-                   "say on stdout why this plan");
+  command.add_flag("--explain", options.explain, "say on stdout why this plan");
   addOutput(command, options.output, "where plan.json goes (stdout)");
   addJson(command, options.json, "plan.json on stdout also with -o");
 }
@@ -67,6 +87,13 @@ static std::string textOf(const planner::Plan &plan) {
   return writer.take();
 }
 
+/// The same without what only explains it, which depends on what was asked for.
+static std::string decisionsOf(planner::Plan plan) {
+  plan.insight.reset();
+  plan.economics.reset();
+  return textOf(plan);
+}
+
 /// Compares with an earlier plan of the same question.
 static void checkOld(const std::string &path, const planner::Plan &plan,
                      Diagnostics &diagnostics) {
@@ -74,7 +101,7 @@ static void checkOld(const std::string &path, const planner::Plan &plan,
   if (!json)
     return;
   auto old = planner::readPlan(*json, diagnostics);
-  if (!old || textOf(*old) == textOf(plan))
+  if (!old || decisionsOf(*old) == decisionsOf(plan))
     return;
   Diag &diag = diagnostics.error(Place(path), "this is not the plan any more",
                                  ExitCode::Finding);
@@ -98,29 +125,40 @@ static bool writeTrace(const std::string &path, const Planning &question,
       diagnostics);
 }
 
-static ExitCode runPlan(const Options &options, Session &session) {
-  Diagnostics &diagnostics = session.diagnostics;
-  PlanningOptions planning = options.planning;
-  for (const std::string &pin : options.pins)
-    planning.pins += (planning.pins.empty() ? "" : ",") + pin;
-  planning.space = options.space == "full" ? planner::Space::Full
-                                           : planner::Space::Default;
-  std::optional<Planning> question =
-      readQuestion(options.model, planning, diagnostics);
-  if (!question)
-    return diagnostics.exitCode();
-  planner::Answer answer = solveMeasured(*question, diagnostics);
-  if (!answer.plan)
-    return diagnostics.hasErrors() ? diagnostics.exitCode()
-                                   : ExitCode::Infeasible;
-  const planner::Plan &plan = *answer.plan;
+/// Candidates of a search that is made again for each change of the cluster.
+static constexpr int64_t kCheapSearch = 4000;
+
+/// Adds what binds the plan; with `--explain` also what the best plan would be
+/// with more of something, where searching is cheap.
+static void addInsight(const Planning &question, bool replan,
+                       planner::Plan &plan) {
+  report::Replan search = [&](const Cluster &cluster) {
+    planner::Options options = question.options;
+    options.alternatives = 0;
+    cost::CatalogueHardware hardware(cluster);
+    Diagnostics ignored;
+    return planner::solve({question.workload, hardware, options}, ignored).plan;
+  };
+  if (!replan || plan.simulated > kCheapSearch)
+    search = {};
+  // Of the devices that the objective settled on.
+  int64_t devices = plan.economics->devices;
+  Cluster cluster = devices < question.cluster->rankCount()
+                        ? *withDevices(*question.cluster, devices)
+                        : *question.cluster;
+  plan.insight = report::insightOf(plan, question.workload, cluster, search);
+}
+
+/// Writes all that was asked for.
+static void writeProducts(const Options &options, const Planning &question,
+                          const planner::Plan &plan, Diagnostics &diagnostics) {
   std::string text = textOf(plan);
   bool toStdout = options.output.empty() || options.output == "-";
   if (!toStdout && !writeProduct(options.output, text, diagnostics))
-    return diagnostics.exitCode();
+    return;
   if (!options.trace.empty() &&
-      !writeTrace(options.trace, *question, plan, diagnostics))
-    return diagnostics.exitCode();
+      !writeTrace(options.trace, question, plan, diagnostics))
+    return;
   if (options.explain)
     writeProduct("", report::explain(plan), diagnostics);
   if (options.json || (toStdout && !options.explain))
@@ -129,10 +167,47 @@ static ExitCode runPlan(const Options &options, Session &session) {
     checkOld(options.old, plan, diagnostics);
   if (!options.explain)
     say(report::summary(plan));
+}
+
+static std::optional<Planning> readPlanning(const Options &options,
+                                            Diagnostics &diagnostics) {
+  PlanningOptions planning = options.planning;
+  planning.pins = joinLists(options.pins);
+  planning.space = spaceOf(options.space);
+  auto question = readQuestion(options.model, planning, diagnostics);
+  if (question && options.budget)
+    question->options.candidateLimit = static_cast<size_t>(*options.budget);
+  return question;
+}
+
+static ExitCode runPlan(const Options &options, Session &session) {
+  Diagnostics &diagnostics = session.diagnostics;
+  std::optional<Planning> question = readPlanning(options, diagnostics);
+  if (!question)
+    return diagnostics.exitCode();
+  planner::Answer answer;
+  {
+    SearchControl control(options.timeLimit);
+    question->options.proceed = control.proceed();
+    answer = solveGoal(*question, options.goal, diagnostics);
+    if (!answer.plan && control.isInterrupted())
+      return ExitCode::Interrupted;
+    if (answer.plan)
+      addInsight(*question, options.explain, *answer.plan);
+  }
+  if (!answer.plan)
+    return diagnostics.hasErrors() ? diagnostics.exitCode()
+                                   : ExitCode::Infeasible;
+  writeProducts(options, *question, *answer.plan, diagnostics);
   if (diagnostics.hasErrors())
     return diagnostics.exitCode();
-  return answer.outcome == planner::Outcome::LimitReached ? ExitCode::Limit
-                                                          : ExitCode::Ok;
+  if (answer.outcome != planner::Outcome::LimitReached &&
+      answer.outcome != planner::Outcome::Interrupted)
+    return ExitCode::Ok;
+  say(fmt::format("the search was cut short after {} candidates: this is the "
+                  "best plan so far",
+                  formatCount(answer.plan->simulated)));
+  return ExitCode::Limit;
 }
 
 void cli::addPlan(CLI::App &app, Session &session) {

@@ -15,12 +15,15 @@
 using namespace whale;
 using namespace whale::cli;
 
+planner::Space cli::spaceOf(std::string_view name) {
+  return name == "full" ? planner::Space::Full : planner::Space::Default;
+}
+
 /// The model as the planner sees it, and the scopes in its text.
 static bool readModelInto(Planning &result, const std::string &path,
                           Diagnostics &diagnostics) {
   result.context = makeContext();
-  std::optional<ModelFile> file =
-      readModel(path, *result.context, diagnostics);
+  std::optional<ModelFile> file = readModel(path, *result.context, diagnostics);
   if (!file)
     return false;
   result.model = mlir::cast<mlir::ModuleOp>(file->module.get()->clone());

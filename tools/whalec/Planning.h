@@ -24,6 +24,9 @@ struct PlanningOptions {
   unsigned threads = 1;
 };
 
+/// Of `--space`: "default" or "full".
+planner::Space spaceOf(std::string_view name);
+
 /// A problem and all that it refers to.
 class Planning {
 public:

@@ -263,7 +263,7 @@ TEST_CASE("links: units exclude each other, numbers are positive") {
   CHECK(startsWith(errorOf(R"({"format_version": 1, "preset": "dgx-h100",
 "network": {"bandwidth_gigabytes_per_second": 0}})"),
                    "c:2:47: error: 'bandwidth_gigabytes_per_second' must be "
-                   "greater than 0, found 0\n"));
+                   "at least 0.001, found 0\n"));
   CHECK(startsWith(errorOf(R"({"format_version": 1, "preset": "dgx-h100",
 "network": {"oversubscription": 0.5}})"),
                    "c:2:33: error: 'oversubscription' must be at least 1, "

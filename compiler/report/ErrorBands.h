@@ -1,0 +1,22 @@
+//===- ErrorBands.h - how far off predictions were --------------*- C++ -*-===//
+
+#ifndef WHALE_REPORT_ERRORBANDS_H
+#define WHALE_REPORT_ERRORBANDS_H
+
+#include "compiler/cluster/Catalogue.h"
+#include "compiler/planner/Insight.h"
+
+namespace whale::report {
+
+/// The errors of measured runs on such devices, in the class of sizes that
+/// `devices` is in (below 8, 8 to 63, 64 or more); count 0 where there were
+/// none. From catalogue/execution/error-bands.json, which
+/// tools/fit/error_bands.py makes of `whalec validate --json`.
+planner::ErrorBand errorBand(const DeviceType &type, int64_t devices);
+
+/// "+-7.1 % (p90 of 230 measured runs on h100-sxm-80, 64 devices or more)".
+std::string print(const planner::ErrorBand &band);
+
+} // namespace whale::report
+
+#endif // WHALE_REPORT_ERRORBANDS_H
