@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <unordered_map>
 
 namespace whale::planner {
 
@@ -100,20 +100,24 @@ public:
         stages(static_cast<int64_t>(form.stages.size())) {
     for (const auto &one : costs)
       addPrefixes(*one);
-    for (unsigned s = 0; s < form.stages.size(); ++s)
+    for (unsigned s = 0; s < form.stages.size(); ++s) {
       rows.push_back(rowsOf(form, s));
+      slots.push_back(costs[0]->slots(s));
+    }
     isUniform = costs.size() == 1 && costs[0]->isUniform();
     findRuns();
     addMessages();
   }
 
   CutBound run() {
-    if (instances < stages)
-      return {Picoseconds::max(), {}};
+    CutBound none{Picoseconds::max(), {}};
+    bool mayFit = std::all_of(costs.begin(), costs.end(),
+                              [](const auto &one) { return one->mayFit(); });
+    if (instances < stages || !mayFit || within(1e300, true).empty())
+      return none;
     if (std::optional<CutBound> free = solve(false); free && allFit(free->cuts))
       return *free;
-    std::optional<CutBound> found = solve(true);
-    return found ? *found : CutBound{Picoseconds::max(), {}};
+    return solve(true).value_or(none);
   }
 
 private:
@@ -218,6 +222,12 @@ private:
     return {first, last};
   }
 
+  uint64_t keyOf(int64_t stage, int64_t first, int64_t last) const {
+    auto positions = static_cast<uint64_t>(instances + 1);
+    return (static_cast<uint64_t>(stage) * positions + first) * positions +
+           last;
+  }
+
   /// What stage `s` with these instances alone makes of the step, where stage 0
   /// ends it with `tail`.
   double valueOf(unsigned s, int64_t first, int64_t last, double tail) const {
@@ -243,7 +253,8 @@ private:
   /// has the least of them.
   double tailOf(unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
-    auto [it, isNew] = tails.try_emplace({isUniform ? 0 : s, from, to}, 1e300);
+    auto [it, isNew] =
+        tails.try_emplace(keyOf(isUniform ? 0 : s, from, to), 1e300);
     if (isNew)
       for (const auto &one : costs)
         it->second = std::min(it->second, one->tail(s, first, last).asDouble());
@@ -253,9 +264,8 @@ private:
   bool fits(unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
     bool atEnd = s == 0 || s + 1 == form.stages.size();
-    int64_t like =
-        atEnd || !isUniform ? -1 - static_cast<int64_t>(s) : costs[0]->slots(s);
-    auto [it, isNew] = fitting.try_emplace({like, from, to}, true);
+    int64_t like = atEnd || !isUniform ? s : stages + slots[s];
+    auto [it, isNew] = fitting.try_emplace(keyOf(like, from, to), true);
     if (isNew)
       it->second =
           std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
@@ -356,8 +366,10 @@ private:
   std::vector<std::vector<Prefix>> prefixes;
   std::vector<Prefix> leastPrefixes;
   std::vector<std::vector<Row>> rows;
-  mutable std::map<std::tuple<unsigned, int64_t, int64_t>, double> tails;
-  mutable std::map<std::tuple<int64_t, int64_t, int64_t>, bool> fitting;
+  /// By stage.
+  std::vector<int64_t> slots;
+  mutable std::unordered_map<uint64_t, double> tails;
+  mutable std::unordered_map<uint64_t, bool> fitting;
 };
 
 } // namespace

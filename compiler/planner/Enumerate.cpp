@@ -260,25 +260,32 @@ std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
   const Pins &pins = problem.options.pins;
   if (shape.pipeline == 1)
     return {{Schedule::OneFOneB, 1}};
-  int64_t each = instanceCount(problem.workload) / shape.pipeline;
+  int64_t layers = 0;
+  for (const Run &run : problem.workload.runs)
+    layers = std::max(layers, run.count);
   std::vector<Rounds> all;
   for (Schedule schedule : simulator::allOrders()) {
     // GPipe is never faster than 1F1B and never smaller; the automatic
-    // zero-bubble schedules are those by hand where stages are alike.
+    // zero-bubble schedules are those by hand where stages are alike; DualPipe
+    // is for experts on other ranks, which its pairs of tasks hide.
     bool wanted = problem.options.space == Space::Full
                       ? schedule != Schedule::GPipe &&
                             schedule != Schedule::ZeroBubble1p &&
-                            schedule != Schedule::ZeroBubble2p
+                            schedule != Schedule::ZeroBubble2p &&
+                            schedule != Schedule::DualPipe
                       : schedule == Schedule::OneFOneB;
     if (pins.schedule ? *pins.schedule != schedule : !wanted)
       continue;
-    for (int64_t v : {1, 2, 3, 4, 6, 8, 12, 16, 24}) {
+    // Layers are dealt out evenly.
+    for (int64_t v = 1; v == 1 || v * shape.pipeline <= layers; ++v) {
+      if (v > 1 && layers % (v * shape.pipeline) != 0)
+        continue;
       simulator::ScheduleSpec spec;
       spec.order = schedule;
       spec.stages = shape.pipeline;
       spec.chunks = v;
       spec.microBatches = shape.microBatches;
-      if (v <= each && (!pins.virtualStages || *pins.virtualStages == v) &&
+      if ((!pins.virtualStages || *pins.virtualStages == v) &&
           !simulator::brokenRule(spec))
         all.emplace_back(schedule, v);
     }

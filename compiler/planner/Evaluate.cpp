@@ -210,8 +210,7 @@ FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
   for (unsigned a = 0; a < axes.size(); ++a)
     if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
         (axes[a].shard != Shard::None) == sharded) {
-      Group group =
-          axisGroup(form, devices, coordinates(stage), a, table.hardware);
+      const Group &group = groupOf(stage, a);
       time += table.hardware.collectiveTime(group, kind, bytes(a));
     }
   return time;
@@ -220,6 +219,22 @@ FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
 Bytes FormCosts::wireGradients(const StateBytes &state) const {
   int64_t bytes = table.hardware.execution.stack.gradientBytes;
   return bytes ? Bytes(bytes) * state.trained : state.gradients;
+}
+
+const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
+  auto [it, isNew] = groups.try_emplace({stage, axis});
+  if (isNew)
+    it->second =
+        axisGroup(form, devices, coordinates(stage), axis, table.hardware);
+  return it->second;
+}
+
+int64_t FormCosts::deviceOf(unsigned stage) const {
+  if (places.empty())
+    places.resize(form.stages.size(), -1);
+  if (places[stage] < 0)
+    places[stage] = devices.deviceOf(form, coordinates(stage));
+  return places[stage];
 }
 
 Coordinates FormCosts::coordinates(unsigned stage) const {
@@ -489,6 +504,12 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
   StateBytes state = stateOf(stage, first, last);
   MemoryParts parts = stateMemory(stage, state);
   int64_t slots = this->slots(stage);
+  // Micro-batches enter at both ends: a stage has the opposite one's part too,
+  // which is taken to be as large.
+  if (form.schedule == Schedule::DualPipe)
+    for (Bytes *part :
+         {&parts.parameters, &parts.gradients, &parts.optimizer, &parts.other})
+      *part = *part * 2;
   if (form.microBatches == 1)
     setSinglePeak(parts, stage, first, last);
   else
@@ -503,6 +524,29 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
       ceilDivide(saturatingMultiply(variable.value(), layoutPercent), 100));
   parts.reserve = table.hardware.reserve(types[stage]);
   return parts;
+}
+
+bool FormCosts::mayFit() const {
+  Bytes most, saved;
+  int64_t slots = INT64_MAX, stages = static_cast<int64_t>(types.size());
+  for (unsigned s = 0; s < types.size(); ++s) {
+    most = std::max(most, table.hardware.usable(types[s]));
+    slots = std::min(slots, this->slots(s));
+  }
+  int64_t all = workload::instanceCount(table.workload);
+  MemoryParts state = stateMemory(0, stateOf(0, 0, all));
+  forEachRun(0, all, [&](size_t r, int64_t n) {
+    const cost::ClassMemory &memory = run(0, r).memory;
+    Bytes own = memory.saved;
+    for (Bytes argument : memory.savedArguments)
+      own -= argument;
+    saved += std::max(own, Bytes()) * n;
+  });
+  Bytes least = state.parameters + state.optimizer + state.other;
+  // With one micro-batch gradients take the place of activations.
+  if (form.microBatches > 1)
+    least += state.gradients + saved * slots;
+  return !uniform || least.value() / stages <= most.value();
 }
 
 bool FormCosts::fits(unsigned stage, int64_t first, int64_t last) const {
@@ -603,11 +647,10 @@ void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
 }
 
 Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
-  int64_t device = devices.deviceOf(form, coordinates(from));
+  int64_t device = deviceOf(from);
   int64_t pairs = std::min(form.stages[from].innerDevices(form.outerAxes),
                            table.hardware.poolOf(device).perNode);
-  return table.hardware.sendTime(
-      device, devices.deviceOf(form, coordinates(to)), pairs, bytes);
+  return table.hardware.sendTime(device, deviceOf(to), pairs, bytes);
 }
 
 /// Times and traffic of the messages to the neighbours.

@@ -176,11 +176,17 @@ public:
   Picoseconds messages(unsigned stage, int64_t position) const;
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
   bool fits(unsigned stage, int64_t first, int64_t last) const;
+  /// False where all stages together have too little memory for state and
+  /// activations alone.
+  bool mayFit() const;
   /// Everything of a stage but busy and bubble.
   StagePrediction stage(unsigned stage, int64_t first, int64_t last) const;
 
 private:
   Coordinates coordinates(unsigned stage) const;
+  /// Looked up once: a FormCosts belongs to one thread.
+  const cost::Group &groupOf(unsigned stage, unsigned axis) const;
+  int64_t deviceOf(unsigned stage) const;
   bool isLikeFirst(unsigned stage) const;
   void addStage(unsigned stage, int64_t samples);
   Picoseconds sendTime(unsigned from, unsigned to, Bytes bytes) const;
@@ -244,6 +250,8 @@ private:
   std::vector<unsigned> types;
   int64_t replicas = 1;
   bool uniform = true;
+  mutable std::map<std::pair<unsigned, unsigned>, cost::Group> groups;
+  mutable std::vector<int64_t> places;
 };
 
 /// Replicas that differ in devices or share: one representative each.
