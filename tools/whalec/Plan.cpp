@@ -42,9 +42,10 @@ static void declare(CLI::App &command, Options &options) {
                   "a strategy tree as JSON: what it says is fixed")
       ->type_name("FILE");
   command
-      .add_option("--pin", options.pins,
-                  "fix decisions: dp, tp, pp, micro_batches, zero, "
-                  "recompute, schedule")
+      .add_option(
+          "--pin", options.pins,
+          "fix decisions: dp, tp, pp, cp, ep, sp, vp, micro_batches, zero, "
+          "recompute, schedule")
       ->type_name("KEY=VALUE,...")
       ->take_all();
   command

@@ -28,6 +28,9 @@ constexpr int64_t mostRecomputed = 125;
 /// A second receive buffer at each boundary, which only large stages come to
 /// need, is much beside stages of one small layer.
 constexpr int64_t mostPipelined = 110;
+/// What sequence parallelism gathers for one op and frees before the next is
+/// taken to live as long as the block.
+constexpr int64_t mostGathered = 110;
 /// Not modelled: products whose operands are transposed first.
 constexpr int64_t leastTransposed = 98;
 
@@ -38,21 +41,23 @@ const Case cases[] = {
     {"gpt-tiny", "dp=4"},
     {"gpt-tiny", "dp=4,recompute=full", 100, mostRecomputed},
     {"gpt-tiny", "dp=4,recompute=selective", 100, mostRecomputed},
-    {"gpt-tiny", "tp=2,dp=2"},
+    {"gpt-tiny", "tp=2,dp=2,sp=0"},
     {"gpt-tiny", "pp=2,dp=2,micro_batches=4", 100, mostPipelined},
     {"gpt-tiny", "tp=2,pp=2,micro_batches=8", 100, mostPipelined},
-    {"llama-tiny", "tp=2,dp=2"},
+    {"llama-tiny", "tp=2,dp=2,sp=0"},
     {"llama-tiny", "pp=2,dp=2,micro_batches=4,recompute=full", 100,
      mostRecomputed},
-    {"bert-tiny", "tp=2,dp=2"},
+    {"bert-tiny", "tp=2,dp=2,sp=0"},
     {"bert-tiny", "dp=4,micro_batches=2"},
-    {"t5-tiny", "tp=2,dp=2"},
+    {"llama-tiny", "tp=2,dp=2,sp=1", 100, mostGathered},
+    {"t5-tiny", "tp=2,dp=2,sp=0"},
+    {"t5-tiny", "tp=2,dp=2,sp=1", 100, mostGathered},
     {"t5-tiny", "pp=2,dp=2,micro_batches=4", 100, mostPipelined},
-    {"mixtral-tiny", "tp=2,dp=2"},
+    {"mixtral-tiny", "tp=2,dp=2,sp=0"},
     {"mixtral-tiny", "pp=2,tp=2,micro_batches=4", 100, mostPipelined},
     {"resnet-tiny", "dp=4", 100, 107},
-    {"gnmt-tiny", "tp=2,dp=2"},
-    {"m6-tiny", "tp=2,dp=2"},
+    {"gnmt-tiny", "tp=2,dp=2,sp=0"},
+    {"m6-tiny", "tp=2,dp=2,sp=0"},
     {"m6-tiny", "dp=4", leastTransposed},
 };
 
