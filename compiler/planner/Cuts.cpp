@@ -66,8 +66,12 @@ static CutResult tryAll(CostTable &table, const NormalForm &form,
 
 static bool isExact(const CostTable &table, const NormalForm &form) {
   auto stages = static_cast<int64_t>(form.stages.size());
-  return stages == 1 || partitionCount(workload::instanceCount(table.workload),
-                                       stages) <= exactPartitions;
+  int64_t ways =
+      partitionCount(workload::instanceCount(table.workload), stages);
+  return stages == 1 ||
+         (ways <= exactPartitions &&
+          ways * stages * std::min(form.microBatches, exactTasks) <=
+              exactTasks);
 }
 
 static Picoseconds wholeStep(const CostTable &table, const NormalForm &form,

@@ -34,6 +34,8 @@ namespace whale::planner {
 
 /// Up to this many partitions of a group are all simulated.
 constexpr int64_t exactPartitions = 128;
+/// And up to so many stages' micro-batches in all of them.
+constexpr int64_t exactTasks = 1'000'000;
 
 struct Answer {
   Outcome outcome = Outcome::Infeasible;

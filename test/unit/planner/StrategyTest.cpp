@@ -294,6 +294,33 @@ TEST_CASE("TaskGraphs side by side on the same devices") {
   }
 }
 
+TEST_CASE("schedules that are only planned") {
+  Node two = root(scope(Primitive::Pipeline, 0,
+                        {scope(Primitive::Stage), scope(Primitive::Stage)}));
+  Node &pipeline = two.body[0];
+  pipeline.schedule = Schedule::Interleaved;
+  pipeline.virtualStages = 2;
+  Diagnostics diags;
+  SECTION("have no normal form that compiles") {
+    CHECK(!normalize(two, diags));
+    CHECK(diags.exitCode() == ExitCode::Unsupported);
+    CHECK(diags.str().find("'interleaved-1f1b'") != std::string::npos);
+  }
+  SECTION("have one in the full space") {
+    std::optional<NormalForm> form = normalize(two, diags, Space::Full);
+    REQUIRE(form);
+    CHECK(form->virtualStages == 2);
+    CHECK(normalize(toTree(*form), diags, Space::Full) == form);
+  }
+  SECTION("fix their virtual stages") {
+    pipeline.schedule = Schedule::ZeroBubbleV;
+    pipeline.virtualStages = 3;
+    CHECK(!normalize(two, diags, Space::Full));
+    CHECK(diags.str() ==
+          "error: schedule 'zb-v' has virtual stages 2, found 3\n");
+  }
+}
+
 TEST_CASE("what has no normal form says why") {
   Diagnostics diags;
   SECTION("no degree") {
