@@ -3,6 +3,7 @@
 #include "compiler/planner/Devices.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace whale::planner {
@@ -53,6 +54,71 @@ bool takeAll(Allocator allocator, const std::vector<int64_t> &sizes,
   return true;
 }
 
+/// Pools to take, in order: all of them, then those without some; at most
+/// `mostOrders`.
+std::vector<std::vector<size_t>> poolOrders(size_t pools) {
+  constexpr size_t mostOrders = 64;
+  // Beyond so many pools only the cluster's own order without single ones.
+  constexpr size_t mostPools = 6;
+  std::vector<std::vector<size_t>> orders;
+  std::vector<size_t> all(pools);
+  std::iota(all.begin(), all.end(), 0);
+  if (pools > mostPools) {
+    orders.push_back(all);
+    for (size_t without = 0; without < pools; ++without) {
+      orders.push_back(all);
+      orders.back().erase(orders.back().begin() + without);
+    }
+    return orders;
+  }
+  std::vector<std::vector<size_t>> subsets;
+  for (size_t mask = 1; mask < size_t(1) << pools; ++mask) {
+    subsets.emplace_back();
+    for (size_t p : all)
+      if (mask >> p & 1)
+        subsets.back().push_back(p);
+  }
+  std::stable_sort(
+      subsets.begin(), subsets.end(),
+      [](const auto &a, const auto &b) { return a.size() > b.size(); });
+  // Every set in the cluster's order first, then the other orders.
+  orders = subsets;
+  for (std::vector<size_t> order : subsets)
+    while (std::next_permutation(order.begin(), order.end()) &&
+           orders.size() < mostOrders)
+      orders.push_back(order);
+  return orders;
+}
+
+/// Each stage in each pool, where these are few.
+std::vector<DeviceMap> anyPools(const cost::Hardware &hardware,
+                                const std::vector<int64_t> &sizes) {
+  constexpr double mostMaps = 81;
+  const std::vector<cost::Pool> &pools = hardware.pools();
+  std::vector<DeviceMap> maps;
+  auto stages = static_cast<double>(sizes.size());
+  if (std::pow(static_cast<double>(pools.size()), stages) > mostMaps)
+    return maps;
+  std::vector<size_t> in(sizes.size(), 0);
+  while (true) {
+    DeviceMap map{DeviceMap::Kind::ByStage, {}};
+    std::vector<int64_t> used(pools.size(), 0);
+    bool room = true;
+    for (size_t s = 0; s < sizes.size(); ++s) {
+      map.first.push_back(pools[in[s]].first + used[in[s]]);
+      used[in[s]] += sizes[s];
+      room &= used[in[s]] <= pools[in[s]].count;
+    }
+    if (room)
+      maps.push_back(std::move(map));
+    size_t s = in.size();
+    while (s > 0 && ++in[s - 1] == pools.size())
+      in[--s] = 0;
+    if (s == 0)
+      return maps;
+  }
+}
+
 } // namespace
 
 int64_t DeviceMap::deviceOf(const NormalForm &form,
@@ -81,25 +147,29 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
     return maps;
   if (pools == 1)
     return {DeviceMap{}};
-  std::vector<size_t> order(pools);
-  std::iota(order.begin(), order.end(), 0);
   int64_t outer = outerCount(form), inner = rankCount(form) / outer;
-  DeviceMap byOuter{DeviceMap::Kind::ByOuter, {}};
-  if (takeAll(Allocator(hardware, order), std::vector<int64_t>(outer, inner),
-              byOuter.first))
-    maps.push_back(byOuter);
-  std::vector<int64_t> sizes;
+  std::vector<int64_t> replicas(outer, inner), stages;
   for (const StageForm &stage : form.stages)
-    sizes.push_back(outer * stage.innerDevices(form.outerAxes));
-  if (form.stages.size() == 1 && outer == 1)
-    sizes.clear();
-  for (int tried = 0; !sizes.empty() && tried < 24; ++tried) {
+    stages.push_back(outer * stage.innerDevices(form.outerAxes));
+  auto add = [&](DeviceMap map) {
+    if (std::find(maps.begin(), maps.end(), map) == maps.end())
+      maps.push_back(std::move(map));
+  };
+  for (const std::vector<size_t> &order : poolOrders(pools)) {
+    DeviceMap byOuter{DeviceMap::Kind::ByOuter, {}};
+    if (takeAll(Allocator(hardware, order), replicas, byOuter.first)) {
+      // Replicas are alike: only which blocks they have matters.
+      std::sort(byOuter.first.begin(), byOuter.first.end());
+      add(std::move(byOuter));
+    }
     DeviceMap byStage{DeviceMap::Kind::ByStage, {}};
-    if (takeAll(Allocator(hardware, order), sizes, byStage.first))
-      maps.push_back(byStage);
-    if (!std::next_permutation(order.begin(), order.end()))
-      break;
+    if (stages.size() > 1 && order.size() <= stages.size() &&
+        takeAll(Allocator(hardware, order), stages, byStage.first))
+      add(std::move(byStage));
   }
+  if (stages.size() > 1)
+    for (DeviceMap &map : anyPools(hardware, stages))
+      add(std::move(map));
   // Blocks that straddle pools are the last resort.
   if (maps.empty())
     maps.push_back(DeviceMap{});

@@ -27,9 +27,10 @@ struct DeviceMap {
 };
 
 /// The maps that planning tries for a form: the identity on equal devices; on
-/// unequal ones blocks that lie in one pool each, by replica, and by stage for
-/// each order of the pools (at most 24 orders). Empty where the devices do not
-/// suffice. Deterministic, so that a pasted strategy finds its map again.
+/// unequal ones blocks that lie in one pool each, by replica for each set of
+/// pools, and by stage for each order of each set (at most 64 orders). Empty
+/// where the devices do not suffice. Deterministic, so that a pasted strategy
+/// finds its map again.
 std::vector<DeviceMap> deviceMaps(const NormalForm &form,
                                   const cost::Hardware &hardware);
 

@@ -207,6 +207,14 @@ std::vector<int64_t> expertGroups(const Problem &problem, int64_t data,
   return groups;
 }
 
+/// Few devices, samples and instances: there the search also tries what pays
+/// for tiny models only (idle devices) or for stages that differ much.
+bool isSmall(const Problem &problem) {
+  return problem.hardware.deviceCount() <= 16 &&
+         instanceCount(problem.workload) <= 32 &&
+         problem.workload.globalBatch / problem.workload.sampleGroup <= 64;
+}
+
 /// Adds the shapes of given degrees.
 class ShapeAdder {
 public:
@@ -220,7 +228,8 @@ public:
     if (data > groups || (pins.data && *pins.data != data) ||
         (pins.zero.value_or(0) > 0 && data == 1))
       return;
-    bool even = groups % data == 0;
+    bool even = groups % data == 0 && problem.hardware.pools().size() == 1 &&
+                !isSmall(problem);
     for (int64_t m : divisors(even ? groups / data : groups)) {
       if (groups / m < data || (pins.microBatches && *pins.microBatches != m))
         continue;
@@ -265,15 +274,18 @@ std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
     layers = std::max(layers, run.count);
   std::vector<Rounds> all;
   for (Schedule schedule : simulator::allOrders()) {
-    // GPipe is never faster than 1F1B and never smaller; the automatic
-    // zero-bubble schedules are those by hand where stages are alike; DualPipe
-    // is for experts on other ranks, which its pairs of tasks hide.
-    bool wanted = problem.options.space == Space::Full
-                      ? schedule != Schedule::GPipe &&
-                            schedule != Schedule::ZeroBubble1p &&
-                            schedule != Schedule::ZeroBubble2p &&
-                            schedule != Schedule::DualPipe
-                      : schedule == Schedule::OneFOneB;
+    // GPipe is faster than 1F1B only where messages are slow, and never
+    // smaller; the automatic zero-bubble schedules are those by hand where
+    // stages are alike; DualPipe is for experts on other ranks, which its pairs
+    // of tasks hide.
+    bool rare = schedule == Schedule::GPipe ||
+                schedule == Schedule::ZeroBubble1p ||
+                schedule == Schedule::ZeroBubble2p;
+    bool known = problem.options.space == Space::Full
+                     ? schedule != Schedule::DualPipe
+                     : schedule == Schedule::OneFOneB ||
+                           schedule == Schedule::GPipe;
+    bool wanted = known && (!rare || isSmall(problem));
     if (pins.schedule ? *pins.schedule != schedule : !wanted)
       continue;
     // Layers are dealt out evenly.
@@ -300,6 +312,23 @@ struct Sharding {
   bool hybrid = false;
 };
 
+/// Replicas that cut the state among themselves: those within a node, or an
+/// NVLink domain; on few devices any.
+std::set<int64_t> hybridGroups(const Problem &problem, const Choice &shape) {
+  const cost::Pool &pool = problem.hardware.pools().front();
+  int64_t inner = shape.tensor * shape.context;
+  std::set<int64_t> groups;
+  for (int64_t span : {pool.perNode, pool.perDomain})
+    if (span % inner == 0 && shape.data % (span / inner) == 0)
+      groups.insert(span / inner);
+  if (isSmall(problem))
+    for (int64_t g : divisors(shape.data))
+      groups.insert(g);
+  groups.erase(1);
+  groups.erase(shape.data);
+  return groups;
+}
+
 std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
   const std::optional<int64_t> &zero = problem.options.pins.zero;
   bool full = problem.options.space == Space::Full;
@@ -314,13 +343,8 @@ std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
     all.push_back({shard, shape.group, false});
     if (shard == Shard::None || !full || shape.experts)
       continue;
-    // Within a node, or an NVLink domain.
-    const cost::Pool &pool = problem.hardware.pools().front();
-    int64_t inner = shape.tensor * shape.context;
-    for (int64_t span : std::set<int64_t>{pool.perNode, pool.perDomain})
-      if (span % inner == 0 && shape.data % (span / inner) == 0 &&
-          span / inner > 1 && span / inner < shape.data)
-        all.push_back({shard, span / inner, true});
+    for (int64_t group : hybridGroups(problem, shape))
+      all.push_back({shard, group, true});
   }
   return all;
 }
@@ -417,6 +441,40 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
   return form;
 }
 
+/// Devices of every set of pools; of the whole cluster where there are many.
+static std::set<int64_t> deviceCounts(const cost::Hardware &hardware) {
+  std::set<int64_t> counts = {0};
+  if (hardware.pools().size() <= 6)
+    for (const cost::Pool &pool : hardware.pools()) {
+      std::set<int64_t> before = counts;
+      for (int64_t n : before)
+        counts.insert(n + pool.count);
+    }
+  counts.insert(hardware.deviceCount());
+  return counts;
+}
+
+/// Numbers of replicas of `each` devices: on all devices of a set of pools, with
+/// unequal shares if need be, and the most that share the batch equally.
+static std::set<int64_t> dataDegrees(const Problem &problem, int64_t each,
+                                     int64_t limit) {
+  int64_t groups = problem.workload.globalBatch / problem.workload.sampleGroup;
+  std::set<int64_t> degrees;
+  for (int64_t devices : deviceCounts(problem.hardware)) {
+    int64_t most = std::min(devices / each, limit);
+    if (most < 1)
+      continue;
+    degrees.insert(most);
+    while (groups % most)
+      --most;
+    degrees.insert(most);
+  }
+  if (isSmall(problem))
+    for (int64_t d = 1; d <= limit; ++d)
+      degrees.insert(d);
+  return degrees;
+}
+
 std::vector<Choice> enumerate(const Problem &problem) {
   const Pins &pins = problem.options.pins;
   int64_t devices = problem.hardware.deviceCount();
@@ -434,13 +492,8 @@ std::vector<Choice> enumerate(const Problem &problem) {
         bool regular = room % p == 0;
         if (pins.pipeline ? p != *pins.pipeline : !regular && devices > 64)
           continue;
-        int64_t most = std::min(room / p, groups), even = 1;
-        // All devices, with unequal shares if need be; or the most that share
-        // the batch equally.
-        for (int64_t d : divisors(groups))
-          if (d <= most)
-            even = d;
-        std::set<int64_t> degrees = {most, even};
+        int64_t most = std::min(room / p, groups);
+        std::set<int64_t> degrees = dataDegrees(problem, t * c * p, most);
         if (pins.data)
           degrees = {*pins.data};
         for (int64_t d : degrees)

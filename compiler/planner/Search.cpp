@@ -110,8 +110,10 @@ public:
       explainInfeasible(table, problem, frugalForms(), diags);
       return {};
     }
-    if (!fixedCuts)
+    if (!fixedCuts) {
       polishCuts(table, best->result);
+      polishShares(table, best->result);
+    }
     Answer answer;
     answer.plan = makePlan(problem, table, *best->result.candidate,
                            best->result.prediction);
@@ -154,6 +156,19 @@ private:
     return !it->second;
   }
 
+  /// A shape with replicas outside and inside of the pipeline, where that
+  /// decides which devices there are to choose from.
+  std::vector<Choice> orders(const Choice &shape) const {
+    std::vector<Choice> result = {shape};
+    if (mixed() && shape.data > 1 && shape.pipeline > 1) {
+      result.push_back(shape);
+      result.back().pipelineOutside = true;
+    }
+    return result;
+  }
+
+  bool mixed() const { return problem.hardware.pools().size() > 1; }
+
   std::vector<Choice> variantsOf(const Choice &shape) const {
     std::vector<Choice> result = variants(problem, shape);
     std::erase_if(result, [&](const Choice &c) { return !allowed(c); });
@@ -167,9 +182,11 @@ private:
       if ((shape.tensor > 1 && !splits(formOf(shape, dims))) ||
           !isLongEnough(shape))
         continue;
-      size_t maps = deviceMaps(formOf(shape, dims), problem.hardware).size();
-      for (size_t map = 0; map < maps; ++map)
-        entries.push_back({{}, number++, Entry::Kind::Shape, shape, map});
+      for (const Choice &ordered : orders(shape)) {
+        size_t maps = deviceMaps(formOf(ordered, dims), problem.hardware).size();
+        for (size_t map = 0; map < maps; ++map)
+          entries.push_back({{}, number++, Entry::Kind::Shape, ordered, map});
+      }
     }
     for (const Entry &entry : entries)
       if (any = firstOf(variantsOf(entry.choice)); any)
@@ -219,7 +236,8 @@ private:
     if (entry.map >= maps.size())
       return false;
     devices = std::move(maps[entry.map]);
-    return setShares(table, form, devices);
+    // A variant of the shape may need less memory.
+    return setShares(table, form, devices, entry.kind != Entry::Kind::Shape);
   }
 
   /// What a form's instances take on one micro-batch; that of the replicas
@@ -262,8 +280,9 @@ private:
     case Entry::Kind::Shape: {
       SpreadCosts costs = spreadOf(form, devices);
       for (const Choice &choice : variantsOf(entry.choice))
-        found.entries.push_back({spread(costs, choice), 0, Entry::Kind::Variant,
-                                 choice, entry.map});
+        if (!mixed() || choice.pipelineOutside == entry.choice.pipelineOutside)
+          found.entries.push_back({spread(costs, choice), 0,
+                                   Entry::Kind::Variant, choice, entry.map});
       break;
     }
     case Entry::Kind::Variant: {

@@ -116,8 +116,12 @@ std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
 
 /// Gives unequal replicas (devices of several types, or a batch that the
 /// replicas do not divide) their shares by fillShares(). False where no shares
-/// fit.
-bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices);
+/// fit; memory is no matter unless `fitting`.
+bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
+               bool fitting = true);
+/// Moves single units of unequal shares as long as that helps; on few replicas
+/// only.
+void polishShares(CostTable &table, CutResult &result);
 
 } // namespace whale::planner
 

@@ -20,33 +20,76 @@ namespace {
 class Speeds {
 public:
   Speeds(CostTable &table, const NormalForm &form, const DeviceMap &devices)
-      : unit(form.microBatches * table.workload.sampleGroup),
-        units(table.workload.globalBatch / unit), table(table), form(form),
-        devices(devices),
-        replicas(form.stages.front().degree(AxisKind::Replica)) {}
+      : table(table), form(form), devices(devices) {
+    for (const Axis &axis : form.stages.front().axes)
+      if (axis.kind == AxisKind::Replica)
+        sizes.push_back(axis.size);
+    for (size_t a = 1; a < sizes.size(); ++a)
+      within *= sizes[a];
+    unit = form.microBatches * table.workload.sampleGroup * within;
+    units = table.workload.globalBatch / unit;
+  }
 
-  /// A replica as a worker; equal ones are computed once.
-  Worker worker(int64_t replica) {
+  /// Coordinates along the outermost replica axis as workers; equal ones are
+  /// computed once.
+  std::vector<Worker> workers(bool fitting) {
+    std::vector<Worker> all;
+    for (int64_t c = 0; c < sizes.front(); ++c) {
+      Worker worker{{}, {}, units};
+      for (const std::vector<int64_t> &replica : replicasAt(c)) {
+        Worker one = of(replica);
+        worker.fixed = std::max(worker.fixed, one.fixed);
+        worker.perUnit = std::max(worker.perUnit, one.perUnit);
+        if (fitting)
+          worker.capacity = std::min(worker.capacity, one.capacity);
+      }
+      all.push_back(worker);
+    }
+    return all;
+  }
+
+  /// Samples of a unit, and units of the batch.
+  int64_t unit = 1, units = 1;
+
+private:
+  /// The replicas that share what one coordinate of the outermost axis gets.
+  std::vector<std::vector<int64_t>> replicasAt(int64_t outermost) const {
+    std::vector<std::vector<int64_t>> replicas = {{outermost}};
+    for (size_t a = 1; a < sizes.size(); ++a) {
+      std::vector<std::vector<int64_t>> longer;
+      for (const std::vector<int64_t> &replica : replicas)
+        for (int64_t c = 0; c < sizes[a]; ++c) {
+          longer.push_back(replica);
+          longer.back().push_back(c);
+        }
+      replicas = std::move(longer);
+    }
+    return replicas;
+  }
+
+  Worker of(const std::vector<int64_t> &replica) {
     std::vector<unsigned> types = typesOf(replica);
     auto it = known.find(types);
     if (it != known.end())
       return it->second;
-    int64_t equal = std::max<int64_t>(1, units / replicas);
-    FormCosts costs = at(replica, equal);
+    // A line through the times of about half and twice an equal share.
+    int64_t equal = std::max<int64_t>(1, units / sizes.front());
+    int64_t low = std::max<int64_t>(1, equal / 2);
+    int64_t high = std::max(low + 1, std::min(2 * equal, units));
+    Picoseconds least = timeOf(at(replica, low));
+    Picoseconds more = std::max(least, timeOf(at(replica, high))) - least;
     Worker result;
-    result.perUnit = Picoseconds(timeOf(costs).value() / equal);
+    result.perUnit = more.scaled(1 / static_cast<double>(high - low));
+    result.fixed = std::max(Picoseconds(), least - result.perUnit * low);
     result.capacity = form.stages.size() == 1 ? capacity(replica) : units;
     known.emplace(types, result);
     return result;
   }
 
-  int64_t unit, units;
-
-private:
-  FormCosts at(int64_t replica, int64_t share) {
-    return FormCosts(table, form, devices, {replica}, share * unit);
+  FormCosts at(const std::vector<int64_t> &replica, int64_t share) {
+    return FormCosts(table, form, devices, replica, share * unit / within);
   }
-  std::vector<unsigned> typesOf(int64_t replica) const {
+  std::vector<unsigned> typesOf(const std::vector<int64_t> &replica) const {
     // Equal devices need no look at the map.
     if (table.hardware.pools().size() == 1)
       return {table.hardware.pools().front().type};
@@ -54,8 +97,10 @@ private:
     for (unsigned s = 0; s < form.stages.size(); ++s) {
       Coordinates place;
       place.stage = s;
+      size_t next = 0;
       for (const Axis &axis : form.stages[s].axes)
-        place.axes.push_back(axis.kind == AxisKind::Replica ? replica : 0);
+        place.axes.push_back(axis.kind == AxisKind::Replica ? replica[next++]
+                                                            : 0);
       types.push_back(
           table.hardware.poolOf(devices.deviceOf(form, place)).type);
     }
@@ -64,16 +109,24 @@ private:
   int64_t allInstances() const {
     return workload::instanceCount(table.workload);
   }
-  /// All instances on the replica's first device type: replicas whose stages
-  /// mix types have equal mixes and equal shares.
+  /// All micro-batches. One alone takes the mean of the stages, as if each had
+  /// its part of the instances; many go at the pace of stages that take equally
+  /// long.
   Picoseconds timeOf(const FormCosts &costs) const {
-    Picoseconds time;
-    for (size_t r = 0; r < table.workload.runs.size(); ++r)
-      time += (costs.run(0, r).forward + costs.run(0, r).backward) *
-              table.workload.runs[r].count;
-    return time * form.microBatches;
+    double rate = 0, sum = 0;
+    for (unsigned s = 0; s < form.stages.size(); ++s) {
+      Picoseconds time;
+      for (size_t r = 0; r < table.workload.runs.size(); ++r)
+        time += (costs.run(s, r).forward + costs.run(s, r).backward) *
+                table.workload.runs[r].count;
+      sum += time.asDouble();
+      rate += 1 / std::max(1.0, time.asDouble());
+    }
+    auto stages = static_cast<double>(form.stages.size());
+    auto others = static_cast<double>(form.microBatches - 1);
+    return Picoseconds::fromDouble(sum / stages + others * stages / rate);
   }
-  int64_t capacity(int64_t replica) {
+  int64_t capacity(const std::vector<int64_t> &replica) {
     int64_t good = 0, bad = units + 1;
     while (bad - good > 1) {
       int64_t middle = good + (bad - good) / 2;
@@ -85,13 +138,37 @@ private:
   CostTable &table;
   const NormalForm &form;
   const DeviceMap &devices;
-  int64_t replicas;
+  /// Of the replica axes; product of all but the first.
+  std::vector<int64_t> sizes;
+  int64_t within = 1;
   std::map<std::vector<unsigned>, Worker> known;
 };
 
+/// Gives the shares to the outermost replica axis of every stage; what is
+/// inside shares equally.
+void assign(NormalForm &form, const std::vector<int64_t> &shares) {
+  for (StageForm &stage : form.stages) {
+    auto axis = std::find_if(
+        stage.axes.begin(), stage.axes.end(),
+        [](const Axis &a) { return a.kind == AxisKind::Replica; });
+    axis->shares = shares;
+  }
+}
+
+/// Samples of each coordinate along the outermost replica axis.
+std::vector<int64_t> sharesOf(const NormalForm &form, int64_t batch) {
+  for (const Axis &axis : form.stages.front().axes)
+    if (axis.kind == AxisKind::Replica)
+      return axis.shares.empty()
+                 ? std::vector<int64_t>(axis.size, batch / axis.size)
+                 : axis.shares;
+  return {};
+}
+
 } // namespace
 
-bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices) {
+bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
+               bool fitting) {
   int64_t replicas = form.stages.front().degree(AxisKind::Replica);
   int64_t units = table.workload.globalBatch /
                   (form.microBatches * table.workload.sampleGroup);
@@ -99,10 +176,9 @@ bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices) {
   if (replicas == 1 || (even && table.hardware.pools().size() == 1))
     return true;
   Speeds speeds(table, form, devices);
-  std::vector<Worker> workers;
-  for (int64_t r = 0; r < replicas; ++r)
-    workers.push_back(speeds.worker(r));
-  auto shares = fillShares(speeds.units, workers);
+  if (table.workload.globalBatch % speeds.unit)
+    return false;
+  auto shares = fillShares(speeds.units, speeds.workers(fitting));
   if (!shares)
     return false;
   if (even && std::all_of(shares->begin(), shares->end(),
@@ -110,11 +186,39 @@ bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices) {
     return true;
   for (int64_t &share : *shares)
     share *= speeds.unit;
-  for (StageForm &stage : form.stages)
-    for (Axis &axis : stage.axes)
-      if (axis.kind == AxisKind::Replica)
-        axis.shares = *shares;
+  assign(form, *shares);
   return true;
+}
+
+void polishShares(CostTable &table, CutResult &result) {
+  constexpr size_t mostReplicas = 16;
+  if (table.hardware.pools().size() == 1)
+    return;
+  const Candidate start = *result.candidate;
+  std::vector<int64_t> shares = sharesOf(start.form, table.workload.globalBatch);
+  if (shares.size() < 2 || shares.size() > mostReplicas)
+    return;
+  int64_t unit = Speeds(table, start.form, start.devices).unit;
+  bool better = true;
+  for (int round = 0; round < 4 && better; ++round) {
+    better = false;
+    for (size_t from = 0; from < shares.size(); ++from)
+      for (size_t to = 0; to < shares.size(); ++to) {
+        if (from == to || shares[from] <= unit)
+          continue;
+        std::vector<int64_t> moved = shares;
+        moved[from] -= unit, moved[to] += unit;
+        NormalForm form = start.form;
+        assign(form, moved);
+        CutResult other =
+            bestCuts(table, form, start.devices, result.prediction.step);
+        if (!other.candidate || other.prediction.step >= result.prediction.step)
+          continue;
+        result = std::move(other);
+        shares = std::move(moved);
+        better = true;
+      }
+  }
 }
 
 } // namespace whale::planner

@@ -2,7 +2,7 @@
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/Partition.h"
-#include "test/unit/workload/Models.h"
+#include "test/unit/planner/TinyModels.h"
 
 #include <catch2/catch.hpp>
 
@@ -406,58 +406,11 @@ TEST_CASE("a written split on the replicas' devices is costed") {
 
 namespace {
 
-/// Layers of experts with room for `capacity` rows of a sample each.
+/// Four layers of experts with room for `capacity` rows of a sample each.
 workload::Workload expertLayers(int64_t batch, int64_t capacity, int64_t ffn) {
-  using namespace workload;
-  using K = OpKind;
-  constexpr Phase F = Phase::Forward, I = Phase::BackwardInput,
-                  W = Phase::BackwardWeight;
-  test::ClassBuilder c("layer",
-                       {{"batch", batch},
-                        {"experts", 8},
-                        {"capacity", capacity},
-                        {"tokens", 8 * capacity},
-                        {"hidden", 1024},
-                        {"ffn", ffn}},
-                       4);
-  const std::string x3 = "batch tokens hidden",
-                    rows = "batch experts capacity hidden",
-                    wide = "batch experts capacity ffn",
-                    up = "experts hidden ffn", down = "experts ffn hidden",
-                    there = "batch _tokens hidden->batch _experts _capacity "
-                            "hidden",
-                    back = "batch _experts _capacity hidden->batch _tokens "
-                           "hidden";
-  auto x = c.argument("x", x3), w1 = c.variable("up", up),
-       w2 = c.variable("down", down), b = c.value("b", rows),
-       h = c.value("h", wide), o = c.value("o", rows), y = c.value("y", x3);
-  c.op("dispatch", K::Movement, F, there, {x}, {b}, 0);
-  c.op("up", K::Contraction, F, rows + "," + up + "->" + wide, {b, w1}, {h}, 2);
-  c.op("down", K::Contraction, F, wide + "," + down + "->" + rows, {h, w2}, {o},
-       2);
-  c.op("collect", K::Movement, F, back, {o}, {y}, 0);
-  c.module.results = {y};
-  auto dy = c.value("dy", x3, ValueKind::ResultGradient),
-       od = c.value("do", rows), dh = c.value("dh", wide),
-       db = c.value("db", rows), dx = c.value("dx", x3);
-  c.op("collect#d", K::Movement, I, there, {dy}, {od}, 0);
-  c.op("down#d", K::Contraction, I, rows + "," + down + "->" + wide, {od, w2},
-       {dh}, 2);
-  c.op("down#d.1", K::Contraction, W, wide + "," + rows + "->" + down, {h, od},
-       {c.gradientOf(w2, down)}, 2);
-  c.op("up#d", K::Contraction, I, wide + "," + up + "->" + rows, {dh, w1}, {db},
-       2);
-  c.op("up#d.1", K::Contraction, W, rows + "," + wide + "->" + up, {b, dh},
-       {c.gradientOf(w1, up)}, 2);
-  c.op("dispatch#d", K::Movement, I, back, {db}, {dx}, 0);
-  c.module.argumentGradients = {dx};
-  Workload model;
-  model.modelName = "experts";
-  model.modelHash = "0";
-  model.globalBatch = batch;
-  model.groups = {ParameterGroup{}};
-  model.classes = {c.take()};
-  model.runs = {{0, "layers", 4, {{-1, 0}}}};
+  workload::Workload model =
+      test::chain({test::expertLayer(batch, capacity, ffn)}, {4}, batch);
+  model.groups = {workload::ParameterGroup{}};
   return model;
 }
 

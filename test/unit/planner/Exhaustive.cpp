@@ -1,0 +1,330 @@
+//===- Exhaustive.cpp - every plan of a small problem ---------------------===//
+
+#include "test/unit/planner/Exhaustive.h"
+
+#include "compiler/planner/Partition.h"
+
+#include <functional>
+
+namespace whale::test {
+
+using namespace planner;
+
+namespace {
+
+/// Visits all ways to write `sum` as `parts` positive numbers.
+void compositions(int64_t sum, int64_t parts, std::vector<int64_t> &so,
+                  const std::function<void()> &visit) {
+  if (parts == 1) {
+    so.push_back(sum);
+    visit();
+    so.pop_back();
+    return;
+  }
+  for (int64_t n = 1; n <= sum - (parts - 1); ++n) {
+    so.push_back(n);
+    compositions(sum - n, parts - 1, so, visit);
+    so.pop_back();
+  }
+}
+
+struct Degrees {
+  int64_t data = 1, tensor = 1, context = 1, pipeline = 1, microBatches = 1;
+  int64_t group = 1;
+  bool experts = false, hybrid = false, sequence = false, outside = false;
+  Shard shard = Shard::None;
+};
+
+class Exhauster {
+public:
+  Exhauster(const Problem &problem, int64_t limit)
+      : problem(problem), pins(problem.options.pins), limit(limit),
+        table(problem.workload, problem.hardware),
+        dims(splitDims(problem.workload)),
+        devices(problem.hardware.deviceCount()),
+        instances(workload::instanceCount(problem.workload)),
+        groups(problem.workload.globalBatch / problem.workload.sampleGroup) {}
+
+  Exhausted run() {
+    for (int64_t t = 1; t <= devices; ++t)
+      for (int64_t c = 1; t * c <= devices; ++c)
+        for (int64_t p = 1; t * c * p <= devices && p <= instances; ++p)
+          for (int64_t d = 1; t * c * p * d <= devices && d <= groups; ++d)
+            if (wanted(pins.tensor, t) && wanted(pins.context, c) &&
+                wanted(pins.pipeline, p) && wanted(pins.data, d) &&
+                canSplit(t) && canCutContext(c))
+              degrees({d, t, c, p});
+    return std::move(result);
+  }
+
+private:
+  template <class T, class V>
+  static bool wanted(const std::optional<T> &pin, const V &value) {
+    return !pin || *pin == value;
+  }
+
+  bool full() const { return problem.options.space == Space::Full; }
+
+  bool canSplit(int64_t t) const {
+    if (t > 1 && dims.empty())
+      return false;
+    for (const cost::Pool &pool : problem.hardware.pools())
+      if (t <= pool.count &&
+          (pool.perNode % t == 0 ||
+           (t % pool.perNode == 0 && t / pool.perNode % 2 == 0)))
+        return true;
+    return t == 1;
+  }
+
+  /// The search leaves a part 1,024 positions, and doubles the parts.
+  bool canCutContext(int64_t c) const {
+    return c == 1 || pins.context ||
+           ((c & (c - 1)) == 0 && positions() % c == 0 &&
+            positions() / c >= 1024);
+  }
+  int64_t extent(std::string_view name) const {
+    for (const workload::ModuleClass &module : problem.workload.classes)
+      for (const workload::Op &op : module.ops)
+        for (const workload::LoopDim &loop : op.loops)
+          if (loop.name == name)
+            return loop.extent;
+    return 0;
+  }
+  int64_t positions() const { return extent("sequence"); }
+
+  void degrees(Degrees d) {
+    for (d.microBatches = 1; d.microBatches <= groups; ++d.microBatches)
+      if (groups % d.microBatches == 0 && groups / d.microBatches >= d.data &&
+          wanted(pins.microBatches, d.microBatches))
+        cutOverReplicas(d);
+  }
+
+  /// Experts, sequence, ZeRO and where the replicas stand.
+  void cutOverReplicas(Degrees d) {
+    for (bool sequence : {false, true}) {
+      if ((sequence && (d.tensor == 1 || positions() == 0 ||
+                        positions() % (d.tensor * d.context))) ||
+          !wanted(pins.sequence, sequence))
+        continue;
+      d.sequence = sequence;
+      for (bool outside : {false, true})
+        if (d.outside = outside; !outside || (d.data > 1 && d.pipeline > 1))
+          for (int64_t group = 1; group <= d.data; ++group)
+            if (d.data % group == 0)
+              inGroups(d, group);
+    }
+  }
+
+  void inGroups(Degrees d, int64_t group) {
+    for (bool experts : {false, true}) {
+      bool can = group > 1 && group <= extent("experts");
+      if ((experts && !can) ||
+          !wanted(pins.experts, experts ? group : int64_t(1)))
+        continue;
+      for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Gradients,
+                          Shard::Parameters}) {
+        bool known = full() || shard <= Shard::Optimizer;
+        bool hybrid = !experts && group > 1 && group < d.data;
+        if (!known || !wanted(pins.zero, static_cast<int64_t>(shard)) ||
+            (shard != Shard::None && d.data == 1) ||
+            (!experts && group > 1 && !hybrid) ||
+            (hybrid && (!full() || shard == Shard::None)))
+          continue;
+        d.shard = shard, d.experts = experts, d.hybrid = hybrid;
+        d.group = experts || hybrid ? group : 1;
+        shaped(d);
+      }
+    }
+  }
+
+  static Axis axis(std::string name, AxisKind kind, int64_t size) {
+    Axis made;
+    made.name = std::move(name);
+    made.kind = kind;
+    made.size = size;
+    return made;
+  }
+
+  StageForm stageOf(const Degrees &d) const {
+    StageForm stage;
+    std::string next = "r0";
+    if (d.data > d.group) {
+      stage.axes.push_back(axis(next, AxisKind::Replica, d.data / d.group));
+      stage.axes.back().shard = d.hybrid ? Shard::None : d.shard;
+      next = "r1";
+    }
+    if (d.group > 1) {
+      stage.axes.push_back(axis(next, AxisKind::Replica, d.group));
+      stage.axes.back().shard = d.shard;
+      if (d.experts)
+        stage.axes.back().colocated.push_back({{"experts"}, {}});
+    }
+    std::vector<std::string> inner = dims;
+    if (d.experts)
+      std::erase(inner, "experts");
+    next = "t0";
+    if (d.context > 1) {
+      stage.axes.push_back(axis(next, AxisKind::Split, d.context));
+      stage.axes.back().dims = {"sequence", "keys"};
+      next = "t1";
+    }
+    if (d.sequence)
+      inner.insert(inner.end(), {"sequence", "keys"});
+    if (d.tensor > 1) {
+      stage.axes.push_back(axis(next, AxisKind::Split, d.tensor));
+      stage.axes.back().dims = inner;
+    }
+    return stage;
+  }
+
+  void shaped(const Degrees &d) {
+    NormalForm form;
+    form.microBatches = d.microBatches;
+    StageForm stage = stageOf(d);
+    if (d.tensor > 1 && stage.axes.back().dims.empty())
+      return;
+    if (shortDim(problem.workload, stage, 0, instances))
+      return;
+    for (const Axis &one : stage.axes)
+      if (one.kind == AxisKind::Replica && !d.outside)
+        ++form.outerAxes;
+    for (Recompute recompute :
+         {Recompute::None, Recompute::Selective, Recompute::Full}) {
+      if (!wanted(pins.recompute, recompute))
+        continue;
+      stage.recompute = recompute;
+      form.stages.assign(d.pipeline, stage);
+      scheduled(form, d);
+    }
+  }
+
+  void scheduled(NormalForm form, const Degrees &d) {
+    int64_t layers = 0;
+    for (const workload::Run &run : problem.workload.runs)
+      layers = std::max(layers, run.count);
+    bool parts = full() && d.pipeline > 1;
+    for (Schedule schedule : simulator::allOrders())
+      for (int64_t v = 1; v == 1 || (parts && v * d.pipeline <= layers); ++v) {
+        if (schedule == Schedule::DualPipe ||
+            (v > 1 && layers % (v * d.pipeline)))
+          continue;
+        bool plain =
+            schedule == Schedule::OneFOneB || schedule == Schedule::GPipe;
+        simulator::ScheduleSpec spec;
+        spec.order = schedule;
+        spec.stages = d.pipeline;
+        spec.chunks = v;
+        spec.microBatches = d.microBatches;
+        if ((!full() && !plain) || !wanted(pins.virtualStages, v) ||
+            (d.pipeline == 1 && schedule != Schedule::OneFOneB) ||
+            (d.pipeline > 1 && !wanted(pins.schedule, schedule)) ||
+            simulator::brokenRule(spec))
+          continue;
+        form.schedule = schedule;
+        form.virtualStages = v;
+        placed(form, d);
+      }
+  }
+
+  /// Each replica, or each stage, in each pool that has room for it.
+  void placed(const NormalForm &form, const Degrees &d) {
+    if (result.limited)
+      return;
+    if (problem.hardware.pools().size() == 1)
+      return shared(form, d, DeviceMap{});
+    int64_t outer = 1;
+    for (unsigned a = 0; a < form.outerAxes; ++a)
+      outer *= form.stages.front().axes[a].size;
+    int64_t ranks = rankCount(form), before = result.tried;
+    blocks(DeviceMap::Kind::ByOuter, std::vector<int64_t>(outer, ranks / outer),
+           form, d);
+    if (d.pipeline > 1)
+      blocks(DeviceMap::Kind::ByStage,
+             std::vector<int64_t>(d.pipeline, ranks / d.pipeline), form, d);
+    if (before == result.tried)
+      shared(form, d, DeviceMap{});
+  }
+
+  void blocks(DeviceMap::Kind kind, const std::vector<int64_t> &sizes,
+              const NormalForm &form, const Degrees &d) {
+    const std::vector<cost::Pool> &pools = problem.hardware.pools();
+    std::vector<int64_t> used(pools.size(), 0);
+    DeviceMap map{kind, {}};
+    std::function<void(size_t)> next = [&](size_t from) {
+      if (map.first.size() == sizes.size())
+        return shared(form, d, map);
+      int64_t size = sizes[map.first.size()];
+      // Replicas are interchangeable.
+      size_t start = kind == DeviceMap::Kind::ByOuter ? from : 0;
+      for (size_t p = start; p < pools.size(); ++p) {
+        if (used[p] + size > pools[p].count)
+          continue;
+        map.first.push_back(pools[p].first + used[p]);
+        used[p] += size;
+        next(p);
+        used[p] -= size;
+        map.first.pop_back();
+      }
+    };
+    next(0);
+  }
+
+  /// Every distribution of the batch.
+  void shared(const NormalForm &form, const Degrees &d, const DeviceMap &map) {
+    int64_t unit = form.microBatches * problem.workload.sampleGroup;
+    bool even = problem.workload.globalBatch % (unit * d.data) == 0;
+    if (d.data == 1 || (even && problem.hardware.pools().size() == 1))
+      return cut(form, map);
+    // Members of a group share equally.
+    bool nested = d.data > d.group && d.group > 1;
+    unit *= nested ? d.group : 1;
+    int64_t parts = nested ? d.data / d.group : d.data;
+    if (problem.workload.globalBatch % unit ||
+        problem.workload.globalBatch / unit < parts)
+      return;
+    std::vector<int64_t> shares;
+    compositions(problem.workload.globalBatch / unit, parts, shares, [&] {
+      NormalForm given = form;
+      for (StageForm &stage : given.stages)
+        for (int64_t share : shares)
+          stage.axes.front().shares.push_back(share * unit);
+      cut(given, map);
+    });
+  }
+
+  void cut(const NormalForm &form, const DeviceMap &map) {
+    forEachPartition(instances, static_cast<int64_t>(form.stages.size()),
+                     [&](const std::vector<int64_t> &cuts) {
+                       if (result.tried >= limit) {
+                         result.limited = true;
+                         return;
+                       }
+                       ++result.tried;
+                       consider({form, cuts, map});
+                     });
+  }
+
+  void consider(const Candidate &candidate) {
+    Prediction prediction = evaluate(table, candidate);
+    if (prediction.deficit() > Bytes() || prediction.step >= result.step)
+      return;
+    result.step = prediction.step;
+    result.best = candidate;
+  }
+
+  const Problem &problem;
+  const Pins &pins;
+  int64_t limit;
+  CostTable table;
+  std::vector<std::string> dims;
+  int64_t devices, instances, groups;
+  Exhausted result;
+};
+
+} // namespace
+
+Exhausted tryEverything(const Problem &problem, int64_t limit) {
+  return Exhauster(problem, limit).run();
+}
+
+} // namespace whale::test

@@ -1,0 +1,39 @@
+//===- Exhaustive.h - every plan of a small problem -------------*- C++ -*-===//
+//
+// An oracle for the search that shares the cost functions with it (CostTable,
+// evaluate) and nothing else: no bounds, no water-filling, no partitions, no
+// choice of degrees.
+//
+// Covered: degrees of replica, split and pipeline in any product up to the
+// number of devices; micro-batches; replicas within or outside of the pipeline;
+// every contiguous cut; every distribution of the batch over replicas on
+// unequal devices; which pool each replica or stage lies in; recompute; the
+// schedules and virtual stages; ZeRO-1, in the full space ZeRO-2 and -3 and
+// their sharding within a group; the split of experts and of the sequence.
+// Taken as given: the dimensions of a split (splitDims) and its sizes (divisors
+// of a node, powers of two of nodes); virtual stages deal the layers out evenly;
+// DualPipe, which is only tried when asked for.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_TEST_PLANNER_EXHAUSTIVE_H
+#define WHALE_TEST_PLANNER_EXHAUSTIVE_H
+
+#include "compiler/planner/Search.h"
+
+namespace whale::test {
+
+struct Exhausted {
+  /// The best that fits; nothing where none does.
+  std::optional<planner::Candidate> best;
+  Picoseconds step = Picoseconds::max();
+  int64_t tried = 0;
+  /// More than `limit` candidates: the rest was not tried.
+  bool limited = false;
+};
+
+Exhausted tryEverything(const planner::Problem &problem, int64_t limit);
+
+} // namespace whale::test
+
+#endif // WHALE_TEST_PLANNER_EXHAUSTIVE_H

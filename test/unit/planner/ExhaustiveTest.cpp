@@ -1,0 +1,59 @@
+// The search against every plan (Exhaustive.h) on small problems.
+
+#include "test/unit/planner/Exhaustive.h"
+#include "compiler/planner/Explain.h"
+#include "test/unit/planner/RandomProblem.h"
+
+#include <catch2/catch.hpp>
+
+using namespace whale;
+using namespace whale::planner;
+
+namespace {
+
+constexpr int cases = 1200;
+/// Problems with more plans than this are left out, for time.
+constexpr int64_t mostPlans = 4000;
+
+/// No plan is faster than what was found, and where one could be, by no more
+/// than the gap says.
+void compare(const Plan &plan, const test::Exhausted &all) {
+  INFO("found " << printStrategy(plan.strategy) << "\nbest "
+                << printStrategy(toTree(all.best->form)));
+  CHECK(plan.prediction.step.value() == all.step.value());
+  CHECK(all.step.asDouble() >=
+        (1 - plan.gap) * plan.prediction.step.asDouble() * (1 - 1e-12));
+}
+
+} // namespace
+
+TEST_CASE("no plan beats the search, and where none fits it finds none") {
+  int tried = 0, fitting = 0, full = 0, mixed = 0, pipelines = 0;
+  for (unsigned seed = 0; tried < cases; ++seed) {
+    test::RandomProblem some(seed);
+    Problem problem = some.problem();
+    Diagnostics diags;
+    REQUIRE(check(problem, diags));
+    test::Exhausted all = test::tryEverything(problem, mostPlans);
+    if (all.limited)
+      continue;
+    ++tried;
+    INFO("seed " << seed << ": " << some.text());
+    Diagnostics found;
+    Answer answer = solve(problem, found);
+    CHECK(answer.plan.has_value() == all.best.has_value());
+    if (!answer.plan || !all.best)
+      continue;
+    compare(*answer.plan, all);
+    CHECK(verify(*answer.plan, problem, found));
+    ++fitting;
+    full += problem.options.space == Space::Full;
+    mixed += problem.hardware.pools().size() > 1;
+    pipelines += all.best->form.stages.size() > 1;
+  }
+  // The problems are not all of one kind.
+  CHECK(fitting > cases / 2);
+  CHECK(full > cases / 5);
+  CHECK(mixed > cases / 5);
+  CHECK(pipelines > cases / 20);
+}

@@ -1,0 +1,156 @@
+// What must not change a plan, and what must not make it worse.
+
+#include "test/unit/planner/RandomProblem.h"
+
+#include <catch2/catch.hpp>
+
+using namespace whale;
+using namespace whale::planner;
+using test::RandomProblem;
+using test::RoundHardware;
+
+namespace {
+
+constexpr unsigned seeds = 120;
+
+/// Makes it likely that a plan fits; larger problems are left out, for time.
+bool isQuick(RandomProblem &some) {
+  for (test::RoundDevice &device : some.hardware().devices)
+    device.memory *= 4;
+  size_t plans = 0;
+  Problem problem = some.problem();
+  for (const Choice &shape : enumerate(problem))
+    plans += variants(problem, shape).size();
+  return plans < 400;
+}
+
+std::optional<Plan> planOf(const Problem &problem) {
+  Diagnostics diags;
+  REQUIRE(check(problem, diags));
+  return solve(problem, diags).plan;
+}
+
+/// On other hardware with the links of the first.
+std::optional<Plan> planOn(const RandomProblem &some, RoundHardware hardware) {
+  hardware.inside = some.hardware().inside;
+  hardware.outside = some.hardware().outside;
+  return planOf({some.workload(), hardware, some.options});
+}
+
+/// At least as good as before, as far as its gap says.
+void checkNotWorse(const std::optional<Plan> &before,
+                   const std::optional<Plan> &after) {
+  if (!before)
+    return;
+  REQUIRE(after);
+  INFO("before " << printStrategy(before->strategy) << "\nafter "
+                 << printStrategy(after->strategy));
+  CHECK((1 - after->gap) * after->prediction.step.asDouble() <=
+        before->prediction.step.asDouble());
+}
+
+} // namespace
+
+TEST_CASE("names change nothing") {
+  for (unsigned seed = 0; seed < seeds; ++seed) {
+    RandomProblem some(seed);
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::optional<Plan> before = planOf(some.problem());
+    workload::Workload renamed = some.workload();
+    renamed.modelName = "other";
+    for (workload::ModuleClass &module : renamed.classes) {
+      module.name = "class of " + module.name;
+      for (workload::Variable &variable : module.variables)
+        variable.name = "v" + variable.name;
+    }
+    for (workload::Run &run : renamed.runs)
+      run.name = "z" + run.name;
+    std::optional<Plan> after =
+        planOf({renamed, some.hardware(), some.options});
+    REQUIRE(before.has_value() == after.has_value());
+    if (!before)
+      continue;
+    CHECK(before->prediction.step == after->prediction.step);
+    CHECK(before->chosen.cuts == after->chosen.cuts);
+    CHECK(before->chosen.devices == after->chosen.devices);
+    CHECK(before->gap == after->gap);
+  }
+}
+
+TEST_CASE("the unit of time changes nothing") {
+  for (unsigned seed = 0; seed < seeds; ++seed) {
+    RandomProblem some(seed);
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::optional<Plan> before = planOf(some.problem());
+    // Everything takes a quarter as long.
+    RoundHardware faster = some.hardware();
+    for (test::RoundDevice &device : faster.devices) {
+      device.flopsPerSecond *= 4;
+      device.memoryBytesPerSecond *= 4;
+    }
+    for (test::RoundLink *link : {&faster.inside, &faster.outside}) {
+      link->bytesPerSecond *= 4;
+      link->latencySeconds /= 4;
+    }
+    std::optional<Plan> after = planOf({some.workload(), faster, some.options});
+    REQUIRE(before.has_value() == after.has_value());
+    // Each quantity is rounded once to a picosecond.
+    if (before)
+      CHECK(after->prediction.step.asDouble() * 4 ==
+            Approx(before->prediction.step.asDouble()).epsilon(1e-4));
+  }
+}
+
+// Without replicas: the cost of a group over several pools, and blocks that lie
+// in two pools for want of room, depend on where devices stand.
+TEST_CASE("the order in which a cluster lists its nodes changes nothing") {
+  using Kind = DeviceMap::Kind;
+  int compared = 0;
+  for (unsigned seed = 0; seed < 2 * seeds; ++seed) {
+    RandomProblem some(seed);
+    if (some.nodes.size() == 1)
+      continue;
+    some.options.pins.data = 1;
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::vector<test::RoundNodes> reversed(some.nodes.rbegin(),
+                                           some.nodes.rend());
+    std::optional<Plan> before = planOf(some.problem());
+    std::optional<Plan> after =
+        planOn(some, RoundHardware(some.hardware().devices, reversed));
+    if (!before || !after || before->chosen.devices.kind == Kind::Identity ||
+        after->chosen.devices.kind == Kind::Identity)
+      continue;
+    ++compared;
+    CHECK(before->prediction.step.value() == after->prediction.step.value());
+  }
+  CHECK(compared > static_cast<int>(seeds) / 4);
+}
+
+TEST_CASE("more memory, faster links and idle devices never make it worse") {
+  for (unsigned seed = 0; seed < seeds; ++seed) {
+    RandomProblem some(seed);
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::optional<Plan> before = planOf(some.problem());
+    RoundHardware larger = some.hardware();
+    for (test::RoundDevice &device : larger.devices)
+      device.memory *= 2;
+    checkNotWorse(before, planOf({some.workload(), larger, some.options}));
+    RoundHardware faster = some.hardware();
+    faster.inside.bytesPerSecond *= 3;
+    faster.outside.bytesPerSecond *= 2;
+    checkNotWorse(before, planOf({some.workload(), faster, some.options}));
+    std::vector<test::RoundNodes> nodes = some.nodes;
+    std::vector<test::RoundDevice> devices = some.hardware().devices;
+    nodes.push_back({static_cast<unsigned>(devices.size()), 1, 1});
+    devices.push_back({"idle", 1e6, 1e6, 1024});
+    checkNotWorse(before, planOn(some, RoundHardware(devices, nodes)));
+  }
+}
