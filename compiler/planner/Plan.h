@@ -3,6 +3,7 @@
 #ifndef WHALE_PLANNER_PLAN_H
 #define WHALE_PLANNER_PLAN_H
 
+#include "compiler/planner/BalancePaper.h"
 #include "compiler/planner/Evaluate.h"
 #include "compiler/planner/Insight.h"
 #include "compiler/planner/Problem.h"
@@ -67,6 +68,8 @@ struct Plan {
   std::optional<Insight> insight;
   /// Money and energy, where the cluster says what they cost.
   std::optional<Economics> economics;
+  /// How Whale's Algorithm 1 gave out the work, where it did.
+  std::optional<Balance> balance;
   /// How much faster than this plan an unexplored one could be at most, as a
   /// fraction of its step time, by lower bounds of the cost model.
   double gap = 0;

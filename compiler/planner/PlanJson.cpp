@@ -97,6 +97,10 @@ public:
       w.key("explanation");
       writeInsight(w, *plan.insight);
     }
+    if (plan.balance) {
+      w.key("balance");
+      writeBalance(w, *plan.balance);
+    }
     w.field("outcome", nameOf(plan.outcome));
     w.field("gap", plan.gap).endObject();
   }
@@ -285,6 +289,8 @@ public:
     alternatives(r);
     if (const json::Value *insight = r.optional("explanation"))
       plan.insight = readInsight(*insight, diags);
+    if (const json::Value *balance = r.optional("balance"))
+      plan.balance = readBalance(*balance, diags);
     if (auto name = r.string("outcome")) {
       if (auto outcome = outcomeOf(*name))
         plan.outcome = *outcome;

@@ -64,6 +64,7 @@ public:
     words();
     time();
     stages();
+    balance();
     bounds();
     memory();
     traffic();
@@ -217,6 +218,36 @@ private:
         if (each.purpose == purpose)
           return fmt::format("{} {}", formatBytes(bytes), each.link);
     return formatBytes(bytes);
+  }
+
+  /// The trace of Whale's Algorithm 1.
+  void balance() {
+    if (!plan.balance)
+      return;
+    const planner::Balance &all = *plan.balance;
+    title(fmt::format("the published balance, over {}", all.over));
+    auto percent = [](double x) { return fmt::format("{:.1f} %", 100 * x); };
+    std::vector<std::vector<std::string>> rows;
+    for (size_t i = 0; i < all.devices.size(); ++i) {
+      const planner::BalanceDevice &device = all.devices[i];
+      auto memory = [&](double load) {
+        return percent(load * device.whole.asDouble() /
+                       device.memory.asDouble());
+      };
+      rows.push_back({fmt::format("{}", i), percent(all.first[i]),
+                      memory(all.first[i]), percent(all.loads[i]),
+                      memory(all.loads[i])});
+    }
+    out += table({"device", "by FLOP/s", "memory", "load", "memory"}, rows);
+    for (size_t k = 0; k < all.moves.size(); ++k) {
+      const planner::BalanceMove &move = all.moves[k];
+      out += move.load > 0
+                 ? fmt::format("  {}. device {} gives {} to device {}\n", k + 1,
+                               move.from, percent(move.load), move.to)
+                 : fmt::format("  {}. device {} has no room for load of device "
+                               "{}\n",
+                               k + 1, move.to, move.from);
+    }
   }
 
   void marginals() {

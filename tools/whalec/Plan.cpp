@@ -1,7 +1,9 @@
 //===- Plan.cpp - whalec plan ---------------------------------------------===//
 
 #include "compiler/cluster/Scale.h"
+#include "compiler/planner/BalancePlan.h"
 #include "compiler/planner/Search.h"
+#include "compiler/report/Economics.h"
 #include "compiler/report/PlanReport.h"
 #include "compiler/report/Sensitivity.h"
 #include "compiler/simulator/Trace.h"
@@ -22,7 +24,7 @@ struct Options {
   std::string model, output, old, trace;
   PlanningOptions planning;
   std::vector<std::string> pins;
-  std::string space = "default";
+  std::string space = "default", balance = "ours";
   Goal goal;
   std::optional<int64_t> budget;
   std::optional<double> timeLimit;
@@ -56,6 +58,10 @@ static void declare(CLI::App &command, Options &options) {
       .add_option("--space", options.space,
                   "default: what compile lowers; full: all that is planned")
       ->check(oneOf({"default", "full"}));
+  command
+      .add_option("--balance", options.balance,
+                  "ours, or paper: Whale's Algorithm 1 for shares and cuts")
+      ->check(oneOf({"ours", "paper"}));
   addGoal(command, options.goal);
   command
       .add_option("--budget", options.budget,
@@ -181,9 +187,35 @@ static std::optional<Planning> readPlanning(const Options &options,
   return question;
 }
 
+static std::optional<planner::Plan> withPaperBalance(const Options &options,
+                                                     const Planning &question,
+                                                     const planner::Plan &plan,
+                                                     Diagnostics &diagnostics) {
+  auto result =
+      planner::withPaperBalance(question.problem(), plan, diagnostics);
+  if (result) {
+    result->economics = report::economicsOf(
+        *result, question.workload, *question.cluster, options.goal.tokens);
+    result->economics->objective = options.goal.objective;
+  }
+  return result;
+}
+
+/// The published balance knows one objective.
+static bool checkBalance(const Options &options, Diagnostics &diagnostics) {
+  bool other =
+      options.goal.objective != "step-time" || !options.goal.deadline.empty();
+  if (options.balance == "paper" && other)
+    diagnostics.error(Place(), "--balance paper has no objective but step-time "
+                               "and no deadline");
+  return !diagnostics.hasErrors();
+}
+
 static ExitCode runPlan(const Options &options, Session &session) {
   Diagnostics &diagnostics = session.diagnostics;
-  std::optional<Planning> question = readPlanning(options, diagnostics);
+  std::optional<Planning> question;
+  if (checkBalance(options, diagnostics))
+    question = readPlanning(options, diagnostics);
   if (!question)
     return diagnostics.exitCode();
   planner::Answer answer;
@@ -193,6 +225,9 @@ static ExitCode runPlan(const Options &options, Session &session) {
     answer = solveGoal(*question, options.goal, diagnostics);
     if (!answer.plan && control.isInterrupted())
       return ExitCode::Interrupted;
+    if (answer.plan && options.balance == "paper")
+      answer.plan =
+          withPaperBalance(options, *question, *answer.plan, diagnostics);
     if (answer.plan)
       addInsight(*question, options.explain, *answer.plan);
   }
