@@ -281,10 +281,10 @@ std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
     bool rare = schedule == Schedule::GPipe ||
                 schedule == Schedule::ZeroBubble1p ||
                 schedule == Schedule::ZeroBubble2p;
-    bool known = problem.options.space == Space::Full
-                     ? schedule != Schedule::DualPipe
-                     : schedule == Schedule::OneFOneB ||
-                           schedule == Schedule::GPipe;
+    bool known =
+        problem.options.space == Space::Full
+            ? schedule != Schedule::DualPipe
+            : schedule == Schedule::OneFOneB || schedule == Schedule::GPipe;
     bool wanted = known && (!rare || isSmall(problem));
     if (pins.schedule ? *pins.schedule != schedule : !wanted)
       continue;
@@ -454,8 +454,8 @@ static std::set<int64_t> deviceCounts(const cost::Hardware &hardware) {
   return counts;
 }
 
-/// Numbers of replicas of `each` devices: on all devices of a set of pools, with
-/// unequal shares if need be, and the most that share the batch equally.
+/// Numbers of replicas of `each` devices: on all devices of a set of pools,
+/// with unequal shares if need be, and the most that share the batch equally.
 static std::set<int64_t> dataDegrees(const Problem &problem, int64_t each,
                                      int64_t limit) {
   int64_t groups = problem.workload.globalBatch / problem.workload.sampleGroup;

@@ -11,8 +11,8 @@
 // schedules and virtual stages; ZeRO-1, in the full space ZeRO-2 and -3 and
 // their sharding within a group; the split of experts and of the sequence.
 // Taken as given: the dimensions of a split (splitDims) and its sizes (divisors
-// of a node, powers of two of nodes); virtual stages deal the layers out evenly;
-// DualPipe, which is only tried when asked for.
+// of a node, powers of two of nodes); virtual stages deal the layers out
+// evenly; DualPipe, which is only tried when asked for.
 //
 //===----------------------------------------------------------------------===//
 
