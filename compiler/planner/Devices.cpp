@@ -54,36 +54,45 @@ bool takeAll(Allocator allocator, const std::vector<int64_t> &sizes,
   return true;
 }
 
-/// Pools to take, in order: all of them, then those without some; at most
-/// `mostOrders`.
-std::vector<std::vector<size_t>> poolOrders(size_t pools) {
-  constexpr size_t mostOrders = 64;
-  // Beyond so many pools only the cluster's own order without single ones.
+/// Up to so many devices all orders of all sets of pools are tried.
+constexpr int64_t fewDevices = 16;
+constexpr size_t mostOrders = 64;
+
+/// Sets of pools, large ones first.
+std::vector<std::vector<size_t>> poolSets(size_t pools) {
+  // Beyond so many pools all of them, and all but one.
   constexpr size_t mostPools = 6;
-  std::vector<std::vector<size_t>> orders;
-  std::vector<size_t> all(pools);
-  std::iota(all.begin(), all.end(), 0);
-  if (pools > mostPools) {
-    orders.push_back(all);
-    for (size_t without = 0; without < pools; ++without) {
-      orders.push_back(all);
-      orders.back().erase(orders.back().begin() + without);
-    }
-    return orders;
-  }
-  std::vector<std::vector<size_t>> subsets;
-  for (size_t mask = 1; mask < size_t(1) << pools; ++mask) {
-    subsets.emplace_back();
-    for (size_t p : all)
+  std::vector<std::vector<size_t>> sets;
+  for (size_t mask = 1; pools <= mostPools && mask < size_t(1) << pools;
+       ++mask) {
+    sets.emplace_back();
+    for (size_t p = 0; p < pools; ++p)
       if (mask >> p & 1)
-        subsets.back().push_back(p);
+        sets.back().push_back(p);
   }
-  std::stable_sort(
-      subsets.begin(), subsets.end(),
-      [](const auto &a, const auto &b) { return a.size() > b.size(); });
-  // Every set in the cluster's order first, then the other orders.
-  orders = subsets;
-  for (std::vector<size_t> order : subsets)
+  if (sets.empty()) {
+    std::vector<size_t> all(pools);
+    std::iota(all.begin(), all.end(), 0);
+    sets.push_back(all);
+    for (size_t p = 0; p < pools; ++p) {
+      sets.push_back(all);
+      sets.back().erase(sets.back().begin() + static_cast<int64_t>(p));
+    }
+  }
+  std::stable_sort(sets.begin(), sets.end(), [](const auto &a, const auto &b) {
+    return a.size() > b.size();
+  });
+  return sets;
+}
+
+/// Pools to take, in order: every set in the cluster's order first, then other
+/// orders, on many devices only of all pools.
+std::vector<std::vector<size_t>> poolOrders(const cost::Hardware &hardware) {
+  std::vector<std::vector<size_t>> sets = poolSets(hardware.pools().size());
+  std::vector<std::vector<size_t>> orders = sets;
+  if (hardware.deviceCount() > fewDevices)
+    sets.resize(1);
+  for (std::vector<size_t> order : sets)
     while (std::next_permutation(order.begin(), order.end()) &&
            orders.size() < mostOrders)
       orders.push_back(order);
@@ -151,13 +160,16 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
   std::vector<int64_t> replicas(outer, inner), stages;
   for (const StageForm &stage : form.stages)
     stages.push_back(outer * stage.innerDevices(form.outerAxes));
+  bool few = hardware.deviceCount() <= fewDevices;
   auto add = [&](DeviceMap map) {
     if (std::find(maps.begin(), maps.end(), map) == maps.end())
       maps.push_back(std::move(map));
   };
-  for (const std::vector<size_t> &order : poolOrders(pools)) {
+  for (const std::vector<size_t> &order : poolOrders(hardware)) {
     DeviceMap byOuter{DeviceMap::Kind::ByOuter, {}};
-    if (takeAll(Allocator(hardware, order), replicas, byOuter.first)) {
+    bool wanted = few || std::is_sorted(order.begin(), order.end());
+    if (wanted &&
+        takeAll(Allocator(hardware, order), replicas, byOuter.first)) {
       // Replicas are alike: only which blocks they have matters.
       std::sort(byOuter.first.begin(), byOuter.first.end());
       add(std::move(byOuter));
@@ -167,7 +179,7 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
         takeAll(Allocator(hardware, order), stages, byStage.first))
       add(std::move(byStage));
   }
-  if (stages.size() > 1)
+  if (few && stages.size() > 1)
     for (DeviceMap &map : anyPools(hardware, stages))
       add(std::move(map));
   // Blocks that straddle pools are the last resort.

@@ -228,8 +228,7 @@ public:
     if (data > groups || (pins.data && *pins.data != data) ||
         (pins.zero.value_or(0) > 0 && data == 1))
       return;
-    bool even = groups % data == 0 && problem.hardware.pools().size() == 1 &&
-                !isSmall(problem);
+    bool even = groups % data == 0 && !isSmall(problem);
     for (int64_t m : divisors(even ? groups / data : groups)) {
       if (groups / m < data || (pins.microBatches && *pins.microBatches != m))
         continue;
