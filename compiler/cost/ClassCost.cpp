@@ -200,7 +200,7 @@ private:
     auto share = [&](Bytes &bytes, Picoseconds &gather) {
       gather += hardware.collectiveTime(context.groups[axis],
                                         CollectiveKind::AllGather, bytes);
-      bytes = Bytes(ceilDivide(bytes.value(), context.mesh.axes[axis].size));
+      bytes = ceilDivide(bytes, context.mesh.axes[axis].size);
     };
     share(message.forward, message.gatherForward);
     share(message.backward, message.gatherBackward);
@@ -362,16 +362,16 @@ Message &Message::operator+=(const Message &more) {
   return *this;
 }
 
+/// All but the number of elements.
+static constexpr Bytes StateBytes::*stateParts[] = {
+    &StateBytes::parameters,   &StateBytes::frozen,    &StateBytes::gradients,
+    &StateBytes::copies,       &StateBytes::optimizer, &StateBytes::factored,
+    &StateBytes::ownedMasters, &StateBytes::other};
+
 StateBytes &StateBytes::operator+=(const StateBytes &more) {
-  parameters += more.parameters;
-  frozen += more.frozen;
-  gradients += more.gradients;
-  copies += more.copies;
-  optimizer += more.optimizer;
-  ownedMasters += more.ownedMasters;
+  for (Bytes StateBytes::*part : stateParts)
+    this->*part += more.*part;
   trained += more.trained;
-  factored += more.factored;
-  other += more.other;
   return *this;
 }
 
@@ -381,20 +381,16 @@ StateBytes &StateBytes::operator-=(const StateBytes &less) {
 
 StateBytes StateBytes::operator*(int64_t count) const {
   StateBytes result = *this;
-  for (Bytes *part : {&result.parameters, &result.frozen, &result.gradients,
-                      &result.copies, &result.optimizer, &result.factored,
-                      &result.ownedMasters, &result.other})
-    *part = *part * count;
+  for (Bytes StateBytes::*part : stateParts)
+    result.*part = result.*part * count;
   result.trained *= count;
   return result;
 }
 
 StateBytes StateBytes::dividedBy(int64_t parts) const {
   StateBytes result = *this;
-  for (Bytes *part : {&result.parameters, &result.gradients, &result.copies,
-                      &result.optimizer, &result.factored, &result.ownedMasters,
-                      &result.other})
-    *part = Bytes(ceilDivide(part->value(), parts));
+  for (Bytes StateBytes::*part : stateParts)
+    result.*part = ceilDivide(result.*part, parts);
   result.trained = ceilDivide(trained, parts);
   return result;
 }

@@ -267,10 +267,7 @@ private:
     int64_t like = atEnd || !isUniform ? s : stages + slots[s];
     auto [it, isNew] = fitting.try_emplace(keyOf(like, from, to), true);
     if (isNew)
-      it->second =
-          std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
-            return one->fits(s, first, last);
-          });
+      it->second = planner::fits(costs, s, first, last);
     return it->second;
   }
 
@@ -382,6 +379,13 @@ ReplicaCosts replicaCosts(CostTable &table, const NormalForm &form,
     costs.push_back(std::make_unique<FormCosts>(
         table, form, devices, replica.coordinates, replica.samples));
   return costs;
+}
+
+bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
+          int64_t last) {
+  return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
+    return one->fits(stage, first, last);
+  });
 }
 
 SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,

@@ -44,6 +44,10 @@ using ReplicaCosts = std::vector<std::unique_ptr<FormCosts>>;
 ReplicaCosts replicaCosts(CostTable &table, const NormalForm &form,
                           const DeviceMap &devices);
 
+/// Whether instances first..last-1 fit a stage of every class.
+bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
+          int64_t last);
+
 /// What a model takes on one micro-batch, whatever its cuts.
 struct SpreadCosts {
   /// Of all instances: forward, backward.
@@ -51,8 +55,6 @@ struct SpreadCosts {
   /// The least share that forwards are of an instance, and the largest ratio of
   /// forward and backward to backward.
   double forwardShare = 0, ratio = 1;
-  /// State that cannot be cut away, of all stages together.
-  Bytes state;
 
   Picoseconds total() const { return forward + backward; }
 };

@@ -28,9 +28,7 @@ std::optional<Partition> balanced(CostTable &table, const NormalForm &form,
   }
   if (fitting)
     problem.fits = [&](unsigned stage, int64_t first, int64_t last) {
-      return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
-        return one->fits(stage, first, last);
-      });
+      return planner::fits(costs, stage, first, last);
     };
   return partition(problem);
 }

@@ -25,10 +25,6 @@ int64_t shardDegree(const StageForm &stage) {
   return degree;
 }
 
-Bytes divided(Bytes bytes, int64_t parts) {
-  return Bytes(ceilDivide(bytes.value(), parts));
-}
-
 /// The greater of two times that overlap, and what they hold each other up.
 Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
   return std::max(a, b) + std::min(a, b).scaled(1 - overlap);
@@ -175,7 +171,7 @@ void FormCosts::addShardTraffic(unsigned stage) {
         parts = std::max(parts, cost->tensors);
       auto parted = [&](CollectiveKind kind, Bytes bytes) {
         Picoseconds listed = launches(stage, parts > 1 ? replicas : 0);
-        return (over(kind, divided(bytes, parts)) + listed) * parts;
+        return (over(kind, ceilDivide(bytes, parts)) + listed) * parts;
       };
       Picoseconds gather =
           gathers ? parted(CollectiveKind::AllGather, cost->state.copies)
@@ -452,16 +448,16 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   bool cut = cutsParameters(shape);
   bool masters = keepsCopies(stage);
   MemoryParts parts;
-  parts.parameters = cut       ? divided(state.parameters, shards)
+  parts.parameters = cut       ? ceilDivide(state.parameters, shards)
                      : masters ? state.copies + state.frozen
                                : state.parameters;
   Bytes gradients = wireGradients(state);
   parts.gradients =
-      cutsGradients(shape) ? divided(gradients, shards) : gradients;
-  parts.optimizer = divided(state.optimizer, shards) + state.factored;
+      cutsGradients(shape) ? ceilDivide(gradients, shards) : gradients;
+  parts.optimizer = ceilDivide(state.optimizer, shards) + state.factored;
   // Each as large as the masters of the elements that this rank updates.
   int64_t copies = table.hardware.execution.stack.copiesGradients + masters;
-  parts.optimizer += divided(state.ownedMasters, shards) * copies;
+  parts.optimizer += ceilDivide(state.ownedMasters, shards) * copies;
   parts.other = state.other;
   return parts;
 }
@@ -699,9 +695,9 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   setSynchronisation(stage, state, result);
   cost::OpWork update;
   update.kind = workload::OpKind::Elementwise;
-  Bytes frozen = divided(state.frozen, cutsParameters(form.stages[stage])
-                                           ? shardDegree(form.stages[stage])
-                                           : 1);
+  Bytes frozen = ceilDivide(state.frozen, cutsParameters(form.stages[stage])
+                                              ? shardDegree(form.stages[stage])
+                                              : 1);
   update.bytes = (result.memory.parameters - frozen) * 2 +
                  result.memory.gradients + result.memory.optimizer * 2;
   result.update = table.hardware.opTime(types[stage], update);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 namespace whale::planner {
 
@@ -92,22 +93,15 @@ void placeTensors(const Problem &problem, const Candidate &candidate,
   }
 }
 
-/// Pins one by one, to leave some out.
-using Forget = void (*)(Pins &);
-const std::vector<std::pair<std::string, Forget>> &pinFields() {
-  static const std::vector<std::pair<std::string, Forget>> fields = {
-      {"tp", [](Pins &p) { p.tensor.reset(); }},
-      {"pp", [](Pins &p) { p.pipeline.reset(); }},
-      {"dp", [](Pins &p) { p.data.reset(); }},
-      {"cp", [](Pins &p) { p.context.reset(); }},
-      {"ep", [](Pins &p) { p.experts.reset(); }},
-      {"micro_batches", [](Pins &p) { p.microBatches.reset(); }},
-      {"vp", [](Pins &p) { p.virtualStages.reset(); }},
-      {"sp", [](Pins &p) { p.sequence.reset(); }},
-      {"zero", [](Pins &p) { p.zero.reset(); }},
-      {"recompute", [](Pins &p) { p.recompute.reset(); }},
-      {"schedule", [](Pins &p) { p.schedule.reset(); }}};
-  return fields;
+/// The pins that are set, and how to leave one out.
+using Forget = std::function<void(Pins &)>;
+std::vector<std::pair<std::string, Forget>> givenPins(const Pins &pins) {
+  std::vector<std::pair<std::string, Forget>> given;
+  forEachPin([&](std::string_view name, auto pin) {
+    if (pins.*pin)
+      given.emplace_back(name, [pin](Pins &p) { (p.*pin).reset(); });
+  });
+  return given;
 }
 
 bool possible(const Problem &problem, const Pins &pins) {
@@ -121,11 +115,9 @@ bool possible(const Problem &problem, const Pins &pins) {
 
 /// Tells what leaving out one pin would give.
 void noteFreedPins(const Problem &problem, Diag &error) {
-  for (const auto &[name, forget] : pinFields()) {
+  for (const auto &[name, forget] : givenPins(problem.options.pins)) {
     Problem other = problem;
     forget(other.options.pins);
-    if (other.options.pins == problem.options.pins)
-      continue;
     other.options.alternatives = 0;
     Diagnostics ignored;
     Answer answer = solve(other, ignored);
@@ -265,13 +257,7 @@ void explainLimit(int64_t simulated, Diagnostics &diagnostics) {
 }
 
 void explainConflict(const Problem &problem, Diagnostics &diagnostics) {
-  std::vector<std::pair<std::string, Forget>> fields;
-  for (const auto &field : pinFields()) {
-    Pins without = problem.options.pins;
-    field.second(without);
-    if (!(without == problem.options.pins))
-      fields.push_back(field);
-  }
+  const auto fields = givenPins(problem.options.pins);
   unsigned all = 1u << fields.size();
   std::vector<unsigned> sets;
   for (unsigned set = 1; set < all; ++set)

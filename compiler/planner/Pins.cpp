@@ -14,25 +14,9 @@ namespace whale::planner {
 
 namespace {
 
-using Count = std::optional<int64_t> Pins::*;
-
-/// Pins that are counts, in the order in which they are printed.
-const std::vector<std::pair<std::string, Count>> &counts() {
-  static const std::vector<std::pair<std::string, Count>> all = {
-      {"tp", &Pins::tensor},        {"pp", &Pins::pipeline},
-      {"dp", &Pins::data},          {"cp", &Pins::context},
-      {"ep", &Pins::experts},       {"micro_batches", &Pins::microBatches},
-      {"vp", &Pins::virtualStages},
-  };
-  return all;
-}
-
 std::vector<std::string> keys() {
   std::vector<std::string> result;
-  for (const auto &[key, member] : counts())
-    result.push_back(key);
-  for (std::string_view key : {"sp", "zero", "recompute", "schedule"})
-    result.emplace_back(key);
+  forEachPin([&](std::string_view name, auto) { result.emplace_back(name); });
   return result;
 }
 
@@ -70,9 +54,11 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
     pins.sequence = n.value_or(0) == 1;
     return (n && *n <= 1) || bad("0 or 1");
   }
-  for (const auto &[name, member] : counts())
-    if (name == key)
-      pins.*member = n;
+  forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
+    if constexpr (std::is_same_v<T, int64_t>)
+      if (name == key)
+        pins.*pin = n;
+  });
   return (n && *n > 0) || bad("a positive number");
 }
 
@@ -81,12 +67,7 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
 std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics) {
   Pins pins;
   bool ok = true;
-  while (!text.empty()) {
-    size_t comma = text.find(',');
-    std::string_view pin = text.substr(0, comma);
-    text = comma == text.npos ? std::string_view() : text.substr(comma + 1);
-    size_t equals = pin.find('=');
-    std::string key(pin.substr(0, equals));
+  for (const auto &[key, value] : splitAssignments(text)) {
     const std::vector<std::string> known = keys();
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       Diag &error =
@@ -98,8 +79,6 @@ std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics) {
       ok = false;
       continue;
     }
-    std::string_view value =
-        equals == pin.npos ? std::string_view() : pin.substr(equals + 1);
     ok &= readPin(key, value, pins, diagnostics);
   }
   if (!ok)
@@ -109,19 +88,14 @@ std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics) {
 
 std::string printPins(const Pins &pins) {
   std::vector<std::string> words;
-  auto add = [&](std::string_view key, const std::optional<int64_t> &value) {
-    if (value)
-      words.push_back(fmt::format("{}={}", key, *value));
-  };
-  for (const auto &[key, member] : counts())
-    add(key, pins.*member);
-  if (pins.sequence)
-    words.push_back(fmt::format("sp={}", *pins.sequence ? 1 : 0));
-  add("zero", pins.zero);
-  if (pins.recompute)
-    words.push_back(fmt::format("recompute={}", nameOf(*pins.recompute)));
-  if (pins.schedule)
-    words.push_back(fmt::format("schedule={}", nameOf(*pins.schedule)));
+  forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
+    if (!(pins.*pin))
+      return;
+    if constexpr (std::is_arithmetic_v<T>)
+      words.push_back(fmt::format("{}={}", name, int64_t(*(pins.*pin))));
+    else
+      words.push_back(fmt::format("{}={}", name, nameOf(*(pins.*pin))));
+  });
   return fmt::format("{}", fmt::join(words, ","));
 }
 

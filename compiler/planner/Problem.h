@@ -27,6 +27,22 @@ struct Pins {
   bool operator==(const Pins &) const = default;
 };
 
+/// Calls `visit(name, member)` for each pin, in the order in which they are
+/// printed.
+template <class F> void forEachPin(F visit) {
+  visit("tp", &Pins::tensor);
+  visit("pp", &Pins::pipeline);
+  visit("dp", &Pins::data);
+  visit("cp", &Pins::context);
+  visit("ep", &Pins::experts);
+  visit("micro_batches", &Pins::microBatches);
+  visit("vp", &Pins::virtualStages);
+  visit("sp", &Pins::sequence);
+  visit("zero", &Pins::zero);
+  visit("recompute", &Pins::recompute);
+  visit("schedule", &Pins::schedule);
+}
+
 /// Reads "tp=8,pp=4,dp=2,micro_batches=8,zero=1,recompute=full,schedule=1f1b".
 std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics);
 /// The same text again; "" for none.

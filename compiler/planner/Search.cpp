@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <mutex>
 #include <queue>
 #include <set>
 #include <thread>
@@ -56,6 +57,8 @@ struct Entry {
   Choice choice;
   /// Index of the devices among those of the shape's form.
   size_t map = 0;
+  /// Of a shape, without recompute and sharding.
+  SpreadCosts costs = {};
 
   bool operator>(const Entry &other) const {
     return std::tie(bound, number) > std::tie(other.bound, other.number);
@@ -183,7 +186,7 @@ private:
           !isLongEnough(shape))
         continue;
       for (const Choice &ordered : orders(shape)) {
-        size_t maps = deviceMaps(formOf(ordered, dims), problem.hardware).size();
+        size_t maps = mapsOf(formOf(ordered, dims)).size();
         for (size_t map = 0; map < maps; ++map)
           entries.push_back({{}, number++, Entry::Kind::Shape, ordered, map});
       }
@@ -229,13 +232,26 @@ private:
       queue.push(std::move(entry));
   }
 
+  /// deviceMaps() of a choice's form, made once for all forms of equal size:
+  /// stages are alike, and nothing else of them matters.
+  const std::vector<DeviceMap> &mapsOf(const NormalForm &form) {
+    std::tuple key(form.stages.size(),
+                   form.stages.front().innerDevices(form.outerAxes),
+                   rankCount(form));
+    std::lock_guard lock(mapsMutex);
+    auto [it, isNew] = maps.try_emplace(key);
+    if (isNew)
+      it->second = deviceMaps(form, problem.hardware);
+    return it->second;
+  }
+
   /// The form with its shares, and its devices; false where no shares fit.
   bool place(const Entry &entry, NormalForm &form, DeviceMap &devices) {
     form = formOf(entry.choice, dims);
-    std::vector<DeviceMap> maps = deviceMaps(form, problem.hardware);
+    const std::vector<DeviceMap> &maps = mapsOf(form);
     if (entry.map >= maps.size())
       return false;
-    devices = std::move(maps[entry.map]);
+    devices = maps[entry.map];
     // A variant of the shape may need less memory.
     return setShares(table, form, devices, entry.kind != Entry::Kind::Shape);
   }
@@ -267,33 +283,35 @@ private:
       return;
     Choice even = entry.choice;
     even.schedule = Schedule::DualPipe;
-    entry.bound = spread(spreadOf(form, devices), even);
+    entry.costs = spreadOf(form, devices);
+    entry.bound = spread(entry.costs, even);
+  }
+
+  /// A shape's variants, bounded by its costs.
+  Found variantEntries(const Entry &shape) const {
+    Found found;
+    for (const Choice &choice : variantsOf(shape.choice))
+      if (!mixed() || choice.pipelineOutside == shape.choice.pipelineOutside)
+        found.entries.push_back({spread(shape.costs, choice), 0,
+                                 Entry::Kind::Variant, choice, shape.map});
+    return found;
   }
 
   Found lookInto(const Entry &entry) {
+    if (entry.kind == Entry::Kind::Shape)
+      return variantEntries(entry);
     Found found;
     NormalForm form;
     DeviceMap devices;
     if (!place(entry, form, devices))
       return found;
-    switch (entry.kind) {
-    case Entry::Kind::Shape: {
-      SpreadCosts costs = spreadOf(form, devices);
-      for (const Choice &choice : variantsOf(entry.choice))
-        if (!mixed() || choice.pipelineOutside == entry.choice.pipelineOutside)
-          found.entries.push_back({spread(costs, choice), 0,
-                                   Entry::Kind::Variant, choice, entry.map});
-      break;
-    }
-    case Entry::Kind::Variant: {
-      Picoseconds own = spread(spreadOf(form, devices), entry.choice);
-      found.entries.push_back({std::max(own, entry.bound), 0,
-                               Entry::Kind::Costed, entry.choice, entry.map});
-      break;
-    }
-    case Entry::Kind::Costed:
+    if (entry.kind == Entry::Kind::Costed) {
       found.scored = score(entry.choice, form, devices, bestStep());
+      return found;
     }
+    Picoseconds own = spread(spreadOf(form, devices), entry.choice);
+    found.entries.push_back({std::max(own, entry.bound), 0, Entry::Kind::Costed,
+                             entry.choice, entry.map});
     return found;
   }
 
@@ -392,8 +410,8 @@ private:
     }
     std::vector<std::pair<NormalForm, DeviceMap>> forms;
     for (const auto &[key, choice] : most)
-      for (DeviceMap &map : deviceMaps(formOf(choice, dims), problem.hardware))
-        forms.emplace_back(formOf(choice, dims), std::move(map));
+      for (const DeviceMap &map : mapsOf(formOf(choice, dims)))
+        forms.emplace_back(formOf(choice, dims), map);
     return forms;
   }
 
@@ -485,6 +503,9 @@ private:
   CostTable table;
   std::vector<std::string> dims;
   std::optional<std::vector<int64_t>> fixedCuts;
+  std::mutex mapsMutex;
+  /// By stages, devices inside one, and ranks.
+  std::map<std::tuple<size_t, int64_t, int64_t>, std::vector<DeviceMap>> maps;
   /// By shapes that differ in their splits; and the first one met.
   std::map<Choice, std::optional<ShortDim>> shortDims;
   std::optional<ShortDim> tooShort;

@@ -8,10 +8,6 @@ namespace whale::planner {
 
 namespace {
 
-Bytes divided(Bytes bytes, int64_t parts) {
-  return Bytes(ceilDivide(bytes.value(), parts));
-}
-
 /// Runs the simulator over one replica class' stages.
 class Simulated {
 public:
@@ -57,9 +53,7 @@ private:
                           const simulator::Layout &layout) const {
     const StagePrediction &whole = prediction.stages[stage];
     int64_t parts = layout.parts() / layout.stages;
-    auto part = [&](Picoseconds time) {
-      return Picoseconds(ceilDivide(time.value(), parts));
-    };
+    auto part = [&](Picoseconds time) { return ceilDivide(time, parts); };
     simulator::Stage result;
     result.forward = part(whole.forward);
     result.backward = part(whole.backward);
@@ -71,9 +65,9 @@ private:
     const MemoryParts &memory = whole.memory;
     // A stage's chunks share its lane in the simulator.
     int64_t chunks = candidate.form.virtualStages;
-    result.resident = divided(
+    result.resident = ceilDivide(
         memory.total() - memory.activations - memory.transients, chunks);
-    result.saved = divided(memory.activations, costs.slots(stage) * parts);
+    result.saved = ceilDivide(memory.activations, costs.slots(stage) * parts);
     result.weightSaved = result.saved;
     result.forwardTransient = result.backwardTransient = memory.transients;
     return result;

@@ -331,14 +331,7 @@ std::optional<std::vector<Limit>> readLimits(std::string_view text,
                                              Diagnostics &diagnostics) {
   std::vector<Limit> limits;
   size_t errorsBefore = diagnostics.errorCount();
-  while (!text.empty()) {
-    size_t comma = text.find(',');
-    std::string_view one = text.substr(0, comma);
-    text = comma == text.npos ? std::string_view() : text.substr(comma + 1);
-    size_t equals = one.find('=');
-    std::string what(one.substr(0, equals));
-    std::string_view value =
-        equals == one.npos ? std::string_view() : one.substr(equals + 1);
+  for (const auto &[what, value] : splitAssignments(text)) {
     if (!limitableOf(what)) {
       std::vector<std::string> known;
       for (const Limitable &each : limitables)
@@ -346,7 +339,7 @@ std::optional<std::vector<Limit>> readLimits(std::string_view text,
       diagnostics.error({}, fmt::format("unknown limit {}", quoted(what)))
           .hint(fmt::format("known are {}", quotedList(known)));
     } else if (std::optional<double> fraction = percent(value)) {
-      limits.push_back({std::move(what), *fraction});
+      limits.push_back({what, *fraction});
     } else {
       diagnostics.error({}, fmt::format("limit '{}' is '{}', expected a change "
                                         "in percent, such as +5%",

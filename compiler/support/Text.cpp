@@ -133,6 +133,21 @@ bool whale::isUtf8(std::string_view text) {
   return true;
 }
 
+std::vector<std::pair<std::string, std::string>>
+whale::splitAssignments(std::string_view text) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  while (!text.empty()) {
+    size_t comma = text.find(',');
+    std::string_view one = text.substr(0, comma);
+    text = comma == text.npos ? std::string_view() : text.substr(comma + 1);
+    size_t equals = one.find('=');
+    pairs.emplace_back(one.substr(0, equals), equals == one.npos
+                                                  ? std::string_view()
+                                                  : one.substr(equals + 1));
+  }
+  return pairs;
+}
+
 /// Controls, and the characters that reorder what a terminal shows.
 static bool isUnprintable(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0) ||

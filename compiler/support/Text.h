@@ -35,6 +35,10 @@ std::string quoted(std::string_view name);
 std::string quotedList(const std::vector<std::string> &names,
                        size_t limit = 20);
 
+/// "key=value,key=value" as pairs; what has no '=' is a key without a value.
+std::vector<std::pair<std::string, std::string>>
+splitAssignments(std::string_view text);
+
 /// True for well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool isUtf8(std::string_view text);
 /// `text` with control characters (but not newline's meaning: it becomes "\n")

@@ -48,6 +48,10 @@ public:
   friend constexpr Quantity operator*(int64_t factor, Quantity a) {
     return a * factor;
   }
+  /// One of so many equal parts, rounded up; as ceilDivide() of numbers.
+  friend constexpr Quantity ceilDivide(Quantity a, int64_t parts) {
+    return Quantity(whale::ceilDivide(a.amount, parts));
+  }
   constexpr Quantity &operator+=(Quantity other) {
     return *this = *this + other;
   }

@@ -44,6 +44,18 @@ CLI::Validator cli::positive() {
   return CLI::Validator(check, "");
 }
 
+void cli::addModel(CLI::App &command, std::string &model) {
+  command.add_option("model", model, "a model.mlir ('-': stdin)")
+      ->type_name("FILE")
+      ->required();
+}
+
+void cli::addClusterFile(CLI::App &command, std::string &cluster) {
+  command.add_option("--cluster", cluster, "a cluster.json")
+      ->type_name("FILE")
+      ->required();
+}
+
 CLI::Validator cli::oneOf(std::vector<std::string> names) {
   auto check = [names](const std::string &text) -> std::string {
     if (std::find(names.begin(), names.end(), text) != names.end())

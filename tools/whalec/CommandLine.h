@@ -68,6 +68,9 @@ void addCalibrate(CLI::App &app, Session &session);
 // Options that several commands have
 //===----------------------------------------------------------------------===//
 
+/// The model, and `--cluster`.
+void addModel(CLI::App &command, std::string &model);
+void addClusterFile(CLI::App &command, std::string &cluster);
 /// `--json`.
 void addJson(CLI::App &command, bool &json, const std::string &help);
 /// `-o, --output`.

@@ -33,12 +33,8 @@ struct Variant {
 } // namespace
 
 static void declare(CLI::App &command, Options &options) {
-  command.add_option("model", options.model, "a model.mlir ('-': stdin)")
-      ->type_name("FILE")
-      ->required();
-  command.add_option("--cluster", options.planning.cluster, "a cluster.json")
-      ->type_name("FILE")
-      ->required();
+  addModel(command, options.model);
+  addClusterFile(command, options.planning.cluster);
   command
       .add_option("--gpus", options.devices,
                   "numbers of devices instead of the cluster's")

@@ -24,6 +24,17 @@ bool isQuick(RandomProblem &some) {
   return plans < 400;
 }
 
+/// Calls `test` with problems of the first seeds, each named in messages.
+template <class F> void forEachQuick(F test) {
+  for (unsigned seed = 0; seed < seeds; ++seed) {
+    RandomProblem some(seed);
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    test(some);
+  }
+}
+
 std::optional<Plan> planOf(const Problem &problem) {
   Diagnostics diags;
   REQUIRE(check(problem, diags));
@@ -52,11 +63,7 @@ void checkNotWorse(const std::optional<Plan> &before,
 } // namespace
 
 TEST_CASE("names change nothing") {
-  for (unsigned seed = 0; seed < seeds; ++seed) {
-    RandomProblem some(seed);
-    if (!isQuick(some))
-      continue;
-    INFO("seed " << seed << ": " << some.text());
+  forEachQuick([](RandomProblem &some) {
     std::optional<Plan> before = planOf(some.problem());
     workload::Workload renamed = some.workload();
     renamed.modelName = "other";
@@ -71,20 +78,16 @@ TEST_CASE("names change nothing") {
         planOf({renamed, some.hardware(), some.options});
     REQUIRE(before.has_value() == after.has_value());
     if (!before)
-      continue;
+      return;
     CHECK(before->prediction.step == after->prediction.step);
     CHECK(before->chosen.cuts == after->chosen.cuts);
     CHECK(before->chosen.devices == after->chosen.devices);
     CHECK(before->gap == after->gap);
-  }
+  });
 }
 
 TEST_CASE("the unit of time changes nothing") {
-  for (unsigned seed = 0; seed < seeds; ++seed) {
-    RandomProblem some(seed);
-    if (!isQuick(some))
-      continue;
-    INFO("seed " << seed << ": " << some.text());
+  forEachQuick([](RandomProblem &some) {
     std::optional<Plan> before = planOf(some.problem());
     // Everything takes a quarter as long.
     RoundHardware faster = some.hardware();
@@ -102,7 +105,7 @@ TEST_CASE("the unit of time changes nothing") {
     if (before)
       CHECK(after->prediction.step.asDouble() * 4 ==
             Approx(before->prediction.step.asDouble()).epsilon(1e-4));
-  }
+  });
 }
 
 // Without replicas: the cost of a group over several pools, and blocks that lie
@@ -133,11 +136,7 @@ TEST_CASE("the order in which a cluster lists its nodes changes nothing") {
 }
 
 TEST_CASE("more memory, faster links and idle devices never make it worse") {
-  for (unsigned seed = 0; seed < seeds; ++seed) {
-    RandomProblem some(seed);
-    if (!isQuick(some))
-      continue;
-    INFO("seed " << seed << ": " << some.text());
+  forEachQuick([](RandomProblem &some) {
     std::optional<Plan> before = planOf(some.problem());
     RoundHardware larger = some.hardware();
     for (test::RoundDevice &device : larger.devices)
@@ -152,5 +151,5 @@ TEST_CASE("more memory, faster links and idle devices never make it worse") {
     nodes.push_back({static_cast<unsigned>(devices.size()), 1, 1});
     devices.push_back({"idle", 1e6, 1e6, 1024});
     checkNotWorse(before, planOn(some, RoundHardware(devices, nodes)));
-  }
+  });
 }
