@@ -387,8 +387,8 @@ Status SharedCommunicator::send(uint32_t peer, uint32_t tag, const void *data,
       return status;
   }
   Header header{tag, bytes};
-  copyIn(Shared.ring(index), capacity, pushed, &header, sizeof header);
-  copyIn(Shared.ring(index), capacity, pushed + sizeof header, data, bytes);
+  copyIn(Shared.bytesOf(index), capacity, pushed, &header, sizeof header);
+  copyIn(Shared.bytesOf(index), capacity, pushed + sizeof header, data, bytes);
   channel.pushed.store(pushed + needed, std::memory_order_release);
   ring(channel.bell);
   return Status();
@@ -441,13 +441,13 @@ Status SharedCommunicator::receive(uint32_t peer, uint32_t tag, void *data,
       continue;
     }
     Header header;
-    copyOut(Shared.ring(index), capacity, popped, &header, sizeof header);
+    copyOut(Shared.bytesOf(index), capacity, popped, &header, sizeof header);
     uint64_t start = popped + sizeof header;
     bool wanted = header.tag == tag;
     if (wanted && header.bytes != bytes)
       return wrongSize(tag, header.bytes, bytes);
     std::vector<std::byte> early(wanted ? 0 : header.bytes);
-    copyOut(Shared.ring(index), capacity, start, wanted ? data : early.data(),
+    copyOut(Shared.bytesOf(index), capacity, start, wanted ? data : early.data(),
             header.bytes);
     popped = start + header.bytes;
     channel.popped.store(popped, std::memory_order_release);

@@ -101,7 +101,7 @@ public:
   /// Index of the channel, or -1.
   int64_t findChannel(uint32_t from, uint32_t to) const;
   ChannelState &channel(int64_t index) const { return *Channels[index]; }
-  std::byte *ring(int64_t index) const {
+  std::byte *bytesOf(int64_t index) const {
     return reinterpret_cast<std::byte *>(Channels[index] + 1);
   }
 
