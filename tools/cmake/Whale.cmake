@@ -63,6 +63,15 @@ function(_whale_test_label result)
   set(${result} "${label}" PARENT_SCOPE)
 endfunction()
 
+# whale_label_test(test label seconds)
+# Its label and its time limit, which sanitizers stretch.
+function(whale_label_test test label seconds)
+  if(WHALE_SANITIZE)
+    math(EXPR seconds "${seconds} * 6")
+  endif()
+  set_tests_properties(${test} PROPERTIES LABELS "${label}" TIMEOUT ${seconds})
+endfunction()
+
 # whale_add_unit_test(name SOURCES ... [LINK ...] [DEPENDS ...] [MLIR]
 #                     [TIMEOUT seconds] [ARGS catch arguments...])
 # A Catch2 executable and one ctest entry for it, `unit.<name>`.
@@ -88,8 +97,7 @@ function(whale_add_unit_test name)
   endif()
   _whale_test_label(label)
   add_test(NAME unit.${name} COMMAND ${name} ${ARG_ARGS})
-  set_tests_properties(unit.${name} PROPERTIES LABELS "${label}" TIMEOUT
-                                                              ${ARG_TIMEOUT})
+  whale_label_test(unit.${name} "${label}" ${ARG_TIMEOUT})
 endfunction()
 
 # whale_add_lit_suite(folder [TIMEOUT seconds])
@@ -108,6 +116,5 @@ function(whale_add_lit_suite folder)
            COMMAND "${WHALE_LIT}" -sv -j1 --no-progress-bar --param
                    "build=${PROJECT_BINARY_DIR}" --param
                    "llvm_tools=${LLVM_TOOLS_BINARY_DIR}" "${path}")
-  set_tests_properties(lit.${label} PROPERTIES LABELS "${label}" TIMEOUT
-                                                               ${ARG_TIMEOUT})
+  whale_label_test(lit.${label} "${label}" ${ARG_TIMEOUT})
 endfunction()
