@@ -159,11 +159,11 @@ private:
     return !it->second;
   }
 
-  /// A shape with replicas outside and inside of the pipeline, where that
-  /// decides which devices there are to choose from.
+  /// A shape with replicas outside and inside of the pipeline, where its costs
+  /// depend on that.
   std::vector<Choice> orders(const Choice &shape) const {
     std::vector<Choice> result = {shape};
-    if (mixed() && shape.data > 1 && shape.pipeline > 1) {
+    if (dependsOnOrder(shape) && shape.data > 1 && shape.pipeline > 1) {
       result.push_back(shape);
       result.back().pipelineOutside = true;
     }
@@ -171,6 +171,18 @@ private:
   }
 
   bool mixed() const { return problem.hardware.pools().size() > 1; }
+
+  /// The order decides which devices there are to choose from, how far those
+  /// are apart that share experts, and which splits lie across nodes.
+  bool dependsOnOrder(const Choice &shape) const {
+    const cost::Pool &pool = problem.hardware.pools().front();
+    int64_t split = shape.tensor * shape.context;
+    auto isAligned = [&](int64_t size) {
+      return size % split == 0 || split % size == 0;
+    };
+    return mixed() || shape.experts || !isAligned(pool.perNode) ||
+           !isAligned(pool.perDomain);
+  }
 
   std::vector<Choice> variantsOf(const Choice &shape) const {
     std::vector<Choice> result = variants(problem, shape);
@@ -291,7 +303,8 @@ private:
   Found variantEntries(const Entry &shape) const {
     Found found;
     for (const Choice &choice : variantsOf(shape.choice))
-      if (!mixed() || choice.pipelineOutside == shape.choice.pipelineOutside)
+      if (!dependsOnOrder(choice) ||
+          choice.pipelineOutside == shape.choice.pipelineOutside)
         found.entries.push_back({spread(shape.costs, choice), 0,
                                  Entry::Kind::Variant, choice, shape.map});
     return found;
