@@ -3,25 +3,13 @@
 // Problem: a lower bound of the step time over all ways to cut a model into
 // stages, and cuts that come near it.
 //
-// Notation: p stages, m micro-batches; forward F_s and backward B_s of a stage,
-// T_s their sum, T that of all stages; w = min(m, p - s) micro-batches in
-// flight; v virtual stages. Any schedule of the kind takes at least, for every
-// stage s,
-//   GPipe, 1F1B   sum_{i<s} T_i + m T_s, and
-//                 T + (m - w) F_s + (m - 1) B_s: until the first micro-batch is
-//                 back, s runs w forwards, and from then on all the rest; and
-//                 for k w < m also T + k sum_{i>=s} T_i + (m - k w - 1) T_s: a
-//                 forward waits for the backward w micro-batches before, which
-//                 had the stages behind s before it, k times and at the end
-//   interleaved   sum_{i<s} T_i / v + m T_s: its first micro-batch comes
-//                 through a chunk of every stage before s, the last one returns
-//                 through them
-//   zero bubble   sum_{i<s} F_i / v + m T_s: gradients of weights may come last
-//   DualPipe      (m / 2) T_s, and m T / p on average
-// and after the last task of stage 0 its gradients and its update; where the
-// last task may be another stage's, that stage's.
+// Bounds by single stages are in BoundRows.h; no plan is faster than the largest
+// of them.
 //
-// spreadBound: stages cut anywhere, so that all bounds are met at once; O(p).
+// spreadBound: stages cut anywhere, so that all bounds are met at once. What a
+// limit lets the stages hold is a concave function of it, whose root Newton's
+// steps near from below; and one stage holds no less than its whole instances.
+// O(p) a step.
 // cutBound: whole instances, memory and the end of the step, by bisection over
 // the step; for a limit, filling the stages from the last one as far as it goes
 // is feasible if anything is, where stages may be empty (each bound grows with
@@ -33,6 +21,7 @@
 #ifndef WHALE_PLANNER_BOUND_H
 #define WHALE_PLANNER_BOUND_H
 
+#include "compiler/planner/BoundRows.h"
 #include "compiler/planner/Evaluate.h"
 
 #include <memory>
@@ -48,23 +37,50 @@ ReplicaCosts replicaCosts(CostTable &table, const NormalForm &form,
 bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
           int64_t last);
 
+/// Messages between neighbouring stages, summed up, as between equal layers.
+class Messages {
+public:
+  Messages() = default;
+  Messages(CostTable &table, const FormCosts &costs, int64_t stages);
+
+  /// The least of those between stages `from` .. `to`, of which `free` cost
+  /// nothing.
+  double least(const Region &weights, int64_t from, int64_t to,
+               int64_t free) const;
+
+private:
+  /// Up to each stage; and the largest one.
+  std::vector<double> there, back;
+  double mostThere = 0, mostBack = 0;
+  /// Places at which less is sent.
+  int64_t fewer = 0;
+};
+
 /// What a model takes on one micro-batch, whatever its cuts.
 struct SpreadCosts {
-  /// Of all instances: forward, backward.
-  Picoseconds forward, backward;
-  /// The least share that forwards are of an instance, and the largest ratio of
-  /// forward and backward to backward.
-  double forwardShare = 0, ratio = 1;
-
-  Picoseconds total() const { return forward + backward; }
+  struct Run {
+    /// Of an instance.
+    Parts each;
+    int64_t count = 0;
+  };
+  std::vector<Run> runs;
+  /// Of all instances.
+  Parts all;
+  Messages messages;
 };
 SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
                         const FormCosts &costs);
 
-/// The bound of a schedule without `wholeStep`.
-Picoseconds spreadBound(const SpreadCosts &costs, Schedule schedule,
-                        int64_t virtualStages, int64_t stages,
-                        int64_t microBatches);
+/// The parts of an instance's times.
+Parts partsOf(Picoseconds forward, Picoseconds backward, Picoseconds weight);
+
+/// Equal stages without idle time, of whole instances, for any schedule that
+/// has each micro-batch in every stage; without `wholeStep`.
+Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
+                      int64_t microBatches);
+/// The bound without `wholeStep`; `alive` as in CostTable.
+Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
+                        const std::vector<int64_t> &alive);
 
 struct CutBound {
   /// Without `wholeStep`; max where nothing fits.
@@ -75,6 +91,12 @@ struct CutBound {
 /// Requires several stages.
 CutBound cutBound(CostTable &table, const NormalForm &form,
                   const ReplicaCosts &costs);
+/// Calls `visit` for all cuts that fit and whose bound is below `limit`, which
+/// it returns for those that follow.
+void forEachCuts(CostTable &table, const NormalForm &form,
+                 const ReplicaCosts &costs, Picoseconds limit,
+                 const std::function<Picoseconds(const std::vector<int64_t> &)>
+                     &visit);
 
 } // namespace whale::planner
 

@@ -49,16 +49,21 @@ void consider(CostTable &table, const NormalForm &form,
 
 } // namespace
 
-/// All cuts, one after another.
+/// All cuts that may be faster than `limit`, one after another.
 static CutResult tryAll(CostTable &table, const NormalForm &form,
-                        const DeviceMap &devices) {
+                        const DeviceMap &devices, Picoseconds limit) {
   CutResult best;
-  forEachPartition(workload::instanceCount(table.workload),
-                   static_cast<int64_t>(form.stages.size()),
-                   [&](const std::vector<int64_t> &cuts) {
-                     consider(table, form, devices, cuts, best);
-                   });
-  best.bound = best.candidate ? best.prediction.step : Picoseconds::max();
+  best.bound = limit;
+  auto visit = [&](const std::vector<int64_t> &cuts) {
+    consider(table, form, devices, cuts, best);
+    if (best.candidate)
+      best.bound = std::min(limit, best.prediction.step);
+    return best.bound;
+  };
+  if (form.stages.size() == 1)
+    visit({0, workload::instanceCount(table.workload)});
+  else
+    forEachCuts(table, form, replicaCosts(table, form, devices), limit, visit);
   return best;
 }
 
@@ -82,23 +87,26 @@ static Picoseconds wholeStep(const CostTable &table, const NormalForm &form,
 Picoseconds lowerBound(CostTable &table, const NormalForm &form,
                        const DeviceMap &devices) {
   if (form.stages.size() == 1)
-    return tryAll(table, form, devices).bound;
+    return tryAll(table, form, devices, Picoseconds::max()).bound;
   CutBound bound = cutBound(table, form, replicaCosts(table, form, devices));
   return wholeStep(table, form, bound.step);
 }
 
 CutResult bestCuts(CostTable &table, const NormalForm &form,
-                   const DeviceMap &devices, Picoseconds limit) {
+                   const DeviceMap &devices, Picoseconds limit,
+                   std::optional<CutBound> bound) {
   if (isExact(table, form))
-    return tryAll(table, form, devices);
+    return tryAll(table, form, devices, limit);
   CutResult best;
   ReplicaCosts costs = replicaCosts(table, form, devices);
-  CutBound bound = cutBound(table, form, costs);
-  best.bound = wholeStep(table, form, bound.step);
-  if (bound.cuts.empty() || best.bound >= limit)
+  if (!bound)
+    bound = cutBound(table, form, costs);
+  best.bound = wholeStep(table, form, bound->step);
+  if (bound->cuts.empty() || best.bound >= limit)
     return best;
-  consider(table, form, devices, bound.cuts, best);
-  if (std::optional<Partition> equal = balanced(table, form, costs, true))
+  consider(table, form, devices, bound->cuts, best);
+  std::optional<Partition> equal = balanced(table, form, costs, true);
+  if (equal && equal->cuts != bound->cuts)
     consider(table, form, devices, equal->cuts, best);
   return best;
 }

@@ -506,27 +506,43 @@ std::vector<Choice> enumerate(const Problem &problem) {
   return shapes;
 }
 
-std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
+std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   const Pins &pins = problem.options.pins;
   std::vector<Choice> result;
   Choice choice = shape;
   for (Recompute recompute :
        {Recompute::None, Recompute::Selective, Recompute::Full})
-    for (auto [schedule, virtualStages] : schedules(problem, shape))
-      for (const Sharding &sharding : shardings(problem, shape))
-        for (bool outside : {false, true}) {
-          if ((pins.recompute && *pins.recompute != recompute) ||
-              (outside && (shape.data == 1 || shape.pipeline == 1)))
-            continue;
-          choice.recompute = recompute;
-          choice.schedule = schedule;
-          choice.virtualStages = virtualStages;
-          choice.shard = sharding.shard;
-          choice.group = sharding.group;
-          choice.hybrid = sharding.hybrid;
-          choice.pipelineOutside = outside;
-          result.push_back(choice);
-        }
+    for (const Sharding &sharding : shardings(problem, shape))
+      for (bool outside : {false, true}) {
+        if ((pins.recompute && *pins.recompute != recompute) ||
+            (outside && (shape.data == 1 || shape.pipeline == 1)))
+          continue;
+        choice.recompute = recompute;
+        choice.shard = sharding.shard;
+        choice.group = sharding.group;
+        choice.hybrid = sharding.hybrid;
+        choice.pipelineOutside = outside;
+        result.push_back(choice);
+      }
+  return result;
+}
+
+std::vector<Choice> scheduled(const Problem &problem, const Choice &placed) {
+  std::vector<Choice> result;
+  Choice choice = placed;
+  for (auto [schedule, virtualStages] : schedules(problem, placed)) {
+    choice.schedule = schedule;
+    choice.virtualStages = virtualStages;
+    result.push_back(choice);
+  }
+  return result;
+}
+
+std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
+  std::vector<Choice> result;
+  for (const Choice &choice : scheduled(problem, shape))
+    for (const Choice &placed : placements(problem, choice))
+      result.push_back(placed);
   return result;
 }
 

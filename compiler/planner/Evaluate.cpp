@@ -76,26 +76,24 @@ const ClassCost &CostTable::of(uint32_t moduleClass,
   return costs.emplace(std::move(key), std::move(made)).first->second;
 }
 
-int64_t CostTable::slots(const NormalForm &form, unsigned stage) {
-  int64_t stages = static_cast<int64_t>(form.stages.size());
-  if (stages == 1)
-    return 1;
-  if (form.schedule == Schedule::GPipe || form.schedule == Schedule::OneFOneB)
-    return simulator::inFlight(form.schedule, stages, stage, form.microBatches);
+std::vector<int64_t> CostTable::alive(Schedule schedule, int64_t stages,
+                                      int64_t chunks, int64_t microBatches) {
   simulator::ScheduleSpec spec;
-  spec.order = form.schedule;
+  spec.order = schedule;
   spec.stages = stages;
-  spec.chunks = form.virtualStages;
-  // More micro-batches than the schedules have in flight change nothing.
-  spec.microBatches = std::min(form.microBatches, 4 * stages);
+  spec.chunks = chunks;
+  // More micro-batches than the schedules have in flight change nothing, but
+  // for GPipe.
+  spec.microBatches = schedule == Schedule::GPipe
+                          ? microBatches
+                          : std::min(microBatches, 4 * stages);
   auto key =
       std::make_tuple(spec.order, stages, spec.chunks, spec.microBatches);
   std::lock_guard lock(mutex);
-  std::vector<int64_t> &alive = inFlight[key];
-  if (alive.empty())
-    for (const simulator::TaskList &tasks : simulator::makeSchedule(spec))
-      alive.push_back(ceilDivide(simulator::mostAlive(tasks), spec.chunks));
-  return std::min(alive[stage], form.microBatches);
+  auto [it, isNew] = inFlight.try_emplace(key);
+  if (isNew)
+    it->second = simulator::mostAlive(spec);
+  return it->second;
 }
 
 FormCosts::FormCosts(CostTable &table, const NormalForm &form,
@@ -103,6 +101,11 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
                      const std::vector<int64_t> &replica, int64_t samples)
     : table(table), form(form), devices(devices), replica(replica) {
   replicas = form.stages.front().degree(AxisKind::Replica);
+  aliveChunks = {1};
+  if (form.stages.size() > 1)
+    aliveChunks =
+        table.alive(form.schedule, static_cast<int64_t>(form.stages.size()),
+                    form.virtualStages, form.microBatches);
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     if (s == 0 || !isLikeFirst(s)) {
       addStage(s, samples);
@@ -463,7 +466,8 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
 }
 
 int64_t FormCosts::slots(unsigned stage) const {
-  return table.slots(form, stage);
+  return std::min(ceilDivide(aliveChunks[stage], form.virtualStages),
+                  form.microBatches);
 }
 
 /// Copies of parameters that are made when they are needed: of the whole stage,
@@ -522,27 +526,56 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
   return parts;
 }
 
-bool FormCosts::mayFit() const {
-  Bytes most, saved;
-  int64_t slots = INT64_MAX, stages = static_cast<int64_t>(types.size());
-  for (unsigned s = 0; s < types.size(); ++s) {
-    most = std::max(most, table.hardware.usable(types[s]));
-    slots = std::min(slots, this->slots(s));
-  }
-  int64_t all = workload::instanceCount(table.workload);
-  MemoryParts state = stateMemory(0, stateOf(0, 0, all));
-  forEachRun(0, all, [&](size_t r, int64_t n) {
-    const cost::ClassMemory &memory = run(0, r).memory;
-    Bytes own = memory.saved;
-    for (Bytes argument : memory.savedArguments)
-      own -= argument;
-    saved += std::max(own, Bytes()) * n;
-  });
-  Bytes least = state.parameters + state.optimizer + state.other;
+FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {
+  const Run &run = table.workload.runs[which];
+  const ClassCost &cost = this->run(0, which);
+  // Together, so that little is lost to rounding.
+  MemoryParts all = stateMemory(0, cost.state * run.count);
+  Bytes state = all.parameters + all.optimizer + all.other;
+  LeastMemory least;
   // With one micro-batch gradients take the place of activations.
-  if (form.microBatches > 1)
-    least += state.gradients + saved * slots;
-  return !uniform || least.value() / stages <= most.value();
+  if (form.microBatches > 1) {
+    state += all.gradients;
+    least.once =
+        std::max(cost.memory.forwardTransient, cost.memory.backwardTransient);
+    least.saved = cost.memory.saved;
+    size_t chained = cost.memory.savedResults.size();
+    for (size_t k = 0; k < cost.memory.savedArguments.size(); ++k)
+      if (k >= chained || cost.memory.savedResults[k] > Bytes())
+        least.saved -= cost.memory.savedArguments[k];
+  }
+  // Variables of other instances may stand for a part of it.
+  for (const Tie &tie : table.ties)
+    if (workload::instanceAt(table.workload, tie.user).run == which)
+      state = Bytes();
+  // A byte of each part may be rounding.
+  least.state = Bytes(std::max<int64_t>(0, state.value() - 4) / run.count);
+  return least;
+}
+
+bool FormCosts::mayFit(const std::vector<int64_t> &alive,
+                       int64_t chunks) const {
+  if (!uniform)
+    return true;
+  Bytes room = table.hardware.usable(types[0]), state;
+  for (size_t r = 0; r < table.workload.runs.size(); ++r) {
+    int64_t count = table.workload.runs[r].count, holds = 0;
+    LeastMemory least = leastMemory(r);
+    state += least.state * count;
+    for (size_t s = 0; s < alive.size() && holds < count; ++s) {
+      int64_t slots = std::min(ceilDivide(alive[s], chunks), form.microBatches);
+      Bytes each = least.state + least.saved * slots;
+      // What the first one saves may be another's.
+      Bytes left = room - (slots > 1 ? least.once : Bytes()) +
+                   least.saved * slots;
+      holds += each > Bytes()
+                   ? std::max<int64_t>(0, left.value() / each.value())
+                   : count;
+    }
+    if (holds < count)
+      return false;
+  }
+  return state.value() / static_cast<int64_t>(alive.size()) <= room.value();
 }
 
 bool FormCosts::fits(unsigned stage, int64_t first, int64_t last) const {
@@ -670,10 +703,14 @@ void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
   result.backward += result.sendBackward * form.virtualStages;
 }
 
-Picoseconds FormCosts::messages(unsigned stage, int64_t position) const {
+Picoseconds FormCosts::messageThere(unsigned stage, int64_t position) const {
   cost::Message sent = message(stage + 1, position);
-  return sendTime(stage, stage + 1, sent.forward) + sent.gatherForward +
-         sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
+  return sendTime(stage, stage + 1, sent.forward) + sent.gatherForward;
+}
+
+Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
+  cost::Message sent = message(stage + 1, position);
+  return sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {

@@ -130,8 +130,10 @@ public:
   const cost::ClassCost &of(uint32_t moduleClass,
                             const cost::ClassContext &context);
 
-  /// Micro-batches whose activations a stage holds at once, in whole stages.
-  int64_t slots(const NormalForm &form, unsigned stage);
+  /// Of each stage of several: (chunk, micro-batch) pairs whose activations it
+  /// holds at once.
+  std::vector<int64_t> alive(Schedule schedule, int64_t stages, int64_t chunks,
+                             int64_t microBatches);
 
   const workload::Workload &workload;
   const cost::Hardware &hardware;
@@ -167,18 +169,21 @@ public:
   unsigned deviceType(unsigned stage) const { return types[stage]; }
   /// Whether all stages' classes cost the same.
   bool isUniform() const { return uniform; }
-  /// Micro-batches whose activations the stage holds at once.
+  /// Micro-batches whose activations the stage holds at once, in whole stages;
+  /// and in chunks of them.
   int64_t slots(unsigned stage) const;
+  int64_t alive(unsigned stage) const { return aliveChunks[stage]; }
   /// What a stage does once per step, after its last task.
   Picoseconds tail(unsigned stage, int64_t first, int64_t last) const;
-  /// A message to the next stage and one back, where that begins at
+  /// A message to the next stage, and one back, where that begins at
   /// `position`.
-  Picoseconds messages(unsigned stage, int64_t position) const;
+  Picoseconds messageThere(unsigned stage, int64_t position) const;
+  Picoseconds messageBack(unsigned stage, int64_t position) const;
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
   bool fits(unsigned stage, int64_t first, int64_t last) const;
-  /// False where all stages together have too little memory for state and
-  /// activations alone.
-  bool mayFit() const;
+  /// False where all stages together have too little memory, if each holds
+  /// these (chunk, micro-batch) pairs in as many chunks.
+  bool mayFit(const std::vector<int64_t> &alive, int64_t chunks) const;
   /// Everything of a stage but busy and bubble.
   StagePrediction stage(unsigned stage, int64_t first, int64_t last) const;
 
@@ -214,6 +219,12 @@ private:
                int64_t slots) const;
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                      int64_t last) const;
+  /// The least that an instance of a run takes beside others of its run: state,
+  /// and what it saves of a micro-batch; and what the stage needs once.
+  struct LeastMemory {
+    Bytes state, saved, once;
+  };
+  LeastMemory leastMemory(size_t run) const;
   void addShardTraffic(unsigned stage);
   /// Of kernels that move hardly anything.
   Picoseconds launches(unsigned stage, int64_t count) const;
@@ -248,6 +259,7 @@ private:
   std::vector<std::vector<const cost::ClassCost *>> costs;
   std::vector<std::vector<Picoseconds>> forwards, backwards;
   std::vector<unsigned> types;
+  std::vector<int64_t> aliveChunks;
   int64_t replicas = 1;
   bool uniform = true;
   mutable std::map<std::pair<unsigned, unsigned>, cost::Group> groups;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <queue>
 #include <set>
@@ -43,12 +44,14 @@ template <class F> void parallelFor(size_t count, unsigned threads, F f) {
 /// it beats.
 struct Entry {
   enum class Kind : uint8_t {
-    /// All variants of a choice's shape.
+    /// All variants of a choice's shape, bounded by its costs.
     Shape,
-    /// One variant, bounded by its shape's costs.
-    Variant,
-    /// One variant, bounded by its own.
-    Costed,
+    /// All schedules of a choice with recompute, sharding and order.
+    Placed,
+    /// One schedule, bounded by its own costs.
+    Scheduled,
+    /// The same, bounded by its best cuts.
+    Cut,
   };
   Picoseconds bound;
   /// Order of entries with equal bounds.
@@ -58,7 +61,9 @@ struct Entry {
   /// Index of the devices among those of the shape's form.
   size_t map = 0;
   /// Of a shape, without recompute and sharding.
-  SpreadCosts costs = {};
+  std::shared_ptr<const SpreadCosts> costs = nullptr;
+  /// Of the best cuts.
+  std::shared_ptr<const CutBound> cuts = nullptr;
 
   bool operator>(const Entry &other) const {
     return std::tie(bound, number) > std::tie(other.bound, other.number);
@@ -159,11 +164,11 @@ private:
     return !it->second;
   }
 
-  /// A shape with replicas outside and inside of the pipeline, where that
-  /// decides which devices there are to choose from.
+  /// A shape with replicas outside and inside of the pipeline, where its costs
+  /// depend on that.
   std::vector<Choice> orders(const Choice &shape) const {
     std::vector<Choice> result = {shape};
-    if (mixed() && shape.data > 1 && shape.pipeline > 1) {
+    if (dependsOnOrder(shape) && shape.data > 1 && shape.pipeline > 1) {
       result.push_back(shape);
       result.back().pipelineOutside = true;
     }
@@ -171,6 +176,18 @@ private:
   }
 
   bool mixed() const { return problem.hardware.pools().size() > 1; }
+
+  /// The order decides which devices there are to choose from, how far those
+  /// are apart that share experts, and which splits lie across nodes.
+  bool dependsOnOrder(const Choice &shape) const {
+    const cost::Pool &pool = problem.hardware.pools().front();
+    int64_t split = shape.tensor * shape.context;
+    auto isAligned = [&](int64_t size) {
+      return size % split == 0 || split % size == 0;
+    };
+    return mixed() || shape.experts || !isAligned(pool.perNode) ||
+           !isAligned(pool.perDomain);
+  }
 
   std::vector<Choice> variantsOf(const Choice &shape) const {
     std::vector<Choice> result = variants(problem, shape);
@@ -204,7 +221,7 @@ private:
     if (!restriction.stagePaths.empty()) {
       NormalForm form = formOf(*any, dims);
       setPaths(form);
-      fixedCuts = cutsOf(form, problem.workload, diags);
+      fixedCuts = planner::cutsOf(form, problem.workload, diags);
       if (!fixedCuts)
         return false;
     }
@@ -253,25 +270,42 @@ private:
       return false;
     devices = maps[entry.map];
     // A variant of the shape may need less memory.
-    return setShares(table, form, devices, entry.kind != Entry::Kind::Shape);
+    return setShares(table, form, devices,
+                     entry.kind == Entry::Kind::Scheduled ||
+                         entry.kind == Entry::Kind::Cut);
   }
 
   /// What a form's instances take on one micro-batch; that of the replicas
   /// which take longest.
-  SpreadCosts spreadOf(const NormalForm &form, const DeviceMap &devices) {
+  SpreadCosts spreadOf(const NormalForm &form, const ReplicaCosts &costs) {
     SpreadCosts most;
-    for (const auto &costs : replicaCosts(table, form, devices)) {
-      SpreadCosts one = spreadCosts(table, form, *costs);
-      if (one.total() > most.total())
-        most = one;
+    for (const auto &one : costs) {
+      SpreadCosts here = spreadCosts(table, form, *one);
+      if (here.all.sum() >= most.all.sum())
+        most = std::move(here);
     }
     return most;
   }
 
-  Picoseconds spread(const SpreadCosts &costs, const Choice &choice) const {
-    return wholeStep(problem.hardware, choice.ranks(),
-                     spreadBound(costs, choice.schedule, choice.virtualStages,
-                                 choice.pipeline, choice.microBatches));
+  Picoseconds wholeStepOf(const Choice &choice, Picoseconds time) const {
+    return wholeStep(problem.hardware, choice.ranks(), time);
+  }
+
+  static PipelineShape pipelineOf(const Choice &choice) {
+    return {choice.schedule, choice.pipeline, choice.virtualStages,
+            choice.microBatches};
+  }
+
+  std::vector<int64_t> aliveIn(const Choice &choice) {
+    if (choice.pipeline == 1)
+      return {1};
+    return table.alive(choice.schedule, choice.pipeline, choice.virtualStages,
+                       choice.microBatches);
+  }
+
+  Picoseconds spread(const SpreadCosts &costs, const Choice &choice) {
+    return wholeStepOf(choice, spreadBound(costs, pipelineOf(choice),
+                                           aliveIn(choice)));
   }
 
   /// No variant has less than equal stages without idle time.
@@ -281,37 +315,91 @@ private:
     entry.bound = Picoseconds::max();
     if (!place(entry, form, devices))
       return;
-    Choice even = entry.choice;
-    even.schedule = Schedule::DualPipe;
-    entry.costs = spreadOf(form, devices);
-    entry.bound = spread(entry.costs, even);
+    entry.costs = std::make_shared<SpreadCosts>(
+        spreadOf(form, replicaCosts(table, form, devices)));
+    entry.bound = wholeStepOf(
+        entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
+                                entry.choice.microBatches));
   }
 
-  /// A shape's variants, bounded by its costs.
-  Found variantEntries(const Entry &shape) const {
+  /// A shape's recompute, sharding and order, bounded by its costs and the
+  /// schedule that is best for them.
+  Found placementsOf(const Entry &shape) {
+    Picoseconds least = Picoseconds::max();
+    for (const Choice &choice : scheduled(problem, shape.choice))
+      least = std::min(least, spread(*shape.costs, choice));
     Found found;
-    for (const Choice &choice : variantsOf(shape.choice))
-      if (!mixed() || choice.pipelineOutside == shape.choice.pipelineOutside)
-        found.entries.push_back({spread(shape.costs, choice), 0,
-                                 Entry::Kind::Variant, choice, shape.map});
+    for (const Choice &choice : placements(problem, shape.choice))
+      if (allowed(choice) &&
+          (!dependsOnOrder(choice) ||
+           choice.pipelineOutside == shape.choice.pipelineOutside))
+        found.entries.push_back({std::max(least, shape.bound), 0,
+                                 Entry::Kind::Placed, choice, shape.map});
     return found;
   }
 
-  Found lookInto(const Entry &entry) {
-    if (entry.kind == Entry::Kind::Shape)
-      return variantEntries(entry);
+  /// The schedules of a placement for which memory could suffice.
+  Found schedulesOf(const Entry &placed) {
+    Found found;
+    NormalForm form;
+    DeviceMap devices;
+    if (!place(placed, form, devices))
+      return found;
+    ReplicaCosts costs = replicaCosts(table, form, devices);
+    SpreadCosts own = spreadOf(form, costs);
+    for (const Choice &choice : scheduled(problem, placed.choice)) {
+      std::vector<int64_t> alive = aliveIn(choice);
+      if (std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
+            return one->mayFit(alive, choice.virtualStages);
+          }))
+        found.entries.push_back({std::max(spread(own, choice), placed.bound),
+                                 0, Entry::Kind::Scheduled, choice,
+                                 placed.map});
+    }
+    return found;
+  }
+
+  /// The same schedule, bounded by its cuts; one that has none to choose is
+  /// simulated.
+  Found cutsOf(const Entry &entry) {
     Found found;
     NormalForm form;
     DeviceMap devices;
     if (!place(entry, form, devices))
       return found;
-    if (entry.kind == Entry::Kind::Costed) {
+    if (fixedCuts || form.stages.size() == 1) {
       found.scored = score(entry.choice, form, devices, bestStep());
       return found;
     }
-    Picoseconds own = spread(spreadOf(form, devices), entry.choice);
-    found.entries.push_back({std::max(own, entry.bound), 0, Entry::Kind::Costed,
-                             entry.choice, entry.map});
+    auto cuts = std::make_shared<CutBound>(
+        cutBound(table, form, replicaCosts(table, form, devices)));
+    if (cuts->step == Picoseconds::max())
+      return found;
+    found.entries.push_back(
+        {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)), 0,
+         Entry::Kind::Cut, entry.choice, entry.map, nullptr, cuts});
+    return found;
+  }
+
+  Found lookInto(const Entry &entry) {
+    switch (entry.kind) {
+    case Entry::Kind::Shape:
+      return placementsOf(entry);
+    case Entry::Kind::Placed:
+      return schedulesOf(entry);
+    case Entry::Kind::Scheduled:
+      return cutsOf(entry);
+    case Entry::Kind::Cut:
+      break;
+    }
+    Found found;
+    NormalForm form;
+    DeviceMap devices;
+    if (place(entry, form, devices)) {
+      found.scored = Scored{entry.choice, {}};
+      found.scored->result =
+          bestCuts(table, form, devices, bestStep(), *entry.cuts);
+    }
     return found;
   }
 
@@ -457,7 +545,7 @@ private:
     Alternative result;
     NormalForm form;
     DeviceMap devices;
-    if (!place({{}, 0, Entry::Kind::Costed, choice, 0}, form, devices))
+    if (!place({{}, 0, Entry::Kind::Cut, choice, 0}, form, devices))
       return result;
     CutResult cuts = score(choice, form, devices, Picoseconds::max()).result;
     if (!cuts.candidate) {

@@ -9,13 +9,14 @@
 // fewer changes of the model (no recompute, no sharding, fewer stages, smaller
 // split), then to the plan that was enumerated first.
 //
-// Method: best-first branch and bound, in three steps of one queue. A shape
-// (degrees, micro-batches, what is cut) has a bound from the costs of its
-// classes; its variants (recompute, schedule, sharding, order) one from spread
-// out stages (Bound.h); a variant whose turn comes gets the best cuts, bounded
-// by what fits, and is simulated. A fixed number is taken from the queue at a
-// time, so that threads do not change the outcome, until no bound is below the
-// best plan.
+// Method: best-first branch and bound, in steps of one queue. A shape (degrees,
+// micro-batches, what is cut) has a bound from the costs of its classes; its
+// placements (recompute, sharding, order) one from the schedule that would be
+// best for them; each schedule one from spread out stages (Bound.h), if its
+// memory could suffice; then from the best cuts among those that fit. What is
+// still the most promising then is simulated. A fixed number is taken from the
+// queue at a time, so that threads do not change the outcome, until no bound is
+// below the best plan.
 // Guarantee: the reported gap is the distance to the smallest bound that is
 // left. A variant is exact if it has one stage or its cuts are few enough to be
 // tried all (exactPartitions); otherwise its own bound counts.
@@ -87,8 +88,10 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims);
 /// degrees, micro-batches and what is cut, and have the defaults for the rest.
 std::vector<Choice> enumerate(const Problem &problem);
 
-/// The choices of a shape: recompute, order, schedule and sharding, those
-/// without recompute and sharding first.
+/// A choice with every recompute, sharding and order, those without recompute
+/// and sharding first; with every schedule; and with both.
+std::vector<Choice> placements(const Problem &problem, const Choice &shape);
+std::vector<Choice> scheduled(const Problem &problem, const Choice &placed);
 std::vector<Choice> variants(const Problem &problem, const Choice &shape);
 
 /// A time that no candidate with this form on these devices beats, whatever its
@@ -103,10 +106,12 @@ struct CutResult {
   /// No cuts are faster than this; max where none fits.
   Picoseconds bound;
 };
-/// Simulates only where the bound is below `limit`.
+/// Simulates only what has a bound below `limit`. `bound` is cutBound() of the
+/// form, if that is known.
 CutResult bestCuts(CostTable &table, const NormalForm &form,
                    const DeviceMap &devices,
-                   Picoseconds limit = Picoseconds::max());
+                   Picoseconds limit = Picoseconds::max(),
+                   std::optional<CutBound> bound = std::nullopt);
 /// Moves single cuts of a result by one instance as long as that helps.
 void polishCuts(CostTable &table, CutResult &result);
 /// The same form with balanced stages, whether it fits or not; nothing where

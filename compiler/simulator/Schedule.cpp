@@ -20,27 +20,69 @@ struct OrderRow {
   int64_t chunks;
   bool usesCosts, splitBackward;
   TaskLists (*make)(const ScheduleSpec &);
+  /// Most (chunk, micro-batch) pairs alive on a stage; -1: to be counted.
+  int64_t (*alive)(const ScheduleSpec &, int64_t stage);
 };
 
 constexpr Placement loop = Placement::Loop;
 
+//===----------------------------------------------------------------------===//
+// Closed forms of what is alive
+//===----------------------------------------------------------------------===//
+
+int64_t counted(const ScheduleSpec &, int64_t) { return -1; }
+int64_t aliveGPipe(const ScheduleSpec &spec, int64_t) {
+  return spec.microBatches;
+}
+int64_t aliveOneFOneB(const ScheduleSpec &spec, int64_t stage) {
+  return std::min(spec.microBatches, spec.stages - stage);
+}
+int64_t aliveInterleaved(const ScheduleSpec &spec, int64_t stage) {
+  return std::min(spec.microBatches * spec.chunks,
+                  2 * (spec.stages - 1 - stage) +
+                      (spec.chunks - 1) * spec.stages + 1);
+}
+int64_t aliveH1(const ScheduleSpec &spec, int64_t) {
+  return std::min(spec.microBatches, spec.stages);
+}
+int64_t aliveH2(const ScheduleSpec &spec, int64_t) {
+  return std::min(spec.microBatches, 2 * spec.stages - 1);
+}
+int64_t aliveZeroBubbleV(const ScheduleSpec &spec, int64_t) {
+  return spec.microBatches >= 2 * spec.stages ? 2 * spec.stages : -1;
+}
+/// Of the blocks' repetition, once there are enough of them.
+int64_t aliveVHalf(const ScheduleSpec &spec, int64_t) {
+  return spec.microBatches >= spec.stages ? 2 * (spec.stages / 2) + 2 : -1;
+}
+int64_t aliveVMin(const ScheduleSpec &spec, int64_t) {
+  return spec.microBatches >= spec.stages ? 2 * ((spec.stages + 1) / 3) + 2
+                                          : -1;
+}
+
 constexpr OrderRow rows[] = {
-    {Order::GPipe, "gpipe", loop, 1, false, false, makeGPipe},
-    {Order::OneFOneB, "1f1b", loop, 1, false, false, makeOneFOneB},
+    {Order::GPipe, "gpipe", loop, 1, false, false, makeGPipe,
+     aliveGPipe},
+    {Order::OneFOneB, "1f1b", loop, 1, false, false, makeOneFOneB,
+     aliveOneFOneB},
     {Order::Interleaved, "interleaved-1f1b", loop, 0, false, false,
-     makeInterleaved},
-    {Order::ZeroBubbleH1, "zb-h1", loop, 1, false, true, makeZeroBubbleByHand},
-    {Order::ZeroBubbleH2, "zb-h2", loop, 1, false, true, makeZeroBubbleByHand},
+     makeInterleaved, aliveInterleaved},
+    {Order::ZeroBubbleH1, "zb-h1", loop, 1, false, true, makeZeroBubbleByHand,
+     aliveH1},
+    {Order::ZeroBubbleH2, "zb-h2", loop, 1, false, true, makeZeroBubbleByHand,
+     aliveH2},
     {Order::ZeroBubble1p, "zb-1p", loop, 1, true, true,
-     makeZeroBubbleAutomatic},
+     makeZeroBubbleAutomatic, counted},
     {Order::ZeroBubble2p, "zb-2p", loop, 1, true, true,
-     makeZeroBubbleAutomatic},
-    {Order::ZeroBubbleV, "zb-v", Placement::V, 2, true, true, makeZeroBubbleV},
+     makeZeroBubbleAutomatic, counted},
+    {Order::ZeroBubbleV, "zb-v", Placement::V, 2, true, true, makeZeroBubbleV,
+     aliveZeroBubbleV},
     {Order::VHalf, "v-half", Placement::V, 2, true, true,
-     makeControllableMemory},
-    {Order::VMin, "v-min", Placement::V, 2, true, true, makeControllableMemory},
+     makeControllableMemory, aliveVHalf},
+    {Order::VMin, "v-min", Placement::V, 2, true, true, makeControllableMemory,
+     aliveVMin},
     {Order::DualPipe, "dualpipe", Placement::Bidirectional, 2, false, true,
-     makeDualPipe},
+     makeDualPipe, counted},
 };
 
 constexpr auto orders = [] {
@@ -183,13 +225,22 @@ int64_t mostAlive(const TaskList &tasks) {
   return most;
 }
 
+std::vector<int64_t> mostAlive(const ScheduleSpec &spec) {
+  std::vector<int64_t> alive;
+  for (int64_t s = 0; s < spec.stages; ++s)
+    alive.push_back(rowOf(spec.order).alive(spec, s));
+  if (alive.front() >= 0)
+    return alive;
+  alive.clear();
+  for (const TaskList &tasks : makeSchedule(spec))
+    alive.push_back(mostAlive(tasks));
+  return alive;
+}
+
 int64_t inFlight(Order order, int64_t stages, int64_t stage,
                  int64_t microBatches) {
-  if (order == Order::GPipe)
-    return microBatches;
-  if (order == Order::OneFOneB)
-    return std::min(microBatches, stages - stage);
-  return mostAlive(stageOrder(order, stages, stage, microBatches));
+  return mostAlive(ScheduleSpec{order, stages, chunksOf(order, 1),
+                                microBatches, {}, {}})[stage];
 }
 
 } // namespace whale::simulator

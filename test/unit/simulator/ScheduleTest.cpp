@@ -97,6 +97,22 @@ TEST_CASE("values alive at once are those of the papers") {
   CHECK(inFlight(Order::ZeroBubbleH1, 8, 5, 20) == 8);
 }
 
+TEST_CASE("what is alive by closed forms is what is counted") {
+  for (Order order : allOrders())
+    for (int64_t p : {1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 23})
+      for (int64_t m : {1, 2, 3, 4, 5, 7, 8, 12, 16, 23, 24, 33, 46, 64})
+        for (int64_t v : {2, 3}) {
+          ScheduleSpec spec = specFor(order, p, m, v);
+          if (brokenRule(spec))
+            continue;
+          INFO(nameOf(order) << " " << p << " " << m << " " << v);
+          std::vector<int64_t> counted;
+          for (const TaskList &tasks : makeSchedule(spec))
+            counted.push_back(mostAlive(tasks));
+          CHECK(mostAlive(spec) == counted);
+        }
+}
+
 TEST_CASE("idle time of equal parts is that of the closed forms") {
   for (int64_t p : {2, 4, 8, 12}) {
     for (int64_t m : {2 * p, 4 * p}) {

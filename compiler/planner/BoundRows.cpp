@@ -1,0 +1,139 @@
+//===- BoundRows.cpp - what one stage makes of a step ---------------------===//
+
+#include "compiler/planner/BoundRows.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace whale::planner {
+
+namespace {
+
+Region &operator+=(Region &region, const Region &more) {
+  region.times += more.times;
+  region.sendForward += more.sendForward;
+  region.sendBack += more.sendBack;
+  return region;
+}
+
+/// A micro-batch's way through `count` of `chunks` chunks of each stage.
+Region forwards(double count, double chunks = 1) {
+  return {{count / chunks, 0, 0}, count, 0};
+}
+Region inputs(double count, double chunks = 1) {
+  return {{0, count / chunks, 0}, 0, count};
+}
+Region backwards(double count, double chunks = 1) {
+  return {{0, count / chunks, count / chunks}, 0, count};
+}
+Region both(double count, double chunks = 1) {
+  Region region = forwards(count, chunks);
+  return region += backwards(count, chunks);
+}
+Parts tasks(double count) { return {count, count, count}; }
+
+/// GPipe and 1F1B. After the last backward of a stage those before it have
+/// theirs, or it has its gradients.
+std::vector<Row> flushRows(double m, double w) {
+  std::vector<Row> rows;
+  for (bool first : {true, false}) {
+    Row back{first, forwards(1), {}, {}, {}};
+    (first ? back.whole : back.behind) += backwards(1);
+    // A round: a forward waits for the backward w micro-batches before it,
+    // which had all stages behind. The bound is linear in the rounds.
+    double most = std::floor((m - 1) / w);
+    for (double rounds : {1.0, most})
+      if (rounds >= 1 && rounds <= most) {
+        rows.push_back(back);
+        rows.back().behind += both(rounds);
+        rows.back().own = tasks(m - rounds * w - 1);
+      }
+    back.own = {m - w, m - 1, m - 1};
+    rows.push_back(back);
+    rows.push_back({first, {}, first ? both(1) : forwards(1), {}, tasks(m)});
+  }
+  return rows;
+}
+
+std::vector<Row> interleavedRows(double m, double v, double alive) {
+  std::vector<Row> rows;
+  for (bool first : {true, false}) {
+    rows.push_back({first, {}, first ? both(1, v) : forwards(1, v), {},
+                    tasks(m)});
+    rows.push_back({first, forwards(v, v), first ? backwards(1, v) : Region(),
+                    backwards(1, v),
+                    {m - alive / v, m - 1 / v, m - 1 / v}});
+  }
+  return rows;
+}
+
+/// ZB-H1 and ZB-H2: `warm` forwards before the first backward, and gradients of
+/// weights `lag` micro-batches late.
+std::vector<Row> handRows(double m, double warm, double lag) {
+  double after = lag == 0 ? 0 : std::min(m, lag + 1);
+  std::vector<Row> rows;
+  rows.push_back({false, {}, forwards(1), {}, tasks(m)});
+  rows.push_back({false, forwards(1), {}, inputs(1), {m - warm, m - 1, m}});
+  Row row{true, forwards(1), {}, {}, {m - warm, m - 1, m - after}};
+  row.whole += inputs(1);
+  rows.push_back(row);
+  if (double rounds = std::floor((m - 1) / warm); rounds >= 1) {
+    row = {false, {}, forwards(1), forwards(rounds), tasks(m - rounds * warm)};
+    row.behind += inputs(rounds);
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+/// At most `alive` pairs of a chunk and a micro-batch, of which `warm` are
+/// before the first backward.
+std::vector<Row> vRows(double m, double warm, double alive) {
+  std::vector<Row> rows;
+  rows.push_back({false, {}, forwards(1, 2), {}, tasks(m)});
+  rows.push_back(
+      {false, forwards(2, 2), inputs(1, 2), {}, {m - warm / 2, m, m}});
+  double turns = m / alive;
+  Row lives{false, forwards(2 * turns, 2), {}, {}, {turns / 2, turns / 2,
+                                                    turns}};
+  lives.whole += inputs(2 * turns, 2);
+  rows.push_back(lives);
+  return rows;
+}
+
+} // namespace
+
+std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
+                           int64_t alive) {
+  auto m = static_cast<double>(shape.microBatches);
+  auto v = static_cast<double>(shape.chunks);
+  auto p = static_cast<double>(shape.stages);
+  auto s = static_cast<double>(stage);
+  auto most = static_cast<double>(alive);
+  switch (shape.schedule) {
+  case Schedule::GPipe:
+  case Schedule::OneFOneB:
+    return flushRows(m, most);
+  case Schedule::Interleaved:
+    return interleavedRows(m, v, most);
+  case Schedule::ZeroBubbleH1:
+    return handRows(m, std::min(m, p - s), s);
+  case Schedule::ZeroBubbleH2:
+    return handRows(m, std::min(m, 2 * (p - s) - 1), 2 * s);
+  case Schedule::ZeroBubbleV:
+    return vRows(m, most, 2 * p);
+  case Schedule::VHalf:
+    return vRows(m, most, 2 * std::floor(p / 2) + 2);
+  case Schedule::VMin:
+    return vRows(m, most, 2 * std::floor((p + 1) / 3) + 2);
+  case Schedule::DualPipe:
+    return {{false, {}, {}, {}, tasks(m / 2)}};
+  default:
+    return {{false, {}, forwards(1, v), {}, tasks(m)}};
+  }
+}
+
+int64_t freeMessages(Schedule schedule) {
+  return simulator::chunksOf(schedule, 1) == 2 ? 1 : 0;
+}
+
+} // namespace whale::planner

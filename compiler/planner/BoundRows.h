@@ -1,0 +1,102 @@
+//===- BoundRows.h - what one stage makes of a step -------------*- C++ -*-===//
+//
+// Lower bounds of the step by one stage of a pipeline: weighted sums of the
+// times of all stages, of those before it, of it and those behind it, and of
+// itself, with the messages in between. Bound.h makes bounds of whole plans
+// from them.
+//
+// Notation: p stages, m micro-batches, v chunks of a stage; F_s, I_s, W_s what
+// a stage takes for a forward part and for the gradients of inputs and weights;
+// B = I + W, T = F + B. Any schedule of the kind takes at least, for every
+// stage s,
+//   GPipe, 1F1B   sum_{i<s} T_i + m T_s, and
+//                 T + (m - w) F_s + (m - 1) B_s, w = min(m, p - s): until the
+//                 first micro-batch is back, s runs w forwards, and from then
+//                 on all the rest; and for k w < m also
+//                 T + k sum_{i>=s} T_i + (m - k w - 1) T_s: a forward waits for
+//                 the backward w micro-batches before, which had the stages
+//                 behind s before it, k times and at the end
+//   interleaved   sum_{i<s} T_i / v + m T_s: its first micro-batch comes
+//                 through a chunk of every stage before s, the last one returns
+//                 through them; and
+//                 sum F + sum_{i>s} B_i / v + m T_s - (n / v) F_s
+//                 + sum_{i<s} B_i / v: n forwards are before its first backward
+//   ZB-H1, ZB-H2  sum_{i<s} F_i + m T_s, and
+//                 sum F + sum I - I_s + m T_s - w F_s - l W_s: the w forwards
+//                 before its first backward, and the l gradients of weights
+//                 after its last one
+//   V schedules   sum_{i<s} F_i / 2 + m T_s, and
+//                 sum F + sum_{i<s} I_i / 2 + m T_s - (n / 2) F_s as above, the
+//                 backward beginning at stage 0; and
+//                 (m / n) (sum F + sum I + (F_s + I_s) / 2 + W_s): so long do
+//                 the values of a micro-batch live in s, of which n pairs of
+//                 chunk and micro-batch are alive at most
+//   other         sum_{i<s} F_i / v + m T_s
+//   DualPipe      (m / 2) T_s
+// and after that the gradients and the update of the stage that ends the step:
+// stage 0 where the last micro-batch returns to it, or s.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_PLANNER_BOUNDROWS_H
+#define WHALE_PLANNER_BOUNDROWS_H
+
+#include "compiler/planner/Strategy.h"
+
+#include <vector>
+
+namespace whale::planner {
+
+/// Times of one micro-batch, or weights of them.
+struct Parts {
+  double forward = 0, input = 0, weight = 0;
+
+  bool operator==(const Parts &) const = default;
+  double sum() const { return forward + input + weight; }
+  Parts &operator+=(const Parts &more) {
+    forward += more.forward;
+    input += more.input;
+    weight += more.weight;
+    return *this;
+  }
+  Parts operator-(const Parts &less) const {
+    return {forward - less.forward, input - less.input, weight - less.weight};
+  }
+  Parts operator*(double count) const {
+    return {forward * count, input * count, weight * count};
+  }
+};
+inline double dot(const Parts &weights, const Parts &times) {
+  return weights.forward * times.forward + weights.input * times.input +
+         weights.weight * times.weight;
+}
+
+/// Weights of the times of some stages, and of the messages between them.
+struct Region {
+  Parts times;
+  double sendForward = 0, sendBack = 0;
+};
+
+struct Row {
+  /// Whether stage 0 does what is done once per step after it; else the stage.
+  bool endsAtFirst = false;
+  /// All stages; those before the stage; it and those behind it.
+  Region whole, before, behind;
+  Parts own;
+};
+
+struct PipelineShape {
+  Schedule schedule = Schedule::OneFOneB;
+  int64_t stages = 1, chunks = 1, microBatches = 1;
+};
+
+/// `alive` of the stage: (chunk, micro-batch) pairs (CostTable::alive).
+std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
+                           int64_t alive);
+
+/// Messages of a way through all stages that the simulator does not charge.
+int64_t freeMessages(Schedule schedule);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_BOUNDROWS_H

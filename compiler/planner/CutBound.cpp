@@ -1,0 +1,334 @@
+//===- CutBound.cpp - the best cuts by bounds of single stages ------------===//
+
+#include "compiler/planner/Bound.h"
+
+#include "compiler/planner/Partition.h"
+#include "compiler/workload/Workload.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace whale::planner {
+
+namespace {
+
+/// Sums of times over the first instances.
+using Prefix = std::vector<Parts>;
+
+/// A row as weights of the times before a stage, of its own, and a constant.
+struct StageRow {
+  bool endsAtFirst = false;
+  double constant = 0;
+  Parts before, own;
+};
+
+class Cutter {
+public:
+  Cutter(CostTable &table, const NormalForm &form, const ReplicaCosts &costs)
+      : table(table), form(form), costs(costs),
+        instances(workload::instanceCount(table.workload)),
+        stages(static_cast<int64_t>(form.stages.size())) {
+    for (const auto &one : costs)
+      addPrefixes(*one);
+    for (unsigned s = 0; s < form.stages.size(); ++s)
+      slots.push_back(costs[0]->slots(s));
+    isUniform = costs.size() == 1 && costs[0]->isUniform();
+    findRuns();
+    addRows();
+  }
+
+  CutBound run() {
+    CutBound none{Picoseconds::max(), {}};
+    if (instances < stages || !mayFit() || within(1e300, true).empty())
+      return none;
+    if (std::optional<CutBound> free = solve(false); free && allFit(free->cuts))
+      return *free;
+    return solve(true).value_or(none);
+  }
+
+  /// The bound of these cuts; max where they do not fit.
+  Picoseconds boundOf(const std::vector<int64_t> &cuts) const {
+    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(limitOf(cuts) *
+                                                           (1 - 1e-9))) -
+                              Picoseconds(slack())
+                        : Picoseconds::max();
+  }
+
+private:
+  bool mayFit() const {
+    return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
+      std::vector<int64_t> alive;
+      for (unsigned s = 0; s < form.stages.size(); ++s)
+        alive.push_back(one->alive(s));
+      return one->mayFit(alive, form.virtualStages);
+    });
+  }
+
+  /// For the rounding of the chunks' times.
+  int64_t slack() const {
+    return form.virtualStages > 1
+               ? 2 * form.virtualStages * (3 * stages + form.microBatches)
+               : 0;
+  }
+
+  void addPrefixes(const FormCosts &one) {
+    const std::vector<workload::Run> &runs = table.workload.runs;
+    std::vector<Prefix> ofStages;
+    std::vector<Parts> least(runs.size(), {1e300, 1e300, 1e300}), previous;
+    for (unsigned s = 0; s < form.stages.size(); ++s) {
+      std::vector<Parts> times;
+      for (size_t r = 0; r < runs.size(); ++r) {
+        times.push_back(partsOf(one.forward(s, r), one.backward(s, r),
+                                one.run(s, r).weight));
+        least[r].forward = std::min(least[r].forward, times[r].forward);
+        least[r].input = std::min(least[r].input, times[r].input);
+        least[r].weight = std::min(least[r].weight, times[r].weight);
+      }
+      if (s > 0 && times == previous) {
+        ofStages.push_back(ofStages.back());
+        continue;
+      }
+      ofStages.push_back(prefixOf(times));
+      previous = times;
+    }
+    prefixes.push_back(std::move(ofStages));
+    leastPrefixes.push_back(prefixOf(least));
+  }
+
+  Prefix prefixOf(const std::vector<Parts> &times) const {
+    Prefix result{{}};
+    for (size_t r = 0; r < times.size(); ++r)
+      for (int64_t i = 0; i < table.workload.runs[r].count; ++i) {
+        result.push_back(result.back());
+        result.back() += times[r];
+      }
+    return result;
+  }
+
+  void addRows() {
+    Messages messages(table, *costs[0], stages);
+    PipelineShape shape{form.schedule, stages, form.virtualStages,
+                        form.microBatches};
+    int64_t free = freeMessages(form.schedule);
+    rows.resize(costs.size());
+    for (size_t c = 0; c < costs.size(); ++c)
+      for (int64_t s = 0; s < stages; ++s) {
+        rows[c].emplace_back();
+        for (const Row &row : boundRows(shape, s, costs[0]->alive(s))) {
+          const Parts &all = leastPrefixes[c].back();
+          rows[c][s].push_back(
+              {row.endsAtFirst,
+               dot(row.whole.times, all) + dot(row.behind.times, all) +
+                   messages.least(row.whole, 0, stages - 1, free) +
+                   messages.least(row.before, 0, s, free) +
+                   messages.least(row.behind, s, stages - 1, free),
+               row.before.times - row.behind.times, row.own});
+        }
+      }
+  }
+
+  /// Where each instance's run begins and ends, unless variables are shared
+  /// within runs, which makes their instances unlike.
+  void findRuns() {
+    int64_t start = 0;
+    for (const workload::Run &run : table.workload.runs) {
+      for (int64_t i = 0; i < run.count; ++i)
+        runs.emplace_back(start, start + run.count);
+      start += run.count;
+    }
+    for (const Tie &tie : table.ties)
+      for (int64_t i : {tie.user, tie.owner})
+        if (runs[i].second - runs[i].first > 1)
+          shiftable = false;
+  }
+
+  /// The first of the ranges that hold the same as this one: those inside a run
+  /// without its ends.
+  std::pair<int64_t, int64_t> shifted(int64_t first, int64_t last) const {
+    auto [start, end] = runs[first];
+    if (shiftable && isUniform && first > start && last < end)
+      return {start + 1, start + 1 + last - first};
+    return {first, last};
+  }
+
+  uint64_t keyOf(int64_t stage, int64_t first, int64_t last) const {
+    auto positions = static_cast<uint64_t>(instances + 1);
+    return (static_cast<uint64_t>(stage) * positions + first) * positions +
+           last;
+  }
+
+  /// What stage `s` with these instances alone makes of the step, where stage 0
+  /// ends it with `tail`.
+  double valueOf(unsigned s, int64_t first, int64_t last, double tail) const {
+    double value = 0, own = tailOf(s, first, last);
+    for (size_t c = 0; c < costs.size(); ++c) {
+      const Prefix &here = prefixes[c][s];
+      Parts before = leastPrefixes[c][first], times = here[last] - here[first];
+      for (const StageRow &row : rows[c][s])
+        value = std::max(value, row.constant + (row.endsAtFirst ? tail : own) +
+                                    dot(row.before, before) +
+                                    dot(row.own, times));
+    }
+    return value;
+  }
+
+  /// Gradients and update after the last task of a stage, on the replica that
+  /// has the least of them.
+  double tailOf(unsigned s, int64_t first, int64_t last) const {
+    auto [from, to] = shifted(first, last);
+    auto [it, isNew] =
+        tails.try_emplace(keyOf(isUniform ? 0 : s, from, to), 1e300);
+    if (isNew)
+      for (const auto &one : costs)
+        it->second = std::min(it->second, one->tail(s, first, last).asDouble());
+    return it->second;
+  }
+
+  bool fits(unsigned s, int64_t first, int64_t last) const {
+    auto [from, to] = shifted(first, last);
+    bool atEnd = s == 0 || s + 1 == form.stages.size();
+    int64_t like = atEnd || !isUniform ? s : stages + slots[s];
+    auto [it, isNew] = fitting.try_emplace(keyOf(like, from, to), true);
+    if (isNew)
+      it->second = planner::fits(costs, s, first, last);
+    return it->second;
+  }
+
+  bool allFit(const std::vector<int64_t> &cuts) const {
+    for (unsigned s = 0; s < form.stages.size(); ++s)
+      if (!fits(s, cuts[s], cuts[s + 1]))
+        return false;
+    return true;
+  }
+
+  /// The smallest first instance of a stage that ends before `last`, or `last`
+  /// if not even one goes.
+  int64_t reach(unsigned s, int64_t last, double limit, double tail,
+                bool memory) const {
+    // Each stage before it needs an instance.
+    int64_t least = s, good = last, bad = least - 1;
+    while (good - bad > 1) {
+      int64_t middle = bad + (good - bad) / 2;
+      (valueOf(s, middle, last, tail) <= limit ? good : bad) = middle;
+    }
+    if (!memory || good == last || fits(s, good, last))
+      return good;
+    bad = good, good = last;
+    while (good - bad > 1) {
+      int64_t middle = bad + (good - bad) / 2;
+      (fits(s, middle, last) ? good : bad) = middle;
+    }
+    return good;
+  }
+
+  /// Cuts with which no bound is above `limit`, or none. Stages may be empty:
+  /// that one instance more does not go, does not say that less would.
+  std::vector<int64_t> within(double limit, bool memory) const {
+    // What stage 0 must hold at least makes the others' limit smaller, and
+    // they leave it more.
+    double tail = tailOf(0, 0, 1);
+    while (true) {
+      std::vector<int64_t> cuts(stages + 1, instances);
+      for (int64_t s = stages - 1; s > 0; --s)
+        cuts[s] = reach(s, cuts[s + 1], limit, tail, memory);
+      cuts[0] = 0;
+      double now = tailOf(0, 0, cuts[1]);
+      if (valueOf(0, 0, cuts[1], now) > limit ||
+          (memory && !fits(0, 0, cuts[1])))
+        return {};
+      if (now <= tail)
+        return cuts;
+      tail = now;
+    }
+  }
+
+  /// The least limit of these cuts.
+  double limitOf(const std::vector<int64_t> &cuts) const {
+    double limit = 0;
+    for (unsigned s = 0; s < form.stages.size(); ++s)
+      if (cuts[s] < cuts[s + 1])
+        limit = std::max(
+            limit, valueOf(s, cuts[s], cuts[s + 1], tailOf(0, 0, cuts[1])));
+    return limit;
+  }
+
+  std::optional<CutBound> solve(bool memory) const {
+    std::vector<int64_t> cuts = within(1e300, memory), better;
+    if (cuts.empty())
+      return std::nullopt;
+    double high = limitOf(cuts);
+    double low = 0;
+    // A hundred-thousandth is less than any gap that is printed.
+    while (high - low > high * 1e-5) {
+      double middle = low + (high - low) / 2;
+      if (better = within(middle, memory); better.empty()) {
+        low = middle;
+      } else {
+        high = middle;
+        cuts = std::move(better);
+      }
+    }
+    for (int64_t s = stages - 1; s > 0; --s)
+      cuts[s] = std::min(cuts[s], cuts[s + 1] - 1);
+    auto least = std::max<int64_t>(0, static_cast<int64_t>(low) - slack());
+    return CutBound{Picoseconds(least), std::move(cuts)};
+  }
+
+  CostTable &table;
+  const NormalForm &form;
+  const ReplicaCosts &costs;
+  int64_t instances, stages;
+  bool isUniform = false, shiftable = true;
+  /// By instance: where its run begins and ends.
+  std::vector<std::pair<int64_t, int64_t>> runs;
+  /// By class of replicas, then stage.
+  std::vector<std::vector<Prefix>> prefixes;
+  std::vector<Prefix> leastPrefixes;
+  std::vector<std::vector<std::vector<StageRow>>> rows;
+  /// By stage.
+  std::vector<int64_t> slots;
+  mutable std::unordered_map<uint64_t, double> tails;
+  mutable std::unordered_map<uint64_t, bool> fitting;
+};
+
+} // namespace
+
+ReplicaCosts replicaCosts(CostTable &table, const NormalForm &form,
+                          const DeviceMap &devices) {
+  ReplicaCosts costs;
+  for (const ReplicaClass &replica :
+       replicaClasses(table.workload, table.hardware, form, devices))
+    costs.push_back(std::make_unique<FormCosts>(
+        table, form, devices, replica.coordinates, replica.samples));
+  return costs;
+}
+
+bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
+          int64_t last) {
+  return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
+    return one->fits(stage, first, last);
+  });
+}
+
+CutBound cutBound(CostTable &table, const NormalForm &form,
+                  const ReplicaCosts &costs) {
+  return Cutter(table, form, costs).run();
+}
+
+void forEachCuts(CostTable &table, const NormalForm &form,
+                 const ReplicaCosts &costs, Picoseconds limit,
+                 const std::function<Picoseconds(const std::vector<int64_t> &)>
+                     &visit) {
+  Cutter cutter(table, form, costs);
+  forEachPartition(workload::instanceCount(table.workload),
+                   static_cast<int64_t>(form.stages.size()),
+                   [&](const std::vector<int64_t> &cuts) {
+                     Picoseconds bound = cutter.boundOf(cuts);
+                     if (bound < Picoseconds::max() &&
+                         wholeStep(table.hardware, rankCount(form), bound) <
+                             limit)
+                       limit = visit(cuts);
+                   });
+}
+
+} // namespace whale::planner
