@@ -143,7 +143,7 @@ private:
                      : held       ? chosenLoop(op, local, axis)
                                   : -1;
       if (axis.size > 1 && axis.replica && loop < 0)
-        loop = firstNamed(op, local, axis, workload.batchDim);
+        loop = sharedBatch(op, local, axis);
       local.loops.push_back(loop);
       local.routed.push_back(experts >= 0);
       if (loop >= 0)
@@ -155,6 +155,18 @@ private:
       batch = ceilDivide(batch, axis.size);
     }
     return local;
+  }
+
+  /// The loop along which replicas cut an op that nothing else cuts: its batch,
+  /// also where the op couples samples, but only those of a group.
+  int32_t sharedBatch(const Op &op, const LocalOp &local,
+                      const SplitAxis &axis) const {
+    int32_t loop = batchLoop(op);
+    if (loop < 0 || op.loops[loop].kind != LoopKind::Whole)
+      return firstNamed(op, local, axis, workload.batchDim);
+    int64_t pieces = piecesOf(local, loop, local.loops.size()) * axis.size;
+    return microExtent(op.loops[loop]) >= pieces * workload.sampleGroup ? loop
+                                                                        : -1;
   }
 
   int32_t batchLoop(const Op &op) const {

@@ -18,6 +18,14 @@ static DialectRegistry makeRegistry() {
   return registry;
 }
 
+static std::string textOfCluster(const Question &question) {
+  if (!question.clusterText.empty())
+    return question.clusterText;
+  const char *count = question.cluster == "cpu" ? "ranks" : "nodes";
+  return "{\"format_version\": 1, \"preset\": \"" + question.cluster +
+         "\", \"" + count + "\": " + std::to_string(question.nodes) + "}";
+}
+
 Planned::Planned(const Question &question)
     : context(makeRegistry(), MLIRContext::Threading::DISABLED),
       handler(&context, [this](Diagnostic &message) {
@@ -27,20 +35,20 @@ Planned::Planned(const Question &question)
       }) {
   context.loadAllAvailableDialects();
   context.printOpOnDiagnostic(false);
-  const char *count = question.cluster == "cpu" ? "ranks" : "nodes";
-  auto read = parseCluster("{\"format_version\": 1, \"preset\": \"" +
-                               question.cluster + "\", \"" + count +
-                               "\": " + std::to_string(question.nodes) + "}",
-                           "cluster.json", *Catalogue::load(diags), diags);
+  auto read = parseCluster(textOfCluster(question), "cluster.json",
+                           *Catalogue::load(diags), diags);
   if (!read || !import(question))
     return;
   cluster = std::make_unique<Cluster>(std::move(*read));
   hardware = std::make_unique<cost::CatalogueHardware>(*cluster);
+  if (!question.plan)
+    return;
   planner::Options options;
   auto pins = planner::readPins(question.pins, diags);
   if (!pins)
     return;
   options.pins = *pins;
+  options.space = question.space;
   if (!question.scopes.empty()) {
     auto strategy = readStrategyText("{\"**\": \"" + question.scopes + "\"}",
                                      "strategy.json", diags);

@@ -22,9 +22,14 @@ struct Question {
   /// A preset of clusters and how many nodes (of "cpu": ranks) it has.
   std::string cluster = "cpu";
   int64_t nodes = 4;
-  whale::ImportOptions import;
+  /// What a cluster file says, instead.
+  std::string clusterText = {};
+  whale::ImportOptions import = {};
   /// Scopes of the whole model, as in a strategy's short form; empty: none.
   std::string scopes = {};
+  whale::planner::Space space = whale::planner::Space::Default;
+  /// Whether a plan is wanted, and not only the model and the cluster.
+  bool plan = true;
 };
 
 /// A model, its workload, and the plan that answers the question.
