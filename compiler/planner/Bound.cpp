@@ -93,11 +93,10 @@ public:
             const std::vector<int64_t> &alive)
       : costs(costs), shape(shape), total(costs.all.sum()) {
     Flattening flat(costs);
-    for (int64_t s = 0; s < shape.stages; ++s) {
-      lines.emplace_back();
+    lines.resize(shape.stages);
+    for (int64_t s = 0; s < shape.stages; ++s)
       for (const Row &row : boundRows(shape, s, alive[s]))
-        lines.back().push_back(lineOf(row, s, flat));
-    }
+        lines[s].push_back(lineOf(row, s, flat));
   }
 
   double run() const {
@@ -109,7 +108,10 @@ public:
       auto [held, slope] = heldWithin(limit);
       if (held >= total || slope <= 0)
         break;
-      limit += (total - held) / slope;
+      double more = (total - held) / slope;
+      limit += more;
+      if (more < limit * 1e-6)
+        break;
     }
     return limit;
   }

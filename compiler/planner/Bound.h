@@ -14,7 +14,7 @@
 // the step; for a limit, filling the stages from the last one as far as it goes
 // is feasible if anything is, where stages may be empty (each bound grows with
 // what a stage holds and not with what the stages behind it hold more).
-// O(p log(instances) log(1/1e-5)).
+// O(p log(instances) log(1/5e-5)).
 //
 //===----------------------------------------------------------------------===//
 
@@ -85,12 +85,14 @@ Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
 struct CutBound {
   /// Without `wholeStep`; max where nothing fits.
   Picoseconds step;
-  /// Of the stages; empty where nothing fits.
+  /// Of the stages; empty where nothing fits, or nothing below the limit.
   std::vector<int64_t> cuts;
 };
-/// Requires several stages.
+/// Requires several stages. `known` is a bound that is known already; nothing
+/// that is not below `limit` is looked for (both without `wholeStep`).
 CutBound cutBound(CostTable &table, const NormalForm &form,
-                  const ReplicaCosts &costs);
+                  const ReplicaCosts &costs, Picoseconds known = {},
+                  Picoseconds limit = Picoseconds::max());
 /// Calls `visit` for all cuts that fit and whose bound is below `limit`, which
 /// it returns for those that follow.
 void forEachCuts(CostTable &table, const NormalForm &form,

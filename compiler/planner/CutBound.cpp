@@ -37,13 +37,17 @@ public:
     addRows();
   }
 
-  CutBound run() {
+  /// Nothing is below `known`, and what is not below `limit` does not matter.
+  CutBound run(Picoseconds known, Picoseconds limit) {
     CutBound none{Picoseconds::max(), {}};
+    most = limit.asDouble();
     if (instances < stages || !mayFit() || within(1e300, true).empty())
       return none;
-    if (std::optional<CutBound> free = solve(false); free && allFit(free->cuts))
-      return *free;
-    return solve(true).value_or(none);
+    double low = known.asDouble();
+    CutBound free = solve(false, low);
+    if (free.cuts.empty() || allFit(free.cuts))
+      return free;
+    return solve(true, low);
   }
 
   /// The bound of these cuts; max where they do not fit.
@@ -252,32 +256,45 @@ private:
     return limit;
   }
 
-  std::optional<CutBound> solve(bool memory) const {
-    std::vector<int64_t> cuts = within(1e300, memory), better;
-    if (cuts.empty())
-      return std::nullopt;
-    double high = limitOf(cuts);
-    double low = 0;
-    // A hundred-thousandth is less than any gap that is printed.
-    while (high - low > high * 1e-5) {
+  /// The least limit within which there are cuts, up to a twenty-thousandth,
+  /// which is less than any gap that is printed; none where it is not below
+  /// `most`. `low` rises to it.
+  CutBound solve(bool memory, double &low) const {
+    std::vector<int64_t> cuts, better;
+    // It is seldom far from the start.
+    double high = std::max(low, 1.0);
+    for (double stride = 1e-3; cuts.empty(); stride *= 4) {
+      high = std::max(low, 1.0) * (1 + stride);
+      if (cuts = within(high, memory); cuts.empty())
+        low = high;
+      if (low >= most)
+        return bounded(low, {});
+    }
+    high = std::min(high, limitOf(cuts));
+    while (high - low > high * 5e-5) {
       double middle = low + (high - low) / 2;
       if (better = within(middle, memory); better.empty()) {
         low = middle;
-      } else {
-        high = middle;
-        cuts = std::move(better);
+        continue;
       }
+      cuts = std::move(better);
+      high = std::min(middle, limitOf(cuts));
     }
     for (int64_t s = stages - 1; s > 0; --s)
       cuts[s] = std::min(cuts[s], cuts[s + 1] - 1);
+    return bounded(low, std::move(cuts));
+  }
+
+  CutBound bounded(double low, std::vector<int64_t> cuts) const {
     auto least = std::max<int64_t>(0, static_cast<int64_t>(low) - slack());
-    return CutBound{Picoseconds(least), std::move(cuts)};
+    return {Picoseconds(least), std::move(cuts)};
   }
 
   CostTable &table;
   const NormalForm &form;
   const ReplicaCosts &costs;
   int64_t instances, stages;
+  double most = 1e300;
   bool isUniform = false, shiftable = true;
   /// By instance: where its run begins and ends.
   std::vector<std::pair<int64_t, int64_t>> runs;
@@ -311,8 +328,9 @@ bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
 }
 
 CutBound cutBound(CostTable &table, const NormalForm &form,
-                  const ReplicaCosts &costs) {
-  return Cutter(table, form, costs).run();
+                  const ReplicaCosts &costs, Picoseconds known,
+                  Picoseconds limit) {
+  return Cutter(table, form, costs).run(known, limit);
 }
 
 void forEachCuts(CostTable &table, const NormalForm &form,

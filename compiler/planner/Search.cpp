@@ -62,6 +62,8 @@ struct Entry {
   size_t map = 0;
   /// Of a shape, without recompute and sharding.
   std::shared_ptr<const SpreadCosts> costs = nullptr;
+  /// Of a schedule, without `wholeStep`.
+  Picoseconds step = {};
   /// Of the best cuts.
   std::shared_ptr<const CutBound> cuts = nullptr;
 
@@ -349,12 +351,15 @@ private:
     SpreadCosts own = spreadOf(form, costs);
     for (const Choice &choice : scheduled(problem, placed.choice)) {
       std::vector<int64_t> alive = aliveIn(choice);
-      if (std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
+      if (!std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
             return one->mayFit(alive, choice.virtualStages);
           }))
-        found.entries.push_back({std::max(spread(own, choice), placed.bound),
-                                 0, Entry::Kind::Scheduled, choice,
-                                 placed.map});
+        continue;
+      Picoseconds step = spreadBound(own, pipelineOf(choice), alive);
+      found.entries.push_back(
+          {std::max(wholeStepOf(choice, step), placed.bound), 0,
+           Entry::Kind::Scheduled, choice, placed.map});
+      found.entries.back().step = step;
     }
     return found;
   }
@@ -372,12 +377,13 @@ private:
       return found;
     }
     auto cuts = std::make_shared<CutBound>(
-        cutBound(table, form, replicaCosts(table, form, devices)));
+        cutBound(table, form, replicaCosts(table, form, devices),
+                 entry.step, bestStep()));
     if (cuts->step == Picoseconds::max())
       return found;
     found.entries.push_back(
         {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)), 0,
-         Entry::Kind::Cut, entry.choice, entry.map, nullptr, cuts});
+         Entry::Kind::Cut, entry.choice, entry.map, nullptr, {}, cuts});
     return found;
   }
 

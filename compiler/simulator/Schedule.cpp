@@ -48,16 +48,15 @@ int64_t aliveH1(const ScheduleSpec &spec, int64_t) {
 int64_t aliveH2(const ScheduleSpec &spec, int64_t) {
   return std::min(spec.microBatches, 2 * spec.stages - 1);
 }
-int64_t aliveZeroBubbleV(const ScheduleSpec &spec, int64_t) {
-  return spec.microBatches >= 2 * spec.stages ? 2 * spec.stages : -1;
+int64_t aliveZeroBubbleV(const ScheduleSpec &spec, int64_t stage) {
+  return std::min(spec.microBatches, 2 * spec.stages - stage - 1) +
+         std::min(spec.microBatches, stage + 1);
 }
-/// Of the blocks' repetition, once there are enough of them.
 int64_t aliveVHalf(const ScheduleSpec &spec, int64_t) {
-  return spec.microBatches >= spec.stages ? 2 * (spec.stages / 2) + 2 : -1;
+  return std::min(2 * spec.microBatches, 2 * (spec.stages / 2) + 2);
 }
 int64_t aliveVMin(const ScheduleSpec &spec, int64_t) {
-  return spec.microBatches >= spec.stages ? 2 * ((spec.stages + 1) / 3) + 2
-                                          : -1;
+  return std::min(2 * spec.microBatches, 2 * ((spec.stages + 1) / 3) + 2);
 }
 
 constexpr OrderRow rows[] = {

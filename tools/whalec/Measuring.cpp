@@ -76,17 +76,22 @@ std::optional<Stages> measure(const Planning &question,
 }
 
 /// Puts measured memory into a stage's prediction, beside the device that its
-/// fullest rank is on. What devices are short of goes into `missing`.
-void putInto(const StageMemory &measured, const cost::Hardware &hardware,
+/// fullest rank is on. Where that is short of memory, `held` becomes so much
+/// that the plan does not fit again. Whether the stage fits.
+bool putInto(const StageMemory &measured, const cost::Hardware &hardware,
              unsigned onlyType, planner::StagePrediction &stage,
-             std::map<unsigned, Bytes> &missing) {
+             std::map<unsigned, Bytes> &held) {
   bool oneType = hardware.pools().size() == 1;
+  bool fits = true;
+  Bytes predicted = stage.memory.arena();
   for (const auto &[key, parts] : measured.byType) {
     unsigned type = oneType ? onlyType : key;
     Bytes capacity = hardware.capacity(type);
     Bytes over = parts.total() + hardware.reserve(type) - capacity;
-    if (over > Bytes())
-      missing[type] = std::max(missing[type], over);
+    if (over > Bytes()) {
+      fits = false;
+      held[type] = std::max(held[type] + over, parts.total() - predicted);
+    }
     if (parts.total() != measured.parts.total())
       continue;
     stage.memory = parts;
@@ -94,19 +99,23 @@ void putInto(const StageMemory &measured, const cost::Hardware &hardware,
     stage.deviceType = type;
     stage.capacity = capacity;
   }
+  return fits;
 }
 
-/// The same for all stages; `held` grows by what is missing. Whether all fits.
+/// The same for all stages.
 bool putInto(const Stages &stages, const cost::Hardware &hardware,
              planner::Plan &plan, std::map<unsigned, Bytes> &held) {
-  std::map<unsigned, Bytes> missing;
   plan.prediction.memoryMeasured = true;
-  for (size_t s = 0; s < stages.size(); ++s)
-    putInto(stages[s], hardware, hardware.pools().front().type,
-            plan.prediction.stages[s], missing);
-  for (auto [type, bytes] : missing)
-    held[type] += bytes;
-  return missing.empty();
+  std::map<unsigned, Bytes> before = held;
+  bool fits = true;
+  for (size_t s = 0; s < stages.size(); ++s) {
+    std::map<unsigned, Bytes> more = before;
+    fits &= putInto(stages[s], hardware, hardware.pools().front().type,
+                    plan.prediction.stages[s], more);
+    for (auto [type, bytes] : more)
+      held[type] = std::max(held[type], bytes);
+  }
+  return fits;
 }
 
 } // namespace
