@@ -37,9 +37,9 @@ struct Degrees {
 
 class Exhauster {
 public:
-  Exhauster(const Problem &problem, int64_t limit)
+  Exhauster(const Problem &problem, int64_t limit, Stages stages)
       : problem(problem), pins(problem.options.pins), limit(limit),
-        table(problem.workload, problem.hardware),
+        stages(stages), table(problem.workload, problem.hardware),
         dims(splitDims(problem.workload)),
         devices(problem.hardware.deviceCount()),
         instances(workload::instanceCount(problem.workload)),
@@ -196,6 +196,30 @@ private:
       form.stages.assign(d.pipeline, stage);
       scheduled(form, d);
     }
+    if (stages == Stages::Different && d.pipeline > 1)
+      different(form, d, 0);
+  }
+
+  /// Every choice of recompute and ZeRO for each stage by itself.
+  void different(NormalForm &form, const Degrees &d, size_t from) {
+    if (from == form.stages.size())
+      return scheduled(form, d);
+    bool inner = d.data > 1 && !d.hybrid && form.outerAxes == 0;
+    for (Recompute recompute :
+         {Recompute::None, Recompute::Selective, Recompute::Full})
+      for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Gradients,
+                          Shard::Parameters}) {
+        bool known = full() || shard <= Shard::Optimizer;
+        if (!wanted(pins.recompute, recompute) ||
+            (inner ? !known || !wanted(pins.zero, static_cast<int64_t>(shard))
+                   : shard != d.shard))
+          continue;
+        form.stages[from].recompute = recompute;
+        for (Axis &axis : form.stages[from].axes)
+          if (inner && axis.kind == AxisKind::Replica)
+            axis.shard = shard;
+        different(form, d, from + 1);
+      }
   }
 
   void scheduled(NormalForm form, const Degrees &d) {
@@ -315,6 +339,7 @@ private:
   const Problem &problem;
   const Pins &pins;
   int64_t limit;
+  Stages stages;
   CostTable table;
   std::vector<std::string> dims;
   int64_t devices, instances, groups;
@@ -323,8 +348,8 @@ private:
 
 } // namespace
 
-Exhausted tryEverything(const Problem &problem, int64_t limit) {
-  return Exhauster(problem, limit).run();
+Exhausted tryEverything(const Problem &problem, int64_t limit, Stages stages) {
+  return Exhauster(problem, limit, stages).run();
 }
 
 } // namespace whale::test
