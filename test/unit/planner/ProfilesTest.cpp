@@ -257,15 +257,16 @@ const DappleCluster clusterA(8, 1), clusterB(1, 1), clusterC(1, 3);
 // Speed-ups over one GPU that DAPPLE prints for plain data parallelism (figure
 // 11); its cluster C has a third of the rates of 25 Gb/s.
 TEST_CASE("data parallelism on DAPPLE's profiles is as fast as it says") {
-  struct Row {
+  struct Measured {
     const char *profile;
     int64_t batch;
     const DappleCluster &cluster;
     double published;
   };
-  for (const Row &row : {Row{"dapple-vgg-19", 2048, clusterA, 10.1},
-                         Row{"dapple-vgg-19", 2048, clusterC, 5.8},
-                         Row{"dapple-xlnet-36", 128, clusterC, 6.3}}) {
+  for (const Measured &row :
+       {Measured{"dapple-vgg-19", 2048, clusterA, 10.1},
+        Measured{"dapple-vgg-19", 2048, clusterC, 5.8},
+        Measured{"dapple-xlnet-36", 128, clusterC, 6.3}}) {
     Profile profile = test::readProfile(row.profile);
     workload::Workload model = test::workloadOf(profile, row.batch);
     CostTable table(model, row.cluster);
@@ -282,11 +283,11 @@ TEST_CASE("data parallelism on DAPPLE's profiles is as fast as it says") {
 
 namespace {
 
-struct Row {
+struct Published {
   const char *profile;
   int64_t batch;
   const DappleCluster &cluster;
-  DapplePlan published;
+  DapplePlan plan;
 };
 
 /// A published plan beside ours: seconds under DAPPLE's objective, and on our
@@ -315,12 +316,12 @@ double simulated(const workload::Workload &model, const DapplePlan &plan,
   return best;
 }
 
-Compared compare(const Row &row) {
+Compared compare(const Published &row) {
   Profile profile = test::readProfile(row.profile);
   std::vector<ProfiledLayer> layers = profile.unrolled();
   workload::Workload model = test::workloadOf(profile, row.batch);
   Plan plan = planFor(model, row.cluster);
-  DapplePlan published = row.published;
+  DapplePlan published = row.plan;
   if (published.layers.empty())
     published.layers = straightCuts(layers, published.replicas.size());
   REQUIRE(std::accumulate(published.layers.begin(), published.layers.end(),
@@ -349,19 +350,19 @@ const std::vector<int64_t> straight(16, 1);
 // with the embeddings and losses around them.
 TEST_CASE("no plan of DAPPLE's with equal replicas beats ours") {
   int clear = 0;
-  for (const Row &row : {
-           Row{"dapple-vgg-19", 2048, clusterA, {{25}, {16}}},
-           Row{"dapple-vgg-19", 2048, clusterB, {{25}, {16}}},
-           Row{"dapple-gnmt-16", 1024, clusterA, {{18, 15}, {8, 8}}},
-           Row{"dapple-gnmt-16", 1024, clusterB, {{18, 15}, {8, 8}}},
-           Row{"dapple-gnmt-16", 1024, clusterC, {{}, straight}},
-           Row{"dapple-bert-48", 64, clusterA, {{25, 26}, {8, 8}}},
-           Row{"dapple-bert-48", 64, clusterB, {{}, straight}},
-           Row{"dapple-bert-48", 64, clusterC, {{}, straight}},
-           Row{"dapple-xlnet-36", 128, clusterA, {{22, 19}, {8, 8}}},
-           Row{"dapple-xlnet-36", 128, clusterB, {{22, 19}, {8, 8}}},
-           Row{"dapple-xlnet-36", 128, clusterC, {{}, straight}},
-           Row{"dapple-amoeba-36", 128, clusterA, {{28, 15}, {8, 8}}},
+  for (const Published &row : {
+           Published{"dapple-vgg-19", 2048, clusterA, {{25}, {16}}},
+           Published{"dapple-vgg-19", 2048, clusterB, {{25}, {16}}},
+           Published{"dapple-gnmt-16", 1024, clusterA, {{18, 15}, {8, 8}}},
+           Published{"dapple-gnmt-16", 1024, clusterB, {{18, 15}, {8, 8}}},
+           Published{"dapple-gnmt-16", 1024, clusterC, {{}, straight}},
+           Published{"dapple-bert-48", 64, clusterA, {{25, 26}, {8, 8}}},
+           Published{"dapple-bert-48", 64, clusterB, {{}, straight}},
+           Published{"dapple-bert-48", 64, clusterC, {{}, straight}},
+           Published{"dapple-xlnet-36", 128, clusterA, {{22, 19}, {8, 8}}},
+           Published{"dapple-xlnet-36", 128, clusterB, {{22, 19}, {8, 8}}},
+           Published{"dapple-xlnet-36", 128, clusterC, {{}, straight}},
+           Published{"dapple-amoeba-36", 128, clusterA, {{28, 15}, {8, 8}}},
        }) {
     Compared both = compare(row);
     CHECK(both.oursSimulated <= both.theirsSimulated);
