@@ -26,12 +26,14 @@ struct Model {
   int64_t stages, heads, hidden;
   /// Layers per stage: the interleaved schedule has one in a chunk.
   int64_t chunks;
+  /// Peak gigabytes, table 4: 1F1B, interleaved, ZB-1p, ZB-2p.
+  double memory[4];
   Row rows[3];
 };
 
 // clang-format off
 const Model models[] = {
-    {"1.5B", 8, 24, 2304, 3,
+    {"1.5B", 8, 24, 2304, 3, {30, 40, 32, 59},
      {{24, 18522, 18086, 9337, 601,
        {.2431, .1055, .1585, .1083, .1585, .0433},
        {11.8, 13.1, 12.9, 14.5}},
@@ -41,7 +43,7 @@ const Model models[] = {
       {64, 18546, 18097, 9321, 762,
        {.1240, .0443, .0674, .0444, .0674, .0026},
        {13.6, 13.9, 14.2, 14.9}}}},
-    {"6.2B", 8, 32, 4096, 4,
+    {"6.2B", 8, 32, 4096, 4, {39, 48, 42, 70},
      {{24, 29718, 29444, 19927, 527,
        {.2347, .0808, .1323, .0698, .1323, .0029},
        {3.50, 4.01, 3.88, 4.32}},
@@ -51,7 +53,7 @@ const Model models[] = {
       {64, 29935, 29621, 19388, 535,
        {.1091, .0320, .0554, .0294, .0554, .0010},
        {4.03, 4.19, 4.20, 4.39}}}},
-    {"14.6B", 16, 40, 5120, 3,
+    {"14.6B", 16, 40, 5120, 3, {32, 39, 33, 51},
      {{48, 11347, 11248, 8132, 377,
        {.2552, .1104, .1397, .0672, .1397, .0066},
        {1.40, 1.54, 1.61, 1.81}},
@@ -61,7 +63,7 @@ const Model models[] = {
       {128, 11325, 11308, 8109, 378,
        {.1251, .0445, .0576, .0266, .0576, .0028},
        {1.64, 1.66, 1.76, 1.85}}}},
-    {"28.3B", 32, 48, 6144, 2,
+    {"28.3B", 32, 48, 6144, 2, {43, 58, 44, 74},
      {{96, 10419, 10207, 7715, 408,
        {.2646, .1493, .1421, .0641, .1421, .0038},
        {.76, .82, .87, .99}},
@@ -127,4 +129,30 @@ TEST_CASE("measured throughput ranks the schedules as their bubbles do") {
       CHECK(twice / plain ==
             Approx(row.measured[3] / row.measured[0]).epsilon(0.06));
     }
+}
+
+// Of 1F1B and ZB-2p, which keep p and 2 p micro-batches, follow what a
+// micro-batch takes and what else there is; the other two must fit in.
+TEST_CASE("measured memory is that of the values that schedules keep") {
+  for (const Model &model : models) {
+    INFO(model.name);
+    int64_t p = model.stages, m = model.rows[2].microBatches;
+    auto kept = [&](Order order, int64_t chunks) {
+      ScheduleSpec spec{order, p, chunks, m, {}, {}};
+      if (order == Order::ZeroBubble1p)
+        spec.order = Order::ZeroBubbleH1; // The same limit, without costs.
+      int64_t most = 0;
+      for (const TaskList &tasks : makeSchedule(spec))
+        most = std::max(most, mostAlive(tasks));
+      return static_cast<double>(most) / static_cast<double>(chunks * p);
+    };
+    double each = model.memory[3] - model.memory[0];
+    double rest = model.memory[0] - each;
+    CHECK(rest > 0);
+    CHECK(kept(Order::OneFOneB, 1) == 1);
+    CHECK(rest + each * kept(Order::Interleaved, model.chunks) ==
+          Approx(model.memory[1]).epsilon(0.05));
+    CHECK(rest + each * kept(Order::ZeroBubble1p, 1) ==
+          Approx(model.memory[2]).epsilon(0.08));
+  }
 }

@@ -113,6 +113,26 @@ TEST_CASE("what is alive by closed forms is what is counted") {
         }
 }
 
+// README of sail-sg/zero-bubble: against 1F1B once for ZB-1p and ZB-2p, twice
+// for the schedules in a V.
+TEST_CASE("messages of a micro-batch are as many as published") {
+  for (int64_t p : {2, 4, 8, 16})
+    for (auto [order, times] : {std::pair(Order::OneFOneB, 1),
+                                {Order::ZeroBubble1p, 1},
+                                {Order::ZeroBubble2p, 1},
+                                {Order::ZeroBubbleV, 2},
+                                {Order::VHalf, 2},
+                                {Order::VMin, 2}}) {
+      Layout layout = layoutOf(specFor(order, p, 2 * p));
+      int64_t messages = 0;
+      for (int64_t part = 1; part < layout.parts(); ++part)
+        messages +=
+            layout.site(part, 0).stage != layout.site(part - 1, 0).stage;
+      INFO(nameOf(order) << " " << p);
+      CHECK(messages == times * (p - 1));
+    }
+}
+
 TEST_CASE("idle time of equal parts is that of the closed forms") {
   for (int64_t p : {2, 4, 8, 12}) {
     for (int64_t m : {2 * p, 4 * p}) {
