@@ -54,6 +54,10 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
     pins.sequence = n.value_or(0) == 1;
     return (n && *n <= 1) || bad("0 or 1");
   }
+  if (key == "recompute_layers") {
+    pins.recomputeLayers = n;
+    return n || bad("0 or a positive number");
+  }
   forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
     if constexpr (std::is_same_v<T, int64_t>)
       if (name == key)

@@ -21,7 +21,10 @@ struct Pins {
   std::optional<int64_t> zero;
   /// Whether the tensor split cuts the sequence where it cuts nothing else.
   std::optional<bool> sequence;
+  /// Alone it also says that no layers recompute in full.
   std::optional<Recompute> recompute;
+  /// Of each stage.
+  std::optional<int64_t> recomputeLayers;
   std::optional<Schedule> schedule;
 
   bool operator==(const Pins &) const = default;
@@ -40,6 +43,7 @@ template <class F> void forEachPin(F visit) {
   visit("sp", &Pins::sequence);
   visit("zero", &Pins::zero);
   visit("recompute", &Pins::recompute);
+  visit("recompute_layers", &Pins::recomputeLayers);
   visit("schedule", &Pins::schedule);
 }
 

@@ -43,7 +43,7 @@ static void declare(CLI::App &command, Options &options) {
       .add_option(
           "--pin", options.pins,
           "fix decisions: dp, tp, pp, cp, ep, sp, vp, micro_batches, zero, "
-          "recompute, schedule")
+          "recompute, recompute_layers, schedule")
       ->type_name("KEY=VALUE,...")
       ->take_all();
   command
