@@ -535,12 +535,14 @@ std::vector<Choice> enumerate(const Problem &problem) {
 }
 
 std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
+  const std::optional<Layout> &layout = problem.options.pins.layout;
   std::vector<Choice> result;
   Choice choice = shape;
   for (auto [recompute, layers] : recomputeModes(problem))
     for (const Sharding &sharding : shardings(problem, shape))
       for (bool outside : {false, true}) {
-        if (outside && (shape.data == 1 || shape.pipeline == 1))
+        bool both = shape.data > 1 && shape.pipeline > 1;
+        if (both ? layout && outside != (layout == Layout::Column) : outside)
           continue;
         choice.recompute = recompute;
         choice.recomputeLayers = layers;
