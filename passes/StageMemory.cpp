@@ -113,7 +113,8 @@ bool DryRun::mayLeaveOut() const {
 /// Whether two stages make the same program but for their number.
 bool DryRun::areAlike(unsigned a, unsigned b) const {
   if (a == 0 || b == 0 || pieces(a) != pieces(b) ||
-      form.stages[a].recompute != form.stages[b].recompute)
+      form.stages[a].recompute != form.stages[b].recompute ||
+      form.stages[a].recomputeLayers != form.stages[b].recomputeLayers)
     return false;
   auto axesOf = [&](size_t stage) {
     return stage < form.stages.size() ? form.stages[stage].axes

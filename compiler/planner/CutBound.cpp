@@ -45,15 +45,15 @@ public:
       return none;
     double low = known.asDouble();
     CutBound free = solve(false, low);
-    if (free.cuts.empty() || allFit(free.cuts))
+    if (free.cuts.empty() || allFree(free.cuts))
       return free;
     return solve(true, low);
   }
 
   /// The bound of these cuts; max where they do not fit.
   Picoseconds boundOf(const std::vector<int64_t> &cuts) const {
-    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(limitOf(cuts) *
-                                                           (1 - 1e-9))) -
+    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(
+                              limitOf(cuts, true) * (1 - 1e-9))) -
                               Picoseconds(slack())
                         : Picoseconds::max();
   }
@@ -163,17 +163,38 @@ private:
 
   /// What stage `s` with these instances alone makes of the step, where stage 0
   /// ends it with `tail`.
-  double valueOf(unsigned s, int64_t first, int64_t last, double tail) const {
+  double valueOf(unsigned s, int64_t first, int64_t last, double tail,
+                 bool memory) const {
     double value = 0, own = tailOf(s, first, last);
     for (size_t c = 0; c < costs.size(); ++c) {
       const Prefix &here = prefixes[c][s];
       Parts before = leastPrefixes[c][first], times = here[last] - here[first];
+      if (memory && costs[c]->hasLayers())
+        times += recomputedOf(c, s, first, last);
       for (const StageRow &row : rows[c][s])
         value = std::max(value, row.constant + (row.endsAtFirst ? tail : own) +
                                     dot(row.before, before) +
                                     dot(row.own, times));
     }
     return value;
+  }
+
+  /// What layers that recompute in full add.
+  Parts recomputedOf(size_t c, unsigned s, int64_t first, int64_t last) const {
+    auto [from, to] = shifted(first, last);
+    uint64_t key = keyOf(likeOf(s), from, to) * costs.size() + c;
+    auto [it, isNew] = recomputed.try_emplace(key);
+    if (isNew) {
+      FormCosts::Times more = costs[c]->recomputed(s, first, last);
+      it->second = {more.forward.asDouble(), more.backward.asDouble(), 0};
+    }
+    return it->second;
+  }
+
+  /// A number that stages with equal memory for equal instances share.
+  int64_t likeOf(unsigned s) const {
+    bool atEnd = s == 0 || s + 1 == form.stages.size();
+    return atEnd || !isUniform ? s : stages + slots[s];
   }
 
   /// Gradients and update after the last task of a stage, on the replica that
@@ -190,9 +211,7 @@ private:
 
   bool fits(unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
-    bool atEnd = s == 0 || s + 1 == form.stages.size();
-    int64_t like = atEnd || !isUniform ? s : stages + slots[s];
-    auto [it, isNew] = fitting.try_emplace(keyOf(like, from, to), true);
+    auto [it, isNew] = fitting.try_emplace(keyOf(likeOf(s), from, to), true);
     if (isNew)
       it->second = planner::fits(costs, s, first, last);
     return it->second;
@@ -205,6 +224,16 @@ private:
     return true;
   }
 
+  /// Whether memory makes no difference to these cuts.
+  bool allFree(const std::vector<int64_t> &cuts) const {
+    for (unsigned s = 0; s < form.stages.size(); ++s)
+      for (size_t c = 0; c < costs.size(); ++c)
+        if (costs[c]->hasLayers() &&
+            recomputedOf(c, s, cuts[s], cuts[s + 1]).sum() > 0)
+          return false;
+    return allFit(cuts);
+  }
+
   /// The smallest first instance of a stage that ends before `last`, or `last`
   /// if not even one goes.
   int64_t reach(unsigned s, int64_t last, double limit, double tail,
@@ -213,7 +242,7 @@ private:
     int64_t least = s, good = last, bad = least - 1;
     while (good - bad > 1) {
       int64_t middle = bad + (good - bad) / 2;
-      (valueOf(s, middle, last, tail) <= limit ? good : bad) = middle;
+      (valueOf(s, middle, last, tail, memory) <= limit ? good : bad) = middle;
     }
     if (!memory || good == last || fits(s, good, last))
       return good;
@@ -237,7 +266,7 @@ private:
         cuts[s] = reach(s, cuts[s + 1], limit, tail, memory);
       cuts[0] = 0;
       double now = tailOf(0, 0, cuts[1]);
-      if (valueOf(0, 0, cuts[1], now) > limit ||
+      if (valueOf(0, 0, cuts[1], now, memory) > limit ||
           (memory && !fits(0, 0, cuts[1])))
         return {};
       if (now <= tail)
@@ -247,12 +276,13 @@ private:
   }
 
   /// The least limit of these cuts.
-  double limitOf(const std::vector<int64_t> &cuts) const {
+  double limitOf(const std::vector<int64_t> &cuts, bool memory) const {
     double limit = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s)
       if (cuts[s] < cuts[s + 1])
         limit = std::max(
-            limit, valueOf(s, cuts[s], cuts[s + 1], tailOf(0, 0, cuts[1])));
+            limit, valueOf(s, cuts[s], cuts[s + 1], tailOf(0, 0, cuts[1]),
+                           memory));
     return limit;
   }
 
@@ -270,7 +300,7 @@ private:
       if (low >= most)
         return bounded(low, {});
     }
-    high = std::min(high, limitOf(cuts));
+    high = std::min(high, limitOf(cuts, memory));
     while (high - low > high * 5e-5) {
       double middle = low + (high - low) / 2;
       if (better = within(middle, memory); better.empty()) {
@@ -278,7 +308,7 @@ private:
         continue;
       }
       cuts = std::move(better);
-      high = std::min(middle, limitOf(cuts));
+      high = std::min(middle, limitOf(cuts, memory));
     }
     for (int64_t s = stages - 1; s > 0; --s)
       cuts[s] = std::min(cuts[s], cuts[s + 1] - 1);
@@ -306,6 +336,8 @@ private:
   std::vector<int64_t> slots;
   mutable std::unordered_map<uint64_t, double> tails;
   mutable std::unordered_map<uint64_t, bool> fitting;
+  /// By likeOf() the stage, first and last instance, and class of replicas.
+  mutable std::unordered_map<uint64_t, Parts> recomputed;
 };
 
 } // namespace

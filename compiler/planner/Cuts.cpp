@@ -33,11 +33,26 @@ std::optional<Partition> balanced(CostTable &table, const NormalForm &form,
   return partition(problem);
 }
 
+/// Gives each stage of a form that leaves them open as many recomputed layers
+/// as the fullest replica needs.
+void setLayers(const ReplicaCosts &costs, Candidate &candidate) {
+  for (unsigned s = 0; s < candidate.form.stages.size(); ++s) {
+    int64_t &layers = candidate.form.stages[s].recomputeLayers;
+    if (layers != asNeeded)
+      continue;
+    layers = 0;
+    for (const auto &one : costs)
+      layers = std::max(layers, one->recomputeLayers(s, candidate.cuts[s],
+                                                     candidate.cuts[s + 1]));
+  }
+}
+
 /// Keeps the better of what it has and a new one.
 void consider(CostTable &table, const NormalForm &form,
-              const DeviceMap &devices, const std::vector<int64_t> &cuts,
-              CutResult &best) {
+              const DeviceMap &devices, const ReplicaCosts &costs,
+              const std::vector<int64_t> &cuts, CutResult &best) {
   Candidate candidate{form, cuts, devices};
+  setLayers(costs, candidate);
   Prediction prediction = evaluate(table, candidate);
   if (prediction.deficit() > Bytes())
     return;
@@ -49,13 +64,24 @@ void consider(CostTable &table, const NormalForm &form,
 
 } // namespace
 
+/// Whether its recomputed layers follow from memory.
+static bool isOpen(const NormalForm &form) {
+  return std::any_of(
+      form.stages.begin(), form.stages.end(),
+      [](const StageForm &stage) { return stage.recomputeLayers == asNeeded; });
+}
+
 /// All cuts that may be faster than `limit`, one after another.
 static CutResult tryAll(CostTable &table, const NormalForm &form,
                         const DeviceMap &devices, Picoseconds limit) {
   CutResult best;
   best.bound = limit;
+  best.hasOpenLayers = isOpen(form);
+  ReplicaCosts costs;
+  if (best.hasOpenLayers || form.stages.size() > 1)
+    costs = replicaCosts(table, form, devices);
   auto visit = [&](const std::vector<int64_t> &cuts) {
-    consider(table, form, devices, cuts, best);
+    consider(table, form, devices, costs, cuts, best);
     if (best.candidate)
       best.bound = std::min(limit, best.prediction.step);
     return best.bound;
@@ -63,7 +89,7 @@ static CutResult tryAll(CostTable &table, const NormalForm &form,
   if (form.stages.size() == 1)
     visit({0, workload::instanceCount(table.workload)});
   else
-    forEachCuts(table, form, replicaCosts(table, form, devices), limit, visit);
+    forEachCuts(table, form, costs, limit, visit);
   return best;
 }
 
@@ -98,22 +124,36 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
   if (isExact(table, form))
     return tryAll(table, form, devices, limit);
   CutResult best;
+  best.hasOpenLayers = isOpen(form);
   ReplicaCosts costs = replicaCosts(table, form, devices);
   if (!bound)
     bound = cutBound(table, form, costs);
   best.bound = wholeStep(table, form, bound->step);
   if (bound->cuts.empty() || best.bound >= limit)
     return best;
-  consider(table, form, devices, bound->cuts, best);
+  consider(table, form, devices, costs, bound->cuts, best);
   std::optional<Partition> equal = balanced(table, form, costs, true);
   if (equal && equal->cuts != bound->cuts)
-    consider(table, form, devices, equal->cuts, best);
+    consider(table, form, devices, costs, equal->cuts, best);
   return best;
 }
 
+NormalForm openForm(const CutResult &result) {
+  NormalForm form = result.candidate->form;
+  if (result.hasOpenLayers)
+    for (StageForm &stage : form.stages)
+      stage.recomputeLayers = asNeeded;
+  return form;
+}
+
 void polishCuts(CostTable &table, CutResult &result) {
+  if (!result.candidate)
+    return;
+  NormalForm form = openForm(result);
+  DeviceMap devices = result.candidate->devices;
+  ReplicaCosts costs = replicaCosts(table, form, devices);
   // A few rounds: cuts of equal layers are near the optimum already.
-  for (int round = 0; round < 4 && result.candidate; ++round) {
+  for (int round = 0; round < 4; ++round) {
     std::vector<int64_t> start = result.candidate->cuts;
     for (size_t s = 1; s + 1 < start.size(); ++s)
       for (int64_t step : {-1, 1}) {
@@ -121,23 +161,33 @@ void polishCuts(CostTable &table, CutResult &result) {
         cuts[s] += step;
         if (cuts[s] <= cuts[s - 1] || cuts[s] >= cuts[s + 1])
           continue;
-        NormalForm form = result.candidate->form;
-        DeviceMap devices = result.candidate->devices;
-        consider(table, form, devices, cuts, result);
+        consider(table, form, devices, costs, cuts, result);
       }
     if (result.candidate->cuts == start)
       return;
   }
 }
 
+CutResult givenCuts(CostTable &table, const NormalForm &form,
+                    const DeviceMap &devices,
+                    const std::vector<int64_t> &cuts) {
+  CutResult result;
+  consider(table, form, devices, replicaCosts(table, form, devices), cuts,
+           result);
+  result.bound =
+      result.candidate ? result.prediction.step : Picoseconds::max();
+  return result;
+}
+
 std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
                                       const DeviceMap &devices) {
-  std::optional<Partition> found =
-      balanced(table, form, replicaCosts(table, form, devices), false);
+  ReplicaCosts costs = replicaCosts(table, form, devices);
+  std::optional<Partition> found = balanced(table, form, costs, false);
   if (!found)
     return std::nullopt;
   CutResult result;
   result.candidate = Candidate{form, found->cuts, devices};
+  setLayers(costs, *result.candidate);
   result.prediction = evaluate(table, *result.candidate);
   return result;
 }

@@ -348,6 +348,33 @@ std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
   return all;
 }
 
+/// What all instances do, and how many of each stage recompute in full.
+std::vector<std::pair<Recompute, int64_t>>
+recomputeModes(const Problem &problem) {
+  const Pins &pins = problem.options.pins;
+  std::vector<std::pair<Recompute, int64_t>> modes;
+  for (Recompute recompute :
+       {Recompute::None, Recompute::Selective, Recompute::Full}) {
+    bool full = recompute == Recompute::Full;
+    if (pins.recompute && *pins.recompute != recompute)
+      continue;
+    if (pins.recomputeLayers.value_or(0) > 0) {
+      if (!full)
+        modes.emplace_back(recompute, *pins.recomputeLayers);
+      continue;
+    }
+    // All layers are a case of as many as needed. On unequal devices the shares
+    // of the batch depend on it.
+    bool fixed = pins.recompute || pins.recomputeLayers ||
+                 problem.hardware.pools().size() > 1;
+    if (fixed)
+      modes.emplace_back(recompute, 0);
+    if (!pins.recompute && !pins.recomputeLayers && !full)
+      modes.emplace_back(recompute, asNeeded);
+  }
+  return modes;
+}
+
 } // namespace
 
 /// splitDims() at one weight of communication.
@@ -418,6 +445,7 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
   form.virtualStages = choice.virtualStages;
   StageForm stage;
   stage.recompute = choice.recompute;
+  stage.recomputeLayers = choice.recomputeLayers;
   stage.axes = replicaAxes(choice);
   if (!choice.pipelineOutside)
     form.outerAxes = stage.axes.size();
@@ -507,17 +535,17 @@ std::vector<Choice> enumerate(const Problem &problem) {
 }
 
 std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
-  const Pins &pins = problem.options.pins;
+  const std::optional<Layout> &layout = problem.options.pins.layout;
   std::vector<Choice> result;
   Choice choice = shape;
-  for (Recompute recompute :
-       {Recompute::None, Recompute::Selective, Recompute::Full})
+  for (auto [recompute, layers] : recomputeModes(problem))
     for (const Sharding &sharding : shardings(problem, shape))
       for (bool outside : {false, true}) {
-        if ((pins.recompute && *pins.recompute != recompute) ||
-            (outside && (shape.data == 1 || shape.pipeline == 1)))
+        bool both = shape.data > 1 && shape.pipeline > 1;
+        if (both ? layout && outside != (layout == Layout::Column) : outside)
           continue;
         choice.recompute = recompute;
+        choice.recomputeLayers = layers;
         choice.shard = sharding.shard;
         choice.group = sharding.group;
         choice.hybrid = sharding.hybrid;

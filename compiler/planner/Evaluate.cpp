@@ -106,6 +106,9 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
     aliveChunks =
         table.alive(form.schedule, static_cast<int64_t>(form.stages.size()),
                     form.virtualStages, form.microBatches);
+  layered = std::any_of(
+      form.stages.begin(), form.stages.end(),
+      [](const StageForm &stage) { return stage.recomputeLayers != 0; });
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     if (s == 0 || !isLikeFirst(s)) {
       addStage(s, samples);
@@ -114,8 +117,8 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
     }
     types.push_back(types[0]);
     costs.push_back(costs[0]);
-    forwards.push_back(forwards[0]);
-    backwards.push_back(backwards[0]);
+    again.push_back(again[0]);
+    uniform &= form.stages[s].recomputeLayers == form.stages[0].recomputeLayers;
   }
 }
 
@@ -134,64 +137,69 @@ bool FormCosts::isLikeFirst(unsigned stage) const {
 }
 
 void FormCosts::addStage(unsigned s, int64_t samples) {
+  Coordinates here = coordinates(s);
+  types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
+  costs.push_back(runCosts(s, samples, form.stages[s].recompute));
+  again.emplace_back();
+  if (hasLayers())
+    again.back() = runCosts(s, samples, Recompute::Full);
+}
+
+std::vector<FormCosts::RunCost>
+FormCosts::runCosts(unsigned s, int64_t samples, Recompute recompute) {
   const Workload &workload = table.workload;
   const StageForm &stage = form.stages[s];
   Coordinates here = coordinates(s);
-  types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
   cost::ClassContext context;
-  context.recompute = stage.recompute;
-  context.deviceType = types.back();
+  context.recompute = recompute;
+  context.deviceType = types[s];
   for (unsigned a = 0; a < stage.axes.size(); ++a)
     if (isMeshAxis(stage.axes[a]))
       context.groups.push_back(
           axisGroup(form, devices, here, a, table.hardware));
-  costs.emplace_back();
+  std::vector<RunCost> result;
   for (const Run &run : workload.runs) {
     context.mesh = meshOf(workload, stage, run, samples / form.microBatches);
-    costs.back().push_back(&table.of(run.moduleClass, context));
+    const ClassCost &cost = table.of(run.moduleClass, context);
+    result.push_back({&cost, cost.forward, cost.backward});
   }
-  addShardTraffic(s);
+  if (cutsGradients(stage))
+    addShardTraffic(s, recompute, result);
+  return result;
 }
 
 /// Scatters the gradients of an instance after its backward part, where they
 /// are cut over the replicas, and gathers its parameters before either part
 /// where those are.
-void FormCosts::addShardTraffic(unsigned stage) {
+void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
+                                std::vector<RunCost> &runs) const {
   const cost::Execution &execution = table.hardware.execution;
-  bool scatters = cutsGradients(form.stages[stage]);
   bool gathers = cutsParameters(form.stages[stage]);
-  forwards.emplace_back();
-  backwards.emplace_back();
-  for (const ClassCost *cost : costs[stage]) {
-    Picoseconds forward = cost->forward, backward = cost->backward;
-    if (scatters) {
-      auto over = [&](CollectiveKind kind, Bytes bytes) {
-        return overReplicas(stage, kind, true,
-                            [bytes](unsigned) { return bytes; });
-      };
-      int64_t parts = 1;
-      if (execution.stack.gathersTensors)
-        parts = std::max(parts, cost->tensors);
-      auto parted = [&](CollectiveKind kind, Bytes bytes) {
-        Picoseconds listed = launches(stage, parts > 1 ? replicas : 0);
-        return (over(kind, ceilDivide(bytes, parts)) + listed) * parts;
-      };
-      Picoseconds gather =
-          gathers ? parted(CollectiveKind::AllGather, cost->state.copies)
-                  : Picoseconds();
-      Picoseconds scatter =
-          parted(CollectiveKind::ReduceScatter, wireGradients(cost->state));
-      double overlap = execution.stack.overlapsGradients
-                           ? execution.parameters.gradientOverlap
-                           : 0;
-      forward = overlapped(forward, gather, overlap);
-      bool again = execution.stack.gathersTwiceBackward &&
-                   form.stages[stage].recompute == Recompute::Full;
-      backward =
-          overlapped(backward, gather * (again ? 2 : 1) + scatter, overlap);
-    }
-    forwards.back().push_back(forward);
-    backwards.back().push_back(backward);
+  for (RunCost &one : runs) {
+    auto over = [&](CollectiveKind kind, Bytes bytes) {
+      return overReplicas(stage, kind, true,
+                          [bytes](unsigned) { return bytes; });
+    };
+    int64_t parts = 1;
+    if (execution.stack.gathersTensors)
+      parts = std::max(parts, one.cost->tensors);
+    auto parted = [&](CollectiveKind kind, Bytes bytes) {
+      Picoseconds listed = launches(stage, parts > 1 ? replicas : 0);
+      return (over(kind, ceilDivide(bytes, parts)) + listed) * parts;
+    };
+    Picoseconds gather =
+        gathers ? parted(CollectiveKind::AllGather, one.cost->state.copies)
+                : Picoseconds();
+    Picoseconds scatter =
+        parted(CollectiveKind::ReduceScatter, wireGradients(one.cost->state));
+    double overlap = execution.stack.overlapsGradients
+                         ? execution.parameters.gradientOverlap
+                         : 0;
+    one.forward = overlapped(one.forward, gather, overlap);
+    bool twice = execution.stack.gathersTwiceBackward &&
+                 recompute == Recompute::Full;
+    one.backward =
+        overlapped(one.backward, gather * (twice ? 2 : 1) + scatter, overlap);
   }
 }
 
@@ -307,8 +315,9 @@ cost::Message FormCosts::message(unsigned stage, int64_t position) const {
   return sum;
 }
 
-std::vector<FormCosts::Saved> FormCosts::savedOf(unsigned stage, int64_t first,
-                                                 int64_t last) const {
+std::vector<FormCosts::Saved>
+FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
+                   const std::vector<Piece> &pieces) const {
   const std::vector<Run> &runs = table.workload.runs;
   std::vector<std::pair<int64_t, uint32_t>> seen;
   // Positions of a run's first instance, and of the first behind it.
@@ -327,26 +336,38 @@ std::vector<FormCosts::Saved> FormCosts::savedOf(unsigned stage, int64_t first,
     if (source.run < 0)
       return false;
     int64_t maker = startOf(source.run) + runs[source.run].count - 1;
-    return maker >= first && maker<last &&this->run(stage, source.run)
-                                       .memory.savedResults[source.result]>
-                             Bytes();
+    // The last piece of the maker's run.
+    auto piece = std::find_if(pieces.rbegin(), pieces.rend(), [&](auto &one) {
+      return one.run == static_cast<size_t>(source.run);
+    });
+    return maker >= first && maker < last &&
+           costOf(stage, *piece).cost->memory.savedResults[source.result] >
+               Bytes();
   };
   std::vector<Saved> result;
-  forEachRun(first, last, [&](size_t r, int64_t) {
-    const cost::ClassMemory &m = this->run(stage, r).memory;
+  const cost::ClassMemory *before = nullptr;
+  for (size_t p = 0; p < pieces.size(); ++p) {
+    size_t r = pieces[p].run;
+    const cost::ClassMemory &m = costOf(stage, pieces[p]).cost->memory;
     Saved saved{m.saved, m.saved};
     size_t chained = runs[r].count > 1 ? m.savedResults.size() : 0;
-    bool isFirst = startOf(r) >= first;
+    bool goesOn = p > 0 && pieces[p - 1].run == r;
+    bool isFirst = startOf(r) >= first && !goesOn;
     for (size_t k = 0; k < m.savedArguments.size(); ++k) {
       if (m.savedArguments[k] == Bytes())
         continue;
-      if ((isFirst || k >= chained) && isSavedTwice(runs[r].arguments[k]))
+      bool isTwice = goesOn && k < chained
+                         ? before->savedResults[k] > Bytes()
+                         : (isFirst || k >= chained) &&
+                               isSavedTwice(runs[r].arguments[k]);
+      if (isTwice)
         saved.first -= m.savedArguments[k];
       if (k >= chained || m.savedResults[k] > Bytes())
         saved.each -= m.savedArguments[k];
     }
     result.push_back(saved);
-  });
+    before = &m;
+  }
   return result;
 }
 
@@ -365,41 +386,40 @@ std::vector<Bytes> FormCosts::waitingGradients(unsigned stage, int64_t first,
             static_cast<int64_t>(r) + isShared, cost.argumentGradientBytes[k]};
     }
   });
-  std::vector<Bytes> result;
+  std::vector<Bytes> result(runs.size());
   forEachRun(first, last, [&](size_t r, int64_t) {
-    Bytes waiting;
     for (const auto &[source, use] : values)
       if (source.first < int64_t(r) && use.first > int64_t(r))
-        waiting += use.second;
-    result.push_back(waiting);
+        result[r] += use.second;
   });
   return result;
 }
 
 /// Activations of all slots; gradients are there from the start.
 void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
-                        int64_t last, int64_t slots) const {
+                        int64_t last, const std::vector<Piece> &pieces,
+                        int64_t slots) const {
   Bytes saved, once, forward, backward, peak;
   bool isLastPart =
       form.virtualStages > 1 && last == workload::instanceCount(table.workload);
-  std::vector<Saved> savedByRun = savedOf(stage, first, last);
-  auto next = savedByRun.begin();
+  std::vector<Saved> savedByPiece = savedOf(stage, first, last, pieces);
   std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
-  auto waiting = waitingByRun.begin();
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    const cost::ClassMemory &m = run(stage, r).memory;
-    Bytes here = next->first + next->each * (n - 1);
+  for (size_t p = 0; p < pieces.size(); ++p) {
+    const cost::ClassMemory &m = costOf(stage, pieces[p]).cost->memory;
+    Bytes here =
+        savedByPiece[p].first + savedByPiece[p].each * (pieces[p].count - 1);
+    Bytes waiting = waitingByRun[pieces[p].run];
     saved += here;
     // The head, in the last part of a pipeline, goes back at once.
-    bool isHead = isLastPart && table.workload.runs[r].count == 1;
+    bool isHead =
+        isLastPart && table.workload.runs[pieces[p].run].count == 1;
     once = isHead ? once + here : Bytes();
     Bytes before = saved - m.saved;
     peak = std::max(
-        {peak, before + m.forwardTotal, before + m.backwardTotal + *waiting});
+        {peak, before + m.forwardTotal, before + m.backwardTotal + waiting});
     forward = std::max(forward, m.forwardTransient);
-    backward = std::max(backward, m.backwardTransient + *waiting);
-    ++next, ++waiting;
-  });
+    backward = std::max(backward, m.backwardTransient + waiting);
+  }
   parts.activations = (saved - once) * slots + once;
   parts.transients =
       slots > 1 ? std::max(forward, backward) : std::max(peak - saved, Bytes());
@@ -409,7 +429,8 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
 /// at the first or last instance of a run, whose own gradients are counted, as
 /// are those of all instances after it.
 void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
-                              int64_t last) const {
+                              int64_t last,
+                              const std::vector<Piece> &pieces) const {
   // A tied variable's gradients are summed at its owner, which comes last.
   Bytes saved, after, peak;
   forEachRun(first, last, [&](size_t r, int64_t n) {
@@ -423,24 +444,24 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
     parts.gradients = gradients;
     parts.transients = transients;
   };
-  std::vector<Saved> savedByRun = savedOf(stage, first, last);
-  auto next = savedByRun.begin();
+  std::vector<Saved> savedByPiece = savedOf(stage, first, last, pieces);
   std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
-  auto waiting = waitingByRun.begin();
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    const cost::ClassCost &cost = run(stage, r);
+  for (size_t p = 0; p < pieces.size(); ++p) {
+    const ClassCost &cost = *costOf(stage, pieces[p]).cost;
     const cost::ClassMemory &m = cost.memory;
+    const Saved &next = savedByPiece[p];
+    int64_t n = pieces[p].count;
     Bytes own = cost.state.gradients;
-    Bytes backward = std::max(m.backwardOnce - m.saved, Bytes()) + *waiting;
-    consider(saved + next->first, after, backward);
-    saved += next->first + next->each * (n - 1);
-    ++next, ++waiting;
+    Bytes backward = std::max(m.backwardOnce - m.saved, Bytes()) +
+                     waitingByRun[pieces[p].run];
+    consider(saved + next.first, after, backward);
+    saved += next.first + next.each * (n - 1);
     after = std::max(after - own * (n - 1), Bytes());
     consider(saved, after, backward);
     consider(saved, after - std::min(after, own),
              std::max(m.forwardTotal - m.saved, Bytes()));
     after = std::max(after - own, Bytes());
-  });
+  }
 }
 
 /// Parameters, gradients and optimizer state of a stage on one rank.
@@ -499,8 +520,8 @@ bool FormCosts::keepsCopies(unsigned stage) const {
          !cutsParameters(shape);
 }
 
-MemoryParts FormCosts::memory(unsigned stage, int64_t first,
-                              int64_t last) const {
+MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
+                                  int64_t layers) const {
   StateBytes state = stateOf(stage, first, last);
   MemoryParts parts = stateMemory(stage, state);
   int64_t slots = this->slots(stage);
@@ -510,10 +531,11 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
     for (Bytes *part :
          {&parts.parameters, &parts.gradients, &parts.optimizer, &parts.other})
       *part = *part * 2;
+  std::vector<Piece> held = pieces(first, last, layers);
   if (form.microBatches == 1)
-    setSinglePeak(parts, stage, first, last);
+    setSinglePeak(parts, stage, first, last, held);
   else
-    setPeak(parts, stage, first, last, slots);
+    setPeak(parts, stage, first, last, held, slots);
   parts.transients += gatheredMemory(stage, first, last, state);
   if (form.microBatches > 1 && stage > 0)
     parts.communication += boundary(stage, first, false);
@@ -526,6 +548,18 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
   return parts;
 }
 
+void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
+  Bytes saved = memory.saved;
+  size_t chained = memory.savedResults.size();
+  for (size_t k = 0; k < memory.savedArguments.size(); ++k)
+    // Of instances that recompute, or of those before them that do not.
+    if (k >= chained || memory.savedResults[k] > Bytes())
+      saved -= memory.savedArguments[k];
+  least.saved = std::min(least.saved, saved);
+  least.once = std::min(least.once, std::max(memory.forwardTransient,
+                                             memory.backwardTransient));
+}
+
 FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {
   const Run &run = table.workload.runs[which];
   const ClassCost &cost = this->run(0, which);
@@ -536,13 +570,10 @@ FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {
   // With one micro-batch gradients take the place of activations.
   if (form.microBatches > 1) {
     state += all.gradients;
-    least.once =
-        std::max(cost.memory.forwardTransient, cost.memory.backwardTransient);
-    least.saved = cost.memory.saved;
-    size_t chained = cost.memory.savedResults.size();
-    for (size_t k = 0; k < cost.memory.savedArguments.size(); ++k)
-      if (k >= chained || cost.memory.savedResults[k] > Bytes())
-        least.saved -= cost.memory.savedArguments[k];
+    least.once = least.saved = Bytes::max();
+    addLeast(cost.memory, least);
+    if (layered)
+      addLeast(again[0][which].cost->memory, least);
   }
   // Variables of other instances may stand for a part of it.
   for (const Tie &tie : table.ties)
@@ -576,11 +607,6 @@ bool FormCosts::mayFit(const std::vector<int64_t> &alive,
       return false;
   }
   return state.value() / static_cast<int64_t>(alive.size()) <= room.value();
-}
-
-bool FormCosts::fits(unsigned stage, int64_t first, int64_t last) const {
-  return memory(stage, first, last).total() <=
-         table.hardware.capacity(types[stage]);
 }
 
 /// During how many micro-batches' tasks gradients become ready: those of a part
@@ -662,17 +688,20 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
 /// Times of one micro-batch.
 void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
                          StagePrediction &result) const {
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    const ClassCost &cost = run(stage, r);
-    result.forward += forward(stage, r) * n;
-    result.backward += backward(stage, r) * n;
+  int64_t layers = recomputeLayers(stage, first, last);
+  for (const Piece &piece : pieces(first, last, layers)) {
+    const RunCost &one = costOf(stage, piece);
+    const ClassCost &cost = *one.cost;
+    int64_t n = piece.count;
+    result.forward += one.forward * n;
+    result.backward += one.backward * n;
     result.weight += cost.weight * n;
     result.communication +=
         (cost.forwardCommunication + cost.backwardCommunication) * n;
     result.recompute += cost.recompute * n;
     result.gradientSync += cost.oncePerStep * n;
     result.splitTraffic += cost.traffic * n * form.microBatches;
-  });
+  }
 }
 
 Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {

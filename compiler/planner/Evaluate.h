@@ -156,19 +156,25 @@ public:
             const std::vector<int64_t> &replica, int64_t samples);
 
   const cost::ClassCost &run(unsigned stage, size_t run) const {
-    return *costs[stage][run];
+    return *costs[stage][run].cost;
   }
-  /// One micro-batch of one instance, parameters gathered and gradients
-  /// scattered where they are cut over the replicas (ZeRO-3).
-  Picoseconds forward(unsigned stage, size_t run) const {
-    return forwards[stage][run];
-  }
-  Picoseconds backward(unsigned stage, size_t run) const {
-    return backwards[stage][run];
-  }
+  /// One micro-batch of one instance at least, whether it recomputes in full or
+  /// not; parameters gathered and gradients scattered where they are cut over
+  /// the replicas (ZeRO-3).
+  Picoseconds forward(unsigned stage, size_t run) const;
+  Picoseconds backward(unsigned stage, size_t run) const;
+  struct Times {
+    Picoseconds forward, backward;
+  };
+  /// What the layers that recompute in full add to forward() and backward().
+  Times recomputed(unsigned stage, int64_t first, int64_t last) const;
+  /// Instances of a stage that recompute in full: as the form says, or the
+  /// fewest with which it fits (all where it does not).
+  int64_t recomputeLayers(unsigned stage, int64_t first, int64_t last) const;
   unsigned deviceType(unsigned stage) const { return types[stage]; }
   /// Whether all stages' classes cost the same.
   bool isUniform() const { return uniform; }
+  bool hasLayers() const { return layered; }
   /// Micro-batches whose activations the stage holds at once, in whole stages;
   /// and in chunks of them.
   int64_t slots(unsigned stage) const;
@@ -180,6 +186,8 @@ public:
   Picoseconds messageThere(unsigned stage, int64_t position) const;
   Picoseconds messageBack(unsigned stage, int64_t position) const;
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
+  /// With as many recomputed layers as that takes, where the form leaves them
+  /// open.
   bool fits(unsigned stage, int64_t first, int64_t last) const;
   /// False where all stages together have too little memory, if each holds
   /// these (chunk, micro-batch) pairs in as many chunks.
@@ -193,7 +201,30 @@ private:
   const cost::Group &groupOf(unsigned stage, unsigned axis) const;
   int64_t deviceOf(unsigned stage) const;
   bool isLikeFirst(unsigned stage) const;
+  struct RunCost {
+    const cost::ClassCost *cost = nullptr;
+    /// With what is gathered and scattered.
+    Picoseconds forward, backward;
+  };
+  /// Instances of one run that follow each other and recompute alike.
+  struct Piece {
+    size_t run = 0;
+    int64_t count = 0;
+    /// In full, whatever the stage says of others.
+    bool again = false;
+  };
+  std::vector<Piece> pieces(int64_t first, int64_t last, int64_t layers) const;
+  const RunCost &costOf(unsigned stage, const Piece &piece) const {
+    return (piece.again ? again : costs)[stage][piece.run];
+  }
+  int64_t layersNeeded(unsigned stage, int64_t first, int64_t last) const;
+  MemoryParts memoryWith(unsigned stage, int64_t first, int64_t last,
+                         int64_t layers) const;
+  bool fitsWith(unsigned stage, int64_t first, int64_t last,
+                int64_t layers) const;
   void addStage(unsigned stage, int64_t samples);
+  std::vector<RunCost> runCosts(unsigned stage, int64_t samples,
+                                Recompute recompute);
   Picoseconds sendTime(unsigned from, unsigned to, Bytes bytes) const;
   template <class F>
   void forEachRun(int64_t first, int64_t last, F visit) const;
@@ -209,23 +240,26 @@ private:
   struct Saved {
     Bytes first, each;
   };
-  /// By run, in the order of forEachRun.
-  std::vector<Saved> savedOf(unsigned stage, int64_t first, int64_t last) const;
-  /// By run, in the same order: gradients of values from before the run that
+  /// By piece.
+  std::vector<Saved> savedOf(unsigned stage, int64_t first, int64_t last,
+                             const std::vector<Piece> &pieces) const;
+  /// By run of the workload: gradients of values from before the run that
   /// instances after it, or further ones of it, have added to.
   std::vector<Bytes> waitingGradients(unsigned stage, int64_t first,
                                       int64_t last) const;
   void setPeak(MemoryParts &parts, unsigned stage, int64_t first, int64_t last,
-               int64_t slots) const;
+               const std::vector<Piece> &pieces, int64_t slots) const;
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
-                     int64_t last) const;
+                     int64_t last, const std::vector<Piece> &pieces) const;
   /// The least that an instance of a run takes beside others of its run: state,
   /// and what it saves of a micro-batch; and what the stage needs once.
   struct LeastMemory {
     Bytes state, saved, once;
   };
+  static void addLeast(const cost::ClassMemory &memory, LeastMemory &least);
   LeastMemory leastMemory(size_t run) const;
-  void addShardTraffic(unsigned stage);
+  void addShardTraffic(unsigned stage, Recompute recompute,
+                       std::vector<RunCost> &runs) const;
   /// Of kernels that move hardly anything.
   Picoseconds launches(unsigned stage, int64_t count) const;
   /// A collective of `bytes(axis)` over each replica axis that is sharded, or
@@ -256,14 +290,19 @@ private:
   const NormalForm &form;
   const DeviceMap &devices;
   std::vector<int64_t> replica;
-  std::vector<std::vector<const cost::ClassCost *>> costs;
-  std::vector<std::vector<Picoseconds>> forwards, backwards;
+  /// By stage and run; of instances that recompute as their stage says, and in
+  /// full where it has such layers.
+  std::vector<std::vector<RunCost>> costs, again;
   std::vector<unsigned> types;
   std::vector<int64_t> aliveChunks;
   int64_t replicas = 1;
   bool uniform = true;
+  /// Instances of some stage recompute in full, whatever the others do.
+  bool layered = false;
   mutable std::map<std::pair<unsigned, unsigned>, cost::Group> groups;
   mutable std::vector<int64_t> places;
+  /// By stage, first and last instance.
+  mutable std::map<std::tuple<unsigned, int64_t, int64_t>, int64_t> needed;
 };
 
 /// Replicas that differ in devices or share: one representative each.

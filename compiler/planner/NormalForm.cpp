@@ -102,6 +102,7 @@ public:
     }
     sameBatchEverywhere(root);
     checkSchedule(root);
+    checkRecompute(root);
     if (diags.errorCount() != errorsBefore)
       return std::nullopt;
     return std::move(form);
@@ -120,6 +121,8 @@ private:
   void inherit(const Node &node, StageForm &stage) {
     if (node.recompute)
       stage.recompute = *node.recompute;
+    stage.recomputeLayers =
+        node.recomputeLayers.value_or(stage.recomputeLayers);
     // The paths of a split restrict the axis, those of others the stage.
     if (!node.paths.empty() && node.primitive != Primitive::Split)
       stage.paths = node.paths;
@@ -243,6 +246,15 @@ private:
       return;
     if (auto broken = simulator::brokenRule(spec))
       diags.error(root.place, *broken);
+  }
+
+  void checkRecompute(const Node &root) {
+    for (const StageForm &stage : form.stages)
+      if (stage.recompute == Recompute::Full && stage.recomputeLayers > 0)
+        return void(diags.error(
+            root.place, fmt::format("recompute of {} layers beside recompute "
+                                    "'full' of all",
+                                    stage.recomputeLayers)));
   }
 
   /// Above the stages.
@@ -394,6 +406,8 @@ Node toTree(const NormalForm &form) {
     node.primitive = Primitive::Stage;
     node.paths = stage.paths;
     node.recompute = stage.recompute;
+    if (stage.recomputeLayers > 0)
+      node.recomputeLayers = stage.recomputeLayers;
     node.body = wrap(std::span(stage.axes).subspan(form.outerAxes), {});
     stages.push_back(std::move(node));
   }

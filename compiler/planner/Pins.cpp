@@ -45,6 +45,12 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
     pins.schedule = scheduleOf(value);
     return pins.schedule || bad("gpipe, 1f1b or another schedule");
   }
+  if (key == "layout") {
+    for (Layout layout : {Layout::Row, Layout::Column})
+      if (value == nameOf(layout))
+        pins.layout = layout;
+    return pins.layout || bad("row or column");
+  }
   std::optional<int64_t> n = number(value);
   if (key == "zero") {
     pins.zero = n;
@@ -53,6 +59,10 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
   if (key == "sp") {
     pins.sequence = n.value_or(0) == 1;
     return (n && *n <= 1) || bad("0 or 1");
+  }
+  if (key == "recompute_layers") {
+    pins.recomputeLayers = n;
+    return n || bad("0 or a positive number");
   }
   forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
     if constexpr (std::is_same_v<T, int64_t>)
@@ -63,6 +73,10 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
 }
 
 } // namespace
+
+std::string_view nameOf(Layout layout) {
+  return layout == Layout::Row ? "row" : "column";
+}
 
 std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics) {
   Pins pins;

@@ -176,7 +176,10 @@ private:
       w.beginObject(oneLine).field("first", stage.first);
       w.field("last", stage.last).field("paths", form.stages[s].paths);
       w.field("device_type", plan.deviceTypes[stage.deviceType]);
-      w.field("recompute", nameOf(form.stages[s].recompute)).endObject();
+      w.field("recompute", nameOf(form.stages[s].recompute));
+      if (form.stages[s].recomputeLayers > 0)
+        w.field("recompute_layers", form.stages[s].recomputeLayers);
+      w.endObject();
     }
     w.endArray();
     w.key("schedule").beginObject(oneLine);
@@ -374,7 +377,9 @@ private:
     std::string type = r.string("device_type").value_or("");
     deviceNames.push_back(type);
     r.optional("paths");
+    // These follow from the strategy.
     r.optional("recompute");
+    r.optional("recompute_layers");
     r.finish();
     plan.chosen.cuts.push_back(stage.first);
     plan.prediction.stages.push_back(stage);

@@ -10,6 +10,17 @@
 
 namespace whale::planner {
 
+/// How the VirtualDevices of a pipeline's TaskGraphs lie on the ranks (Whale's
+/// layouts).
+enum class Layout {
+  /// A model replica is a row of neighbours: its stages one after another.
+  Row,
+  /// The replicas of a stage are neighbours, which sum its gradients.
+  Column,
+};
+/// "row", "column".
+std::string_view nameOf(Layout layout);
+
 /// Decisions that the user has fixed (`--pin tp=8,pp=4`). Unset = free.
 struct Pins {
   std::optional<int64_t> tensor, pipeline, data, microBatches;
@@ -21,8 +32,12 @@ struct Pins {
   std::optional<int64_t> zero;
   /// Whether the tensor split cuts the sequence where it cuts nothing else.
   std::optional<bool> sequence;
+  /// Alone it also says that no layers recompute in full.
   std::optional<Recompute> recompute;
+  /// Of each stage.
+  std::optional<int64_t> recomputeLayers;
   std::optional<Schedule> schedule;
+  std::optional<Layout> layout;
 
   bool operator==(const Pins &) const = default;
 };
@@ -40,7 +55,9 @@ template <class F> void forEachPin(F visit) {
   visit("sp", &Pins::sequence);
   visit("zero", &Pins::zero);
   visit("recompute", &Pins::recompute);
+  visit("recompute_layers", &Pins::recomputeLayers);
   visit("schedule", &Pins::schedule);
+  visit("layout", &Pins::layout);
 }
 
 /// Reads "tp=8,pp=4,dp=2,micro_batches=8,zero=1,recompute=full,schedule=1f1b".

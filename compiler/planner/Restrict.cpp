@@ -21,6 +21,8 @@ private:
     result.asWritten |= node.colocated;
     if (node.recompute)
       result.pins.recompute = node.recompute;
+    if (node.recomputeLayers)
+      result.pins.recomputeLayers = node.recomputeLayers;
     switch (node.primitive) {
     case Primitive::Replica:
       return replica(node, inStage);
@@ -137,6 +139,8 @@ std::optional<Pins> mergePins(const Pins &pins, const Restriction &restriction,
   merge("vp", merged.virtualStages, restriction.pins.virtualStages);
   merge("zero", merged.zero, restriction.pins.zero);
   merge("recompute", merged.recompute, restriction.pins.recompute);
+  merge("recompute_layers", merged.recomputeLayers,
+        restriction.pins.recomputeLayers);
   merge("schedule", merged.schedule, restriction.pins.schedule);
   if (!ok)
     return std::nullopt;

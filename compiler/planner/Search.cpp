@@ -421,14 +421,7 @@ private:
       scored.result = bestCuts(table, form, devices, below);
       return scored;
     }
-    Candidate candidate{form, *fixedCuts, devices};
-    Prediction prediction = evaluate(table, candidate);
-    scored.result.bound = Picoseconds::max();
-    if (prediction.deficit() <= Bytes()) {
-      scored.result.bound = prediction.step;
-      scored.result.candidate = std::move(candidate);
-      scored.result.prediction = std::move(prediction);
-    }
+    scored.result = givenCuts(table, form, devices, *fixedCuts);
     return scored;
   }
 
@@ -488,7 +481,9 @@ private:
       if (all.empty())
         continue;
       auto thrift = [](const Choice &c) {
-        return std::tuple(c.recompute, c.shard, !c.hybrid,
+        return std::tuple(c.recompute == Recompute::Full ||
+                              c.recomputeLayers == asNeeded,
+                          c.recompute, c.shard, !c.hybrid,
                           c.schedule == Schedule::OneFOneB, c.sequence, c.group,
                           c.microBatches);
       };

@@ -68,6 +68,8 @@ struct Choice {
   /// State is cut within a group only, and every group has all of it.
   bool hybrid = false;
   Recompute recompute = Recompute::None;
+  /// As StageForm's: of each stage.
+  int64_t recomputeLayers = 0;
   Schedule schedule = Schedule::OneFOneB;
   int64_t virtualStages = 1;
   /// Replicas inside the stages, so that they are neighbours.
@@ -105,13 +107,20 @@ struct CutResult {
   Prediction prediction;
   /// No cuts are faster than this; max where none fits.
   Picoseconds bound;
+  /// The form left the recomputed layers to memory.
+  bool hasOpenLayers = false;
 };
+/// The candidate's form with these open again.
+NormalForm openForm(const CutResult &result);
 /// Simulates only what has a bound below `limit`. `bound` is cutBound() of the
 /// form, if that is known.
 CutResult bestCuts(CostTable &table, const NormalForm &form,
                    const DeviceMap &devices,
                    Picoseconds limit = Picoseconds::max(),
                    std::optional<CutBound> bound = std::nullopt);
+/// The same with cuts that are given.
+CutResult givenCuts(CostTable &table, const NormalForm &form,
+                    const DeviceMap &devices, const std::vector<int64_t> &cuts);
 /// Moves single cuts of a result by one instance as long as that helps.
 void polishCuts(CostTable &table, CutResult &result);
 /// The same form with balanced stages, whether it fits or not; nothing where

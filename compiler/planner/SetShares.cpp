@@ -208,7 +208,7 @@ void polishShares(CostTable &table, CutResult &result) {
           continue;
         std::vector<int64_t> moved = shares;
         moved[from] -= unit, moved[to] += unit;
-        NormalForm form = start.form;
+        NormalForm form = openForm(result);
         assign(form, moved);
         CutResult other =
             bestCuts(table, form, start.devices, result.prediction.step);

@@ -126,6 +126,9 @@ struct NodeCheck {
     if (node.microBatches < 0)
       fail(
           fmt::format("{} micro-batches: must be positive", node.microBatches));
+    if (node.recomputeLayers.value_or(0) < 0)
+      fail(fmt::format("{} recompute layers: must not be negative",
+                       *node.recomputeLayers));
     for (int64_t share : node.shares)
       if (share <= 0)
         fail(fmt::format("share {} is not positive", share));
@@ -212,7 +215,8 @@ bool Node::operator==(const Node &other) const {
          shares == other.shares && shard == other.shard &&
          microBatches == other.microBatches && schedule == other.schedule &&
          virtualStages == other.virtualStages && paths == other.paths &&
-         recompute == other.recompute && body == other.body;
+         recompute == other.recompute &&
+         recomputeLayers == other.recomputeLayers && body == other.body;
 }
 
 std::span<const NestingRule> nestingTable() { return table; }
@@ -229,7 +233,8 @@ bool check(const Node &root, Diagnostics &diagnostics) {
 static bool isPlainPipeline(const Node &node) {
   return node.primitive == Primitive::Pipeline && node.microBatches == 1 &&
          node.body.size() == 1 && node.body[0].paths.empty() &&
-         node.body[0].recompute.value_or(Recompute::None) == Recompute::None;
+         node.body[0].recompute.value_or(Recompute::None) == Recompute::None &&
+         node.body[0].recomputeLayers.value_or(0) == 0;
 }
 
 std::string printStrategy(const Node &node) {
@@ -260,6 +265,8 @@ std::string printStrategy(const Node &node) {
     words.push_back(fmt::format("{}", fmt::join(node.paths, " ")));
   if (node.recompute.value_or(Recompute::None) != Recompute::None)
     words.push_back(fmt::format("recompute {}", nameOf(*node.recompute)));
+  if (node.recomputeLayers.value_or(0) > 0)
+    words.push_back(fmt::format("recompute layers {}", *node.recomputeLayers));
   std::vector<std::string> inner;
   for (const Node &child : node.body)
     inner.push_back(printStrategy(child));

@@ -85,6 +85,8 @@ struct Node {
   std::vector<std::string> paths;
   /// Any scope; unset = as the parent says.
   std::optional<Recompute> recompute;
+  /// Any scope; unset = as the parent says: see StageForm.
+  std::optional<int64_t> recomputeLayers;
   /// Where it was written.
   Place place;
   std::vector<Node> body;
@@ -178,6 +180,10 @@ struct Axis {
   bool operator==(const Axis &) const = default;
 };
 
+/// StageForm::recomputeLayers of a form without cuts, in the search only: as
+/// few as fit.
+constexpr int64_t asNeeded = -1;
+
 struct StageForm {
   /// What the stage holds; empty = the whole model (one stage).
   std::vector<std::string> paths;
@@ -185,7 +191,14 @@ struct StageForm {
   /// and are the same in every stage.
   std::vector<Axis> axes;
   Recompute recompute = Recompute::None;
+  /// The first so many instances of the stage recompute in full, whatever
+  /// `recompute` says of the others.
+  int64_t recomputeLayers = 0;
 
+  /// How an instance recomputes, by its position in the stage.
+  Recompute recomputeOf(int64_t position) const {
+    return position < recomputeLayers ? Recompute::Full : recompute;
+  }
   /// Product of the axis sizes below the pipeline.
   int64_t innerDevices(unsigned outerAxes) const;
   /// Product of the sizes of all axes of a kind.

@@ -77,6 +77,7 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
   node.paths = readStrings(reader, "paths", diags);
   node.recompute = readName<Recompute>(reader, "recompute", recomputeOf,
                                        {"none", "selective", "full"}, diags);
+  node.recomputeLayers = reader.integer("recompute_layers", json::nonNegative);
   // The parser bounds the depth.
   if (const json::Value::Array *body = reader.array("body"))
     for (const json::Value &inner : *body)
@@ -124,6 +125,8 @@ void writeStrategy(json::Writer &writer, const Node &node) {
     writer.field("paths", node.paths);
   if (node.recompute)
     writer.field("recompute", nameOf(*node.recompute));
+  if (node.recomputeLayers)
+    writer.field("recompute_layers", *node.recomputeLayers);
   if (!node.body.empty()) {
     writer.key("body").beginArray();
     for (const Node &inner : node.body)

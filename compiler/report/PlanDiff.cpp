@@ -112,7 +112,11 @@ Traits traitsOf(const Plan &plan) {
           {"shares", each(sharesOf)},
           {"colocated splits", each(colocatedOf)},
           {"recompute", each([](const StageForm &stage) {
-             return std::string(nameOf(stage.recompute));
+             std::string mode(nameOf(stage.recompute));
+             return stage.recomputeLayers == 0
+                        ? mode
+                        : fmt::format("{}, {} layers full", mode,
+                                      stage.recomputeLayers);
            })}};
 }
 

@@ -126,6 +126,13 @@ private:
                        form.stages.front().recompute == Recompute::Full
                            ? "whole instances"
                            : "cheap values"));
+    int64_t layers = 0;
+    for (const StageForm &stage : form.stages)
+      layers += stage.recomputeLayers;
+    if (layers > 0)
+      line(fmt::format("the first instances of stages, {} together, are "
+                       "computed again whole: that makes them fit",
+                       layers));
   }
 
   void time() {

@@ -298,9 +298,15 @@ def SplitOp : Whale_ScopeOp<"split",
   let hasVerifier = 1;
 }
 
-def StageOp : Whale_ScopeOp<"stage", (ins OptionalAttr<StrAttr>:$recompute),
-    "(`recompute` $recompute^)?"> {
+def StageOp : Whale_ScopeOp<"stage",
+    (ins OptionalAttr<StrAttr>:$recompute,
+         OptionalAttr<Whale_Int>:$recompute_layers),
+    "(`recompute` $recompute^)? (`recompute_layers` $recompute_layers^)?"> {
   let summary = "one stage of a pipeline";
+  let description = [{
+    The first `recompute_layers` instances of the stage recompute in full, the
+    others as `recompute` says.
+  }];
 }
 
 def PipelineOp : Whale_ScopeOp<"pipeline",

@@ -31,14 +31,18 @@ public:
 
 private:
   Recompute modeOf(Operation *op) const {
-    return form.stages[graphOf(op)].recompute;
+    return form.stages[graphOf(op)].recomputeOf(
+        positions.lookup({graphOf(op), itemOf(op)}));
   }
+  void findPositions();
   void decide(Operation *op);
   bool keptAnyway(Value operand, Operation *user) const;
   Value again(Value value, Operation *user);
 
   ModuleDefOp step;
   const planner::NormalForm &form;
+  /// Of an item among those of its stage.
+  DenseMap<std::pair<int64_t, StringRef>, int64_t> positions;
   /// Forward values that a backward op of an item uses, with the item's name:
   /// of the item itself or its arguments.
   DenseSet<std::pair<Value, StringRef>> residuals;
@@ -57,6 +61,15 @@ bool Recomputer::keptAnyway(Value operand, Operation *user) const {
   return phaseOf(producer) == Phase::Prologue ||
          residuals.contains({operand, itemOf(user)}) ||
          (repeated.contains(producer) && itemOf(producer) == itemOf(user));
+}
+
+void Recomputer::findPositions() {
+  SmallVector<int64_t> counts(form.stages.size());
+  for (Operation &op : blockOf(step).without_terminator())
+    if (phaseOf(&op) == Phase::Forward && !itemOf(&op).empty() &&
+        positions.try_emplace({graphOf(&op), itemOf(&op)}, counts[graphOf(&op)])
+            .second)
+      ++counts[graphOf(&op)];
 }
 
 void Recomputer::decide(Operation *op) {
@@ -94,6 +107,7 @@ Value Recomputer::again(Value value, Operation *user) {
 }
 
 void Recomputer::run() {
+  findPositions();
   auto ops = llvm::to_vector(llvm::make_pointer_range(blockOf(step)));
   for (Operation *op : ops)
     if (phaseOf(op) == Phase::Backward)

@@ -48,7 +48,11 @@ static Node readScope(Operation *op) {
         node.colocated = scope.getColocated();
       })
       .Case([&](ClusterOp scope) { node.colocated = scope.getColocated(); })
-      .Case([&](StageOp) { node.primitive = Primitive::Stage; })
+      .Case([&](StageOp scope) {
+        node.primitive = Primitive::Stage;
+        if (auto layers = scope.getRecomputeLayers())
+          node.recomputeLayers = *layers;
+      })
       .Case([&](PipelineOp scope) {
         node.primitive = Primitive::Pipeline;
         node.microBatches = scope.getMicroBatches();

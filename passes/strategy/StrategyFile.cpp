@@ -59,6 +59,7 @@ private:
     return std::string(text.substr(begin, at - begin));
   }
   void scope();
+  void recomputeScope();
   void arguments(Node &node);
   void argument(Node &node, const std::string &key, const std::string &value);
   static std::optional<int64_t> number(const std::string &value) {
@@ -79,7 +80,7 @@ private:
   Diag *added = nullptr;
   std::vector<Node> nodes;
   /// `recompute(mode)` belongs to the scope before it, or to a new one.
-  std::optional<planner::Recompute> recompute;
+  std::optional<Node> recompute;
 };
 
 } // namespace
@@ -147,20 +148,33 @@ void ScopeParser::arguments(Node &node) {
   }
 }
 
+/// `recompute`, `recompute(selective)`, `recompute(selective, layers = 4)`,
+/// `recompute(layers = 4)`.
+void ScopeParser::recomputeScope() {
+  Node &node = nodes.empty() ? recompute.emplace() : nodes.back();
+  node.recompute = planner::Recompute::Full;
+  if (!eat('('))
+    return;
+  std::string mode = word();
+  node.recompute = mode == "layers" ? planner::Recompute::None
+                                    : planner::recomputeOf(mode);
+  if (!node.recompute)
+    return fail("unknown recompute '" + mode + "'");
+  if (mode != "layers" && !eat(','))
+    return void(eat(')'));
+  if (mode != "layers" && word() != "layers")
+    return fail("expected 'layers'");
+  std::string value = eat('=') ? word() : "";
+  node.recomputeLayers = number(value);
+  if (node.recomputeLayers.value_or(-1) < 0)
+    return fail("recompute layers '" + value + "' is no number");
+  eat(')');
+}
+
 void ScopeParser::scope() {
   std::string name = word();
-  if (name == "recompute") {
-    std::string mode = eat('(') ? word() : "full";
-    auto value = planner::recomputeOf(mode);
-    if (!value)
-      return fail("unknown recompute '" + mode + "'");
-    eat(')');
-    if (nodes.empty())
-      recompute = value;
-    else
-      nodes.back().recompute = value;
-    return;
-  }
+  if (name == "recompute")
+    return recomputeScope();
   auto primitive = planner::primitiveOf(name == "replicate" ? "replica" : name);
   if (!primitive) {
     fail("unknown primitive '" + name + "'");
@@ -185,8 +199,10 @@ std::vector<Node> ScopeParser::run() {
     // Alone: a cluster that says nothing else.
     nodes.emplace_back().place = place;
   }
-  if (recompute && !nodes.empty())
-    nodes.front().recompute = recompute;
+  if (recompute && !nodes.empty()) {
+    nodes.front().recompute = recompute->recompute;
+    nodes.front().recomputeLayers = recompute->recomputeLayers;
+  }
   if (nodes.empty())
     fail("no scope");
   if (failed)
@@ -252,6 +268,7 @@ static std::optional<Node> readShortForm(const json::Value &file,
                             "is no stage is not compilable yet",
                             ExitCode::Unsupported);
         root.recompute = node.recompute;
+        root.recomputeLayers = node.recomputeLayers;
         continue;
       }
       if (!all)

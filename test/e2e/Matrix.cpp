@@ -64,8 +64,10 @@ Node stage(std::vector<std::string> paths, std::vector<Node> body) {
   return node;
 }
 
-Node recompute(Node node, Recompute how) {
+Node recompute(Node node, Recompute how, int64_t layers) {
   node.recompute = how;
+  if (layers)
+    node.recomputeLayers = layers;
   return node;
 }
 
@@ -132,6 +134,7 @@ void addGpt(Table &table) {
   table.addPipelines(gpt, layers, tensorDims);
   table.add(gpt, split(3, tensorDims), 3);
   table.add(gpt, recompute(split(2, tensorDims), Recompute::Selective), 2);
+  table.add(gpt, recompute(split(2, tensorDims), Recompute::Selective, 2), 2);
   table.add(gpt, split(2, {"heads"}, {split(2, {"ffn", "vocabulary"})}), 4);
   table.add(gpt, replica(2, {replica(2)}), 4);
   table.add(gpt, shares({3, 5}, {split(2, tensorDims)}), 4);

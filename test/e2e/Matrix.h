@@ -40,7 +40,8 @@ Node pipeline(
     whale::planner::Schedule schedule = whale::planner::Schedule::OneFOneB);
 Node stage(std::vector<std::string> paths, std::vector<Node> body = {});
 Node recompute(Node node,
-               whale::planner::Recompute how = whale::planner::Recompute::Full);
+               whale::planner::Recompute how = whale::planner::Recompute::Full,
+               int64_t layers = 0);
 
 } // namespace e2e
 

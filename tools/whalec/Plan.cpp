@@ -8,6 +8,7 @@
 #include "compiler/report/Sensitivity.h"
 #include "compiler/simulator/Trace.h"
 #include "compiler/support/Text.h"
+#include "tools/whalec/BatchChoice.h"
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/Objective.h"
 #include "tools/whalec/Planning.h"
@@ -21,14 +22,14 @@ using namespace whale::cli;
 
 namespace {
 struct Options {
-  std::string model, output, old, trace;
+  std::string model, output, old, trace, batches;
   PlanningOptions planning;
   std::vector<std::string> pins;
   std::string space = "default", balance = "ours";
   Goal goal;
-  std::optional<int64_t> budget;
+  std::optional<int64_t> budget, taskGraphs;
   std::optional<double> timeLimit;
-  bool json = false, explain = false;
+  bool json = false, explain = false, autoParallel = false;
 };
 } // namespace
 
@@ -43,13 +44,23 @@ static void declare(CLI::App &command, Options &options) {
       .add_option(
           "--pin", options.pins,
           "fix decisions: dp, tp, pp, cp, ep, sp, vp, micro_batches, zero, "
-          "recompute, schedule")
+          "recompute, recompute_layers, schedule, layout")
       ->type_name("KEY=VALUE,...")
       ->take_all();
   command
       .add_option("--global-batch", options.planning.globalBatch,
                   "samples of a step, instead of the model's")
       ->check(atLeast(1));
+  command
+      .add_option("--task-graphs", options.taskGraphs,
+                  "TaskGraphs to cut the model into: stages of a pipeline")
+      ->check(atLeast(1));
+  command.add_flag("--auto-parallel", options.autoParallel,
+                   "refuse scopes: everything is to be found");
+  command
+      .add_option("--allow-batch", options.batches,
+                  "global batches to choose from: the most tokens a second")
+      ->type_name("LEAST:MOST");
   command
       .add_option("--space", options.space,
                   "default: what compile lowers; full: all that is planned")
@@ -175,9 +186,18 @@ static void writeProducts(const Options &options, const Planning &question,
 static std::optional<Planning> readPlanning(const Options &options,
                                             Diagnostics &diagnostics) {
   PlanningOptions planning = options.planning;
-  planning.pins = joinLists(options.pins);
+  std::vector<std::string> pins = options.pins;
+  if (options.taskGraphs)
+    pins.push_back(fmt::format("pp={}", *options.taskGraphs));
+  planning.pins = joinLists(pins);
   planning.space = spaceOf(options.space);
   auto question = readQuestion(options.model, planning, diagnostics);
+  if (question && options.autoParallel &&
+      !question->options.strategy.body.empty()) {
+    diagnostics.error(question->options.strategy.body.front().place,
+                      "--auto-parallel, but here is a scope");
+    return std::nullopt;
+  }
   if (question && options.budget)
     question->options.candidateLimit = static_cast<size_t>(*options.budget);
   return question;
@@ -207,9 +227,25 @@ static bool checkBalance(const Options &options, Diagnostics &diagnostics) {
   return !diagnostics.hasErrors();
 }
 
+/// Where the batch may be chosen, what the objective is follows.
+static std::optional<BatchRange> allowedBatches(const Options &options,
+                                                Diagnostics &diagnostics) {
+  if (options.batches.empty())
+    return std::nullopt;
+  if (options.planning.globalBatch || !options.goal.deadline.empty() ||
+      (options.goal.objective != "step-time" &&
+       options.goal.objective != "tokens")) {
+    diagnostics.error(Place(), "--allow-batch has no objective but tokens, no "
+                               "deadline and no --global-batch");
+    return std::nullopt;
+  }
+  return readBatchRange(options.batches, diagnostics);
+}
+
 static ExitCode runPlan(const Options &options, Session &session) {
   Diagnostics &diagnostics = session.diagnostics;
   std::optional<Planning> question;
+  std::optional<BatchRange> batches = allowedBatches(options, diagnostics);
   if (checkBalance(options, diagnostics))
     question = readPlanning(options, diagnostics);
   if (!question)
@@ -218,6 +254,8 @@ static ExitCode runPlan(const Options &options, Session &session) {
   {
     SearchControl control(options.timeLimit);
     question->options.proceed = control.proceed();
+    if (batches && !chooseBatch(*question, *batches, diagnostics))
+      return diagnostics.exitCode();
     answer = solveGoal(*question, options.goal, diagnostics);
     if (!answer.plan && control.isInterrupted())
       return ExitCode::Interrupted;

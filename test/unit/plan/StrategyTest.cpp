@@ -37,7 +37,9 @@ TEST_CASE("a tree survives as the model's attribute") {
   for (const char *text : {
            R"J({"**": "replica(2, shard = optimizer) split(4, heads, ffn)"})J",
            R"J({"**": "replica(shares = [3, 5]) pipeline(8, gpipe)",
-                "a": "stage recompute(full)", "b": "stage"})J"}) {
+                "a": "stage recompute(full)",
+                "b": "stage recompute(selective, layers = 2)"})J",
+           R"J({"**": "recompute(layers = 3) replica(2)"})J"}) {
     Node tree = read(text);
     setStrategy(*model, tree);
     auto again = strategyOf(*model);
@@ -75,6 +77,12 @@ TEST_CASE("wrong texts are refused where they stand") {
              Catch::Contains("expected ',' or ')'"));
   CHECK_THAT(errorOf(R"J({"**": "replica(2, shard = all)"})J"),
              Catch::Contains("unknown shard 'all'"));
+  CHECK_THAT(errorOf(R"J({"**": "recompute(some)"})J"),
+             Catch::Contains("unknown recompute 'some'"));
+  CHECK_THAT(errorOf(R"J({"**": "recompute(none, 4)"})J"),
+             Catch::Contains("expected 'layers'"));
+  CHECK_THAT(errorOf(R"J({"**": "recompute(layers = many)"})J"),
+             Catch::Contains("recompute layers 'many' is no number"));
   CHECK_THAT(errorOf(R"J({"**": 3})J"), Catch::Contains("'**'"));
   CHECK_THAT(errorOf(R"J({"**": ""})J"), Catch::Contains("no scope"));
   CHECK_THAT(errorOf("[]"), Catch::Contains("must be an object"));

@@ -328,8 +328,27 @@ private:
                      });
   }
 
-  void consider(const Candidate &candidate) {
+  /// One layer more recomputes in full on each stage that does not fit; false
+  /// where one has none left.
+  static bool recomputeMore(Candidate &candidate,
+                            const Prediction &prediction) {
+    for (size_t s = 0; s < candidate.form.stages.size(); ++s) {
+      const StagePrediction &stage = prediction.stages[s];
+      if (stage.memory.total() <= stage.capacity)
+        continue;
+      if (++candidate.form.stages[s].recomputeLayers > stage.last - stage.first)
+        return false;
+    }
+    return true;
+  }
+
+  void consider(Candidate candidate) {
     Prediction prediction = evaluate(table, candidate);
+    bool layers = !pins.recompute && candidate.form.stages[0].recompute !=
+                                         Recompute::Full;
+    while (layers && prediction.deficit() > Bytes() &&
+           recomputeMore(candidate, prediction))
+      prediction = evaluate(table, candidate);
     if (prediction.deficit() > Bytes() || prediction.step >= result.step)
       return;
     result.step = prediction.step;

@@ -7,7 +7,8 @@
 // Covered: degrees of replica, split and pipeline in any product up to the
 // number of devices; micro-batches; replicas within or outside of the pipeline;
 // every contiguous cut; every distribution of the batch over replicas on
-// unequal devices; which pool each replica or stage lies in; recompute; the
+// unequal devices; which pool each replica or stage lies in; recompute, and of
+// each stage that does not fit the fewest layers that recompute in full; the
 // schedules and virtual stages; ZeRO-1, in the full space ZeRO-2 and -3 and
 // their sharding within a group; the split of experts and of the sequence.
 // Taken as given: the dimensions of a split (splitDims) and its sizes (divisors

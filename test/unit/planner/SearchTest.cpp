@@ -5,6 +5,7 @@
 #include "test/unit/planner/TinyModels.h"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <set>
 
@@ -176,6 +177,52 @@ TEST_CASE("pins hold") {
   CHECK(form.stages[0].degree(AxisKind::Replica) == 2);
   CHECK(form.stages[0].axes[0].shard == Shard::Optimizer);
   CHECK(form.stages[0].recompute == Recompute::Selective);
+}
+
+TEST_CASE("as few layers recompute in full as fit") {
+  std::string pins = "pp=4,tp=1,dp=2,zero=0,micro_batches=16";
+  int recomputing = 0;
+  // Less and less memory.
+  for (double reserve : {74.0, 75.0, 76.0, 76.5, 77.0, 77.5, 78.0}) {
+    Setup setup(medium(), fmt::format(R"({{"format_version": 1,
+      "preset": "dgx-h100", "nodes": 1, "reserve_gibibytes": {}}})",
+                                      reserve));
+    Diagnostics diags;
+    Answer answer = solve(setup.problem(pins), diags);
+    if (!answer.plan)
+      continue;
+    CostTable table(setup.workload, *setup.hardware);
+    for (size_t s = 0; s < 4; ++s) {
+      Candidate fewer = answer.plan->chosen;
+      if (fewer.form.stages[s].recomputeLayers == 0)
+        continue;
+      --fewer.form.stages[s].recomputeLayers;
+      CHECK(evaluate(table, fewer).deficit() > Bytes());
+      ++recomputing;
+    }
+    Answer all = solve(setup.problem(pins + ",recompute=full"), diags);
+    if (all.plan)
+      CHECK(answer.plan->prediction.step < all.plan->prediction.step);
+  }
+  CHECK(recomputing > 4);
+}
+
+TEST_CASE("the first layers recompute in full where a pin says so") {
+  Setup setup(medium(), dgx);
+  std::string pins = "pp=2,tp=1,dp=4,micro_batches=8,recompute=none";
+  Prediction none = setup.solved(pins).prediction;
+  Plan some = setup.solved(pins + ",recompute_layers=3");
+  CHECK(some.chosen.form.stages[1].recomputeLayers == 3);
+  for (size_t s = 0; s < 2; ++s) {
+    CHECK(some.prediction.stages[s].recompute > none.stages[s].recompute);
+    CHECK(some.prediction.stages[s].memory.activations <
+          none.stages[s].memory.activations);
+  }
+  Plan again = setup.solved("", some.strategy);
+  CHECK(again.strategy == some.strategy);
+  CHECK(setup.refused("recompute=full,recompute_layers=2")
+            .find("pins 'recompute=full,recompute_layers=2' cannot hold "
+                  "together") != std::string::npos);
 }
 
 TEST_CASE("pins that cannot hold name the smallest set") {

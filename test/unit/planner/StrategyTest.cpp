@@ -347,6 +347,35 @@ TEST_CASE("what has no normal form says why") {
   }
 }
 
+TEST_CASE("so many layers of a stage recompute in full") {
+  Node tree = example();
+  Node &pipeline = tree.body[0].body[0];
+  pipeline.recomputeLayers = 4;
+  pipeline.body[1].recomputeLayers = 1;
+  pipeline.body[1].recompute = Recompute::Selective;
+  Diagnostics diags;
+  auto form = normalize(tree, diags);
+  REQUIRE(form);
+  CHECK(form->stages[0].recomputeOf(3) == Recompute::Full);
+  CHECK(form->stages[0].recomputeOf(4) == Recompute::None);
+  CHECK(form->stages[1].recomputeOf(0) == Recompute::Full);
+  CHECK(form->stages[1].recomputeOf(1) == Recompute::Selective);
+  CHECK(normalize(toTree(*form), diags) == form);
+  CHECK(printStrategy(toTree(*form)).find(
+            "recompute selective, recompute layers 1") != std::string::npos);
+  SECTION("not beside all of them") {
+    pipeline.recompute = Recompute::Full;
+    CHECK(!normalize(tree, diags));
+    CHECK(diags.str() ==
+          "error: recompute of 4 layers beside recompute 'full' of all\n");
+  }
+  SECTION("not fewer than none") {
+    pipeline.recomputeLayers = -1;
+    CHECK(!check(tree, diags));
+    CHECK(diags.str() == "error: -1 recompute layers: must not be negative\n");
+  }
+}
+
 TEST_CASE("a strategy survives JSON") {
   Node tree = example();
   tree.body[0].shares = {3, 5};
@@ -354,6 +383,7 @@ TEST_CASE("a strategy survives JSON") {
   tree.body[0].body[0].schedule = Schedule::GPipe;
   tree.body[0].body[0].body[0].paths = {"layers.0..3", "embedding"};
   tree.body[0].body[0].body[1].recompute = Recompute::Selective;
+  tree.body[0].body[0].body[1].recomputeLayers = 3;
   Diagnostics diags;
   auto again = read(write(tree), diags);
   INFO(diags.str());
