@@ -230,7 +230,8 @@ public:
       return;
     bool even = groups % data == 0 && !isSmall(problem);
     for (int64_t m : divisors(even ? groups / data : groups)) {
-      if (groups / m < data || (pins.microBatches && *pins.microBatches != m))
+      if (groups / m < data || m > mostMicroBatches ||
+          (pins.microBatches && *pins.microBatches != m))
         continue;
       Choice shape = degrees;
       shape.microBatches = m;

@@ -37,6 +37,8 @@ namespace whale::planner {
 constexpr int64_t exactPartitions = 128;
 /// And up to so many stages' micro-batches in all of them.
 constexpr int64_t exactTasks = 1'000'000;
+/// More micro-batches are not tried: a schedule is a list of its tasks.
+constexpr int64_t mostMicroBatches = 65536;
 
 struct Answer {
   Outcome outcome = Outcome::Infeasible;

@@ -36,7 +36,12 @@ public:
   }
 
   Prediction run() {
-    simulator::Timeline line = simulator::simulate(pipeline());
+    simulator::Problem problem = pipeline();
+    if (mayBeTooLong(problem)) {
+      prediction.step = Picoseconds::max();
+      return std::move(prediction);
+    }
+    simulator::Timeline line = simulator::simulate(problem);
     prediction.step = line.step;
     for (size_t s = 0; s < prediction.stages.size(); ++s) {
       prediction.stages[s].busy = line.stages[s].busy;
@@ -48,6 +53,18 @@ public:
   }
 
 private:
+  /// Whether all tasks and messages one after another take more than times can
+  /// say (107 days): these saturate, and the simulator would never end.
+  static bool mayBeTooLong(const simulator::Problem &problem) {
+    Picoseconds sum;
+    for (const simulator::Stage &part : problem.stages)
+      sum += (part.forward + part.backward + part.sendForward +
+              part.sendBackward) *
+                 problem.microBatches +
+             part.gradientSync + part.update;
+    return sum == Picoseconds::max();
+  }
+
   /// One of the equal parts of a stage.
   simulator::Stage partOf(int64_t stage,
                           const simulator::Layout &layout) const {
