@@ -55,8 +55,11 @@ std::vector<Row> flushRows(double m, double w) {
   return rows;
 }
 
-std::vector<Row> interleavedRows(double m, double v, double alive) {
+std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
   std::vector<Row> rows;
+  // Until the last micro-batch is back from the last chunks, and from there.
+  rows.push_back({true, both(v, v), {}, {}, {m - alive / v, 0, 0}});
+  rows.back().own.input = rows.back().own.weight = m - ((v - 1) * p + 1) / v;
   for (bool first : {true, false}) {
     rows.push_back({first, {}, first ? both(1, v) : forwards(1, v), {},
                     tasks(m)});
@@ -114,7 +117,7 @@ std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
   case Schedule::OneFOneB:
     return flushRows(m, most);
   case Schedule::Interleaved:
-    return interleavedRows(m, v, most);
+    return interleavedRows(p, m, v, most);
   case Schedule::ZeroBubbleH1:
     return handRows(m, std::min(m, p - s), s);
   case Schedule::ZeroBubbleH2:
