@@ -175,6 +175,17 @@ void polishCuts(CostTable &table, CutResult &result) {
   }
 }
 
+CutResult givenCuts(CostTable &table, const NormalForm &form,
+                    const DeviceMap &devices,
+                    const std::vector<int64_t> &cuts) {
+  CutResult result;
+  consider(table, form, devices, replicaCosts(table, form, devices), cuts,
+           result);
+  result.bound =
+      result.candidate ? result.prediction.step : Picoseconds::max();
+  return result;
+}
+
 std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
                                       const DeviceMap &devices) {
   ReplicaCosts costs = replicaCosts(table, form, devices);
