@@ -52,9 +52,9 @@ public:
     double usual = shareOf(weights, longest);
     for (size_t r = 0; r < costs.runs.size(); ++r) {
       const SpreadCosts::Run &run = costs.runs[r];
-      constant -= std::max(0.0, usual * run.each.sum() -
-                                    dot(weights, run.each)) *
-                  static_cast<double>(run.count);
+      constant -=
+          std::max(0.0, usual * run.each.sum() - dot(weights, run.each)) *
+          static_cast<double>(run.count);
     }
     return usual;
   }
@@ -159,16 +159,14 @@ private:
   double wholeInstances() const {
     double unit = 0;
     for (const SpreadCosts::Run &run : costs.runs)
-      unit = std::max(
-          unit, run.each.sum() *
-                    static_cast<double>(ceilDivide(run.count, shape.stages)));
+      unit = std::max(unit, run.each.sum() * static_cast<double>(ceilDivide(
+                                                 run.count, shape.stages)));
     double least = 1e300;
     for (const std::vector<Line> &stage : lines) {
       double value = 0;
       for (const Line &line : stage)
-        value = std::max(value,
-                         line.constant[atEnds] +
-                             (line.behind + line.own) * unit);
+        value = std::max(value, line.constant[atEnds] +
+                                    (line.behind + line.own) * unit);
       least = std::min(least, value);
     }
     return least;
@@ -267,8 +265,8 @@ SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
   int64_t start = 0;
   for (const SpreadCosts::Run &run : result.runs) {
     int64_t head = std::min(run.count, result.messages.headEnd() - start);
-    int64_t tail = std::min(
-        run.count, start + run.count - result.messages.tailStart());
+    int64_t tail =
+        std::min(run.count, start + run.count - result.messages.tailStart());
     double each = run.each.sum();
     result.head += each * static_cast<double>(std::max<int64_t>(0, head));
     result.tail += each * static_cast<double>(std::max<int64_t>(0, tail));
@@ -286,8 +284,8 @@ Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                       int64_t microBatches) {
   double unit = costs.all.sum() / static_cast<double>(stages);
   for (const SpreadCosts::Run &run : costs.runs)
-    unit = std::max(unit, run.each.sum() *
-                              static_cast<double>(ceilDivide(run.count, stages)));
+    unit = std::max(unit, run.each.sum() * static_cast<double>(
+                                               ceilDivide(run.count, stages)));
   return Picoseconds(static_cast<int64_t>(
       unit * static_cast<double>(microBatches) * (1 - 1e-9)));
 }
@@ -296,8 +294,8 @@ Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
                         const std::vector<int64_t> &alive) {
   // A hair less, for the rounding of doubles and of the chunks' times.
   auto rounded = [&](double time) {
-    auto tasks = static_cast<double>(
-        2 * shape.chunks * (shape.stages * 3 + shape.microBatches));
+    auto tasks = static_cast<double>(2 * shape.chunks *
+                                     (shape.stages * 3 + shape.microBatches));
     return Picoseconds(
         static_cast<int64_t>(std::max(0.0, time * (1 - 1e-9) - tasks)));
   };

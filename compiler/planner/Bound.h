@@ -3,8 +3,8 @@
 // Problem: a lower bound of the step time over all ways to cut a model into
 // stages, and cuts that come near it.
 //
-// Bounds by single stages are in BoundRows.h; no plan is faster than the largest
-// of them.
+// Bounds by single stages are in BoundRows.h; no plan is faster than the
+// largest of them.
 //
 // spreadBound: stages cut anywhere, so that all bounds are met at once. What a
 // limit lets the stages hold is a concave function of it, whose root Newton's
@@ -106,10 +106,10 @@ CutBound cutBound(CostTable &table, const NormalForm &form,
                   Picoseconds limit = Picoseconds::max());
 /// Calls `visit` for all cuts that fit and whose bound is below `limit`, which
 /// it returns for those that follow.
-void forEachCuts(CostTable &table, const NormalForm &form,
-                 const ReplicaCosts &costs, Picoseconds limit,
-                 const std::function<Picoseconds(const std::vector<int64_t> &)>
-                     &visit);
+void forEachCuts(
+    CostTable &table, const NormalForm &form, const ReplicaCosts &costs,
+    Picoseconds limit,
+    const std::function<Picoseconds(const std::vector<int64_t> &)> &visit);
 
 } // namespace whale::planner
 

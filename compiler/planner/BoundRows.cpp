@@ -61,9 +61,11 @@ std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
   rows.push_back({true, both(v, v), {}, {}, {m - alive / v, 0, 0}});
   rows.back().own.input = rows.back().own.weight = m - ((v - 1) * p + 1) / v;
   for (bool first : {true, false}) {
-    rows.push_back({first, {}, first ? both(1, v) : forwards(1, v), {},
-                    tasks(m)});
-    rows.push_back({first, forwards(v, v), first ? backwards(1, v) : Region(),
+    rows.push_back(
+        {first, {}, first ? both(1, v) : forwards(1, v), {}, tasks(m)});
+    rows.push_back({first,
+                    forwards(v, v),
+                    first ? backwards(1, v) : Region(),
                     backwards(1, v),
                     {m - alive / v, m - 1 / v, m - 1 / v}});
   }
@@ -96,8 +98,8 @@ std::vector<Row> vRows(double m, double warm, double alive) {
   rows.push_back(
       {false, forwards(2, 2), inputs(1, 2), {}, {m - warm / 2, m, m}});
   double turns = m / alive;
-  Row lives{false, forwards(2 * turns, 2), {}, {}, {turns / 2, turns / 2,
-                                                    turns}};
+  Row lives{
+      false, forwards(2 * turns, 2), {}, {}, {turns / 2, turns / 2, turns}};
   lives.whole += inputs(2 * turns, 2);
   rows.push_back(lives);
   return rows;

@@ -202,9 +202,9 @@ private:
       if (memory && costs[c]->hasLayers())
         times += recomputedOf(c, s, first, last);
       for (const StageRow &row : rows[c][s])
-        value = std::max(value, row.constant[atEnds] + (row.endsAtFirst ? tail : own) +
-                                    dot(row.before, before) +
-                                    dot(row.own, times));
+        value = std::max(value,
+                         row.constant[atEnds] + (row.endsAtFirst ? tail : own) +
+                             dot(row.before, before) + dot(row.own, times));
     }
     return value;
   }
@@ -314,9 +314,8 @@ private:
     double limit = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s)
       if (cuts[s] < cuts[s + 1])
-        limit = std::max(
-            limit, valueOf(s, cuts[s], cuts[s + 1], tailOf(0, 0, cuts[1]),
-                           memory));
+        limit = std::max(limit, valueOf(s, cuts[s], cuts[s + 1],
+                                        tailOf(0, 0, cuts[1]), memory));
     return limit;
   }
 
@@ -404,10 +403,10 @@ CutBound cutBound(CostTable &table, const NormalForm &form,
   return Cutter(table, form, costs).run(known, limit);
 }
 
-void forEachCuts(CostTable &table, const NormalForm &form,
-                 const ReplicaCosts &costs, Picoseconds limit,
-                 const std::function<Picoseconds(const std::vector<int64_t> &)>
-                     &visit) {
+void forEachCuts(
+    CostTable &table, const NormalForm &form, const ReplicaCosts &costs,
+    Picoseconds limit,
+    const std::function<Picoseconds(const std::vector<int64_t> &)> &visit) {
   Cutter cutter(table, form, costs);
   forEachPartition(workload::instanceCount(table.workload),
                    static_cast<int64_t>(form.stages.size()),

@@ -44,8 +44,8 @@ Bytes LeastState::onOneRank(const Choice &shape) const {
   auto share = [&](double bytes, Shard least) {
     return bytes / (most >= least ? cut : whole);
   };
-  double bytes = share(parameters, Shard::Parameters) +
-                 share(optimizer, Shard::Optimizer);
+  double bytes =
+      share(parameters, Shard::Parameters) + share(optimizer, Shard::Optimizer);
   // With one micro-batch gradients take the place of activations.
   if (shape.microBatches > 1)
     bytes += share(gradients, Shard::Gradients);

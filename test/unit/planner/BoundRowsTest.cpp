@@ -45,8 +45,8 @@ struct Pipeline {
   }
 
   double bound() const {
-    simulator::ScheduleSpec spec{shape.schedule, shape.stages, shape.chunks,
-                                 shape.microBatches, {}, {}};
+    simulator::ScheduleSpec spec{shape.schedule,     shape.stages, shape.chunks,
+                                 shape.microBatches, {},           {}};
     std::vector<int64_t> alive = simulator::mostAlive(spec);
     double bound = 0;
     for (int64_t s = 0; s < shape.stages; ++s)
@@ -92,8 +92,8 @@ TEST_CASE("no pipeline is faster than the bounds of its stages") {
   std::mt19937 random(1);
   auto between = [&](int64_t least, int64_t most) {
     // Multiples of all numbers of chunks, so that nothing is rounded.
-    return static_cast<double>(6 * (least + static_cast<int64_t>(
-                                               random() % (most - least + 1))));
+    return static_cast<double>(
+        6 * (least + static_cast<int64_t>(random() % (most - least + 1))));
   };
   forEachShape([&](const PipelineShape &shape) {
     for (int trial = 0; trial < 12; ++trial) {
@@ -134,11 +134,11 @@ TEST_CASE("the bounds of equal stages are near what they take") {
   forEachShape([&](const PipelineShape &shape) {
     if (shape.microBatches < 2 * shape.stages)
       return;
-    Pipeline pipeline{
-        shape, std::vector<Parts>(shape.stages, {3000, 3600, 2400}), 0};
+    Pipeline pipeline{shape,
+                      std::vector<Parts>(shape.stages, {3000, 3600, 2400}), 0};
     INFO(nameOf(shape.schedule) << ", " << shape.stages << " stages, "
                                 << shape.microBatches << " micro-batches");
-    CHECK(pipeline.bound() >=
-          static_cast<double>(pipeline.step()) * share(shape.schedule) * 0.9999);
+    CHECK(pipeline.bound() >= static_cast<double>(pipeline.step()) *
+                                  share(shape.schedule) * 0.9999);
   });
 }
