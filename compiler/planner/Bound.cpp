@@ -22,26 +22,6 @@ int64_t usualPosition(const workload::Workload &workload) {
   return usual;
 }
 
-/// Positions at which less is sent than at `usual`.
-int64_t fewerBytes(const workload::Workload &workload, const FormCosts &costs,
-                   int64_t usual) {
-  int64_t fewer = 0, start = 0;
-  auto isLess = [&](int64_t position) {
-    return position > 0 && (costs.messageThere(0, position) <
-                                costs.messageThere(0, usual) ||
-                            costs.messageBack(0, position) <
-                                costs.messageBack(0, usual));
-  };
-  // Instances of a run but its first have equal arguments.
-  for (const workload::Run &run : workload.runs) {
-    fewer += isLess(start);
-    if (run.count > 1 && isLess(start + 1))
-      fewer += run.count - 1;
-    start += run.count;
-  }
-  return fewer;
-}
-
 /// The run that takes longest.
 size_t longestRun(const SpreadCosts &costs) {
   auto time = [](const SpreadCosts::Run &run) {
@@ -54,9 +34,11 @@ size_t longestRun(const SpreadCosts &costs) {
 }
 
 /// A row as a line in the times that are before the stage, in it and behind it:
-/// constant + before * (T - y - x) + behind * (y + x) + own * x.
+/// constant + before * (T - y - x) + behind * (y + x) + own * x. The constant
+/// with the usual messages, and where some may be smaller.
 struct Line {
-  double constant = 0, before = 0, behind = 0, own = 0;
+  double constant[2] = {0, 0};
+  double before = 0, behind = 0, own = 0;
 };
 
 /// Weighted times as a share of all times, where every instance counts as those
@@ -70,9 +52,9 @@ public:
     double usual = shareOf(weights, longest);
     for (size_t r = 0; r < costs.runs.size(); ++r) {
       const SpreadCosts::Run &run = costs.runs[r];
-      constant -= std::max(0.0, usual * run.each.sum() -
-                                    dot(weights, run.each)) *
-                  static_cast<double>(run.count);
+      constant -=
+          std::max(0.0, usual * run.each.sum() - dot(weights, run.each)) *
+          static_cast<double>(run.count);
     }
     return usual;
   }
@@ -97,13 +79,32 @@ public:
     for (int64_t s = 0; s < shape.stages; ++s)
       for (const Row &row : boundRows(shape, s, alive[s]))
         lines[s].push_back(lineOf(row, s, flat));
+    most.assign(shape.stages, 1e300);
   }
 
-  double run() const {
+  /// Either all messages are as usual, or an end of the model is a stage by
+  /// itself; or nothing is known of them.
+  double run() {
     double even = total * static_cast<double>(shape.microBatches) /
                   static_cast<double>(shape.stages);
-    double limit = std::max(even, wholeInstances());
-    // The first steps do nearly all.
+    atEnds = !costs.messages.onlyAtEnds();
+    double least = leastFrom(std::max(even, wholeInstances()));
+    if (atEnds)
+      return least;
+    atEnds = true;
+    for (auto [end, time] : {std::pair(most.begin(), costs.head),
+                             std::pair(most.end() - 1, costs.tail)}) {
+      *end = time;
+      if (heldWithin(least).first >= total)
+        least = leastFrom(even);
+      *end = 1e300;
+    }
+    return least;
+  }
+
+private:
+  /// Newton's steps, of which the first do nearly all.
+  double leastFrom(double limit) const {
     for (int step = 0; step < 8; ++step) {
       auto [held, slope] = heldWithin(limit);
       if (held >= total || slope <= 0)
@@ -116,17 +117,18 @@ public:
     return limit;
   }
 
-private:
   Line lineOf(const Row &row, int64_t s, const Flattening &flat) const {
     Line line;
     int64_t free = freeMessages(shape.schedule), last = shape.stages - 1;
-    line.constant = dot(row.whole.times, costs.all) +
-                    costs.messages.least(row.whole, 0, last, free) +
-                    costs.messages.least(row.before, 0, s, free) +
-                    costs.messages.least(row.behind, s, last, free);
-    line.before = flat.share(row.before.times, line.constant);
-    line.behind = flat.share(row.behind.times, line.constant);
-    line.own = flat.share(row.own, line.constant);
+    double times = dot(row.whole.times, costs.all);
+    line.before = flat.share(row.before.times, times);
+    line.behind = flat.share(row.behind.times, times);
+    line.own = flat.share(row.own, times);
+    for (bool ends : {false, true})
+      line.constant[ends] =
+          times + costs.messages.least(row.whole, 0, last, free, ends) +
+          costs.messages.least(row.before, 0, s, free, ends) +
+          costs.messages.least(row.behind, s, last, free, ends);
     return line;
   }
 
@@ -135,19 +137,19 @@ private:
   std::pair<double, double> heldWithin(double limit) const {
     double held = 0, slope = 0;
     for (size_t s = lines.size(); s-- > 0;) {
-      double most = 1e300, growth = 0;
+      double here = most[s], growth = 0;
       for (const Line &line : lines[s]) {
         double divisor = line.own - line.before + line.behind;
         double net = line.before - line.behind;
         if (divisor <= 0)
           continue;
         double own =
-            (limit - line.constant - line.before * total + net * held) /
+            (limit - line.constant[atEnds] - line.before * total + net * held) /
             divisor;
-        if (own < most)
-          most = own, growth = (1 + net * slope) / divisor;
+        if (own < here)
+          here = own, growth = (1 + net * slope) / divisor;
       }
-      held += most;
+      held += here;
       slope += growth;
     }
     return {held, slope};
@@ -157,15 +159,14 @@ private:
   double wholeInstances() const {
     double unit = 0;
     for (const SpreadCosts::Run &run : costs.runs)
-      unit = std::max(
-          unit, run.each.sum() *
-                    static_cast<double>(ceilDivide(run.count, shape.stages)));
+      unit = std::max(unit, run.each.sum() * static_cast<double>(ceilDivide(
+                                                 run.count, shape.stages)));
     double least = 1e300;
     for (const std::vector<Line> &stage : lines) {
       double value = 0;
       for (const Line &line : stage)
-        value = std::max(value,
-                         line.constant + (line.behind + line.own) * unit);
+        value = std::max(value, line.constant[atEnds] +
+                                    (line.behind + line.own) * unit);
       least = std::min(least, value);
     }
     return least;
@@ -174,15 +175,17 @@ private:
   const SpreadCosts &costs;
   const PipelineShape &shape;
   double total;
-  /// By stage.
+  bool atEnds = false;
+  /// By stage; and what it holds at most.
   std::vector<std::vector<Line>> lines;
+  std::vector<double> most;
 };
 
 } // namespace
 
 Messages::Messages(CostTable &table, const FormCosts &costs, int64_t stages) {
   int64_t usual = usualPosition(table.workload);
-  fewer = fewerBytes(table.workload, costs, usual);
+  findFewer(table.workload, costs, usual);
   there = back = {0};
   for (int64_t s = 0; s + 1 < stages; ++s) {
     double out = costs.messageThere(s, usual).asDouble();
@@ -194,11 +197,44 @@ Messages::Messages(CostTable &table, const FormCosts &costs, int64_t stages) {
   }
 }
 
+void Messages::findFewer(const workload::Workload &workload,
+                         const FormCosts &costs, int64_t usual) {
+  auto usualThere = costs.messageThere(0, usual);
+  auto usualBack = costs.messageBack(0, usual);
+  auto isLess = [&](int64_t position) {
+    return position > 0 && (costs.messageThere(0, position) < usualThere ||
+                            costs.messageBack(0, position) < usualBack);
+  };
+  auto add = [&](int64_t position, int64_t count) {
+    fewer += count;
+    if (count > 1)
+      head = -1;
+    else if (position <= usual && head >= 0)
+      head = position;
+    else
+      tail = std::min(tail, position);
+  };
+  // Instances of a run but its first have equal arguments.
+  int64_t start = 0, inside = 0;
+  for (const workload::Run &run : workload.runs) {
+    if (isLess(start))
+      add(start, 1);
+    if (run.count > 1 && isLess(start + 1))
+      add(start + 1, run.count - 1);
+    if (start < usual && usual < start + run.count)
+      inside = start + run.count;
+    start += run.count;
+  }
+  // Ends are what the run with most instances leaves.
+  if (head > usual - 1 || (tail < INT64_MAX && tail < inside))
+    head = -1;
+}
+
 double Messages::least(const Region &weights, int64_t from, int64_t to,
-                       int64_t free) const {
+                       int64_t free, bool atEnds) const {
   if (there.empty())
     return 0;
-  auto dropped = static_cast<double>(fewer + free);
+  auto dropped = static_cast<double>(free + (atEnds ? fewer : 0));
   return weights.sendForward *
              std::max(0.0, there[to] - there[from] - dropped * mostThere) +
          weights.sendBack *
@@ -223,8 +259,19 @@ SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
     result.runs.push_back({partsOf(forward, backward, weight), count});
     result.all += result.runs.back().each * static_cast<double>(count);
   }
-  if (stages > 1)
-    result.messages = Messages(table, costs, stages);
+  if (stages == 1)
+    return result;
+  result.messages = Messages(table, costs, stages);
+  int64_t start = 0;
+  for (const SpreadCosts::Run &run : result.runs) {
+    int64_t head = std::min(run.count, result.messages.headEnd() - start);
+    int64_t tail =
+        std::min(run.count, start + run.count - result.messages.tailStart());
+    double each = run.each.sum();
+    result.head += each * static_cast<double>(std::max<int64_t>(0, head));
+    result.tail += each * static_cast<double>(std::max<int64_t>(0, tail));
+    start += run.count;
+  }
   return result;
 }
 
@@ -237,8 +284,8 @@ Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                       int64_t microBatches) {
   double unit = costs.all.sum() / static_cast<double>(stages);
   for (const SpreadCosts::Run &run : costs.runs)
-    unit = std::max(unit, run.each.sum() *
-                              static_cast<double>(ceilDivide(run.count, stages)));
+    unit = std::max(unit, run.each.sum() * static_cast<double>(
+                                               ceilDivide(run.count, stages)));
   return Picoseconds(static_cast<int64_t>(
       unit * static_cast<double>(microBatches) * (1 - 1e-9)));
 }
@@ -247,8 +294,8 @@ Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
                         const std::vector<int64_t> &alive) {
   // A hair less, for the rounding of doubles and of the chunks' times.
   auto rounded = [&](double time) {
-    auto tasks = static_cast<double>(
-        2 * shape.chunks * (shape.stages * 3 + shape.microBatches));
+    auto tasks = static_cast<double>(2 * shape.chunks *
+                                     (shape.stages * 3 + shape.microBatches));
     return Picoseconds(
         static_cast<int64_t>(std::max(0.0, time * (1 - 1e-9) - tasks)));
   };

@@ -3,8 +3,8 @@
 // Problem: a lower bound of the step time over all ways to cut a model into
 // stages, and cuts that come near it.
 //
-// Bounds by single stages are in BoundRows.h; no plan is faster than the largest
-// of them.
+// Bounds by single stages are in BoundRows.h; no plan is faster than the
+// largest of them.
 //
 // spreadBound: stages cut anywhere, so that all bounds are met at once. What a
 // limit lets the stages hold is a concave function of it, whose root Newton's
@@ -43,17 +43,27 @@ public:
   Messages() = default;
   Messages(CostTable &table, const FormCosts &costs, int64_t stages);
 
-  /// The least of those between stages `from` .. `to`, of which `free` cost
-  /// nothing.
-  double least(const Region &weights, int64_t from, int64_t to,
-               int64_t free) const;
+  /// Those between stages `from` .. `to`, of which `free` cost nothing; where
+  /// `atEnds`, some may also be at places where less is sent.
+  double least(const Region &weights, int64_t from, int64_t to, int64_t free,
+               bool atEnds) const;
+
+  /// Less is sent at a few places only near both ends of the model: then the
+  /// first stage ends at `head` or before, or the last begins at `tail` or
+  /// after it. False: it may be anywhere.
+  bool onlyAtEnds() const { return head >= 0; }
+  int64_t headEnd() const { return head; }
+  int64_t tailStart() const { return tail; }
 
 private:
+  void findFewer(const workload::Workload &workload, const FormCosts &costs,
+                 int64_t usual);
+
   /// Up to each stage; and the largest one.
   std::vector<double> there, back;
   double mostThere = 0, mostBack = 0;
   /// Places at which less is sent.
-  int64_t fewer = 0;
+  int64_t fewer = 0, head = 0, tail = INT64_MAX;
 };
 
 /// What a model takes on one micro-batch, whatever its cuts.
@@ -64,8 +74,9 @@ struct SpreadCosts {
     int64_t count = 0;
   };
   std::vector<Run> runs;
-  /// Of all instances.
+  /// Of all instances; and of those before and after the ends of `messages`.
   Parts all;
+  double head = 0, tail = 0;
   Messages messages;
 };
 SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
@@ -95,10 +106,10 @@ CutBound cutBound(CostTable &table, const NormalForm &form,
                   Picoseconds limit = Picoseconds::max());
 /// Calls `visit` for all cuts that fit and whose bound is below `limit`, which
 /// it returns for those that follow.
-void forEachCuts(CostTable &table, const NormalForm &form,
-                 const ReplicaCosts &costs, Picoseconds limit,
-                 const std::function<Picoseconds(const std::vector<int64_t> &)>
-                     &visit);
+void forEachCuts(
+    CostTable &table, const NormalForm &form, const ReplicaCosts &costs,
+    Picoseconds limit,
+    const std::function<Picoseconds(const std::vector<int64_t> &)> &visit);
 
 } // namespace whale::planner
 

@@ -55,12 +55,17 @@ std::vector<Row> flushRows(double m, double w) {
   return rows;
 }
 
-std::vector<Row> interleavedRows(double m, double v, double alive) {
+std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
   std::vector<Row> rows;
+  // Until the last micro-batch is back from the last chunks, and from there.
+  rows.push_back({true, both(v, v), {}, {}, {m - alive / v, 0, 0}});
+  rows.back().own.input = rows.back().own.weight = m - ((v - 1) * p + 1) / v;
   for (bool first : {true, false}) {
-    rows.push_back({first, {}, first ? both(1, v) : forwards(1, v), {},
-                    tasks(m)});
-    rows.push_back({first, forwards(v, v), first ? backwards(1, v) : Region(),
+    rows.push_back(
+        {first, {}, first ? both(1, v) : forwards(1, v), {}, tasks(m)});
+    rows.push_back({first,
+                    forwards(v, v),
+                    first ? backwards(1, v) : Region(),
                     backwards(1, v),
                     {m - alive / v, m - 1 / v, m - 1 / v}});
   }
@@ -93,8 +98,8 @@ std::vector<Row> vRows(double m, double warm, double alive) {
   rows.push_back(
       {false, forwards(2, 2), inputs(1, 2), {}, {m - warm / 2, m, m}});
   double turns = m / alive;
-  Row lives{false, forwards(2 * turns, 2), {}, {}, {turns / 2, turns / 2,
-                                                    turns}};
+  Row lives{
+      false, forwards(2 * turns, 2), {}, {}, {turns / 2, turns / 2, turns}};
   lives.whole += inputs(2 * turns, 2);
   rows.push_back(lives);
   return rows;
@@ -114,7 +119,7 @@ std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
   case Schedule::OneFOneB:
     return flushRows(m, most);
   case Schedule::Interleaved:
-    return interleavedRows(m, v, most);
+    return interleavedRows(p, m, v, most);
   case Schedule::ZeroBubbleH1:
     return handRows(m, std::min(m, p - s), s);
   case Schedule::ZeroBubbleH2:

@@ -20,7 +20,10 @@
 //                 through a chunk of every stage before s, the last one returns
 //                 through them; and
 //                 sum F + sum_{i>s} B_i / v + m T_s - (n / v) F_s
-//                 + sum_{i<s} B_i / v: n forwards are before its first backward
+//                 + sum_{i<s} B_i / v: n forwards are before its first
+//                 backward; and T + m T_s - (n / v) F_s - (((v - 1) p + 1) / v)
+//                 B_s: from the last micro-batch's backward in the last chunk
+//                 on, the whole way back
 //   ZB-H1, ZB-H2  sum_{i<s} F_i + m T_s, and
 //                 sum F + sum I - I_s + m T_s - w F_s - l W_s: the w forwards
 //                 before its first backward, and the l gradients of weights

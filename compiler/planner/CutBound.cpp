@@ -15,10 +15,11 @@ namespace {
 /// Sums of times over the first instances.
 using Prefix = std::vector<Parts>;
 
-/// A row as weights of the times before a stage, of its own, and a constant.
+/// A row as weights of the times before a stage, of its own, and constants.
 struct StageRow {
   bool endsAtFirst = false;
-  double constant = 0;
+  /// With the usual messages, and where some may be smaller.
+  double constant[2] = {0, 0};
   Parts before, own;
 };
 
@@ -27,7 +28,8 @@ public:
   Cutter(CostTable &table, const NormalForm &form, const ReplicaCosts &costs)
       : table(table), form(form), costs(costs),
         instances(workload::instanceCount(table.workload)),
-        stages(static_cast<int64_t>(form.stages.size())) {
+        stages(static_cast<int64_t>(form.stages.size())),
+        messages(table, *costs[0], stages) {
     for (const auto &one : costs)
       addPrefixes(*one);
     for (unsigned s = 0; s < form.stages.size(); ++s)
@@ -43,17 +45,24 @@ public:
     most = limit.asDouble();
     if (instances < stages || !mayFit() || within(1e300, true).empty())
       return none;
-    double low = known.asDouble();
-    CutBound free = solve(false, low);
-    if (free.cuts.empty() || allFree(free.cuts))
-      return free;
-    return solve(true, low);
+    atEnds = !messages.onlyAtEnds();
+    CutBound least = both(known.asDouble());
+    if (atEnds)
+      return least;
+    atEnds = true;
+    firstEnd = messages.headEnd();
+    consider(least, known);
+    firstEnd = INT64_MAX, lastStart = messages.tailStart();
+    if (lastStart < instances)
+      consider(least, known);
+    return least;
   }
 
   /// The bound of these cuts; max where they do not fit.
-  Picoseconds boundOf(const std::vector<int64_t> &cuts) const {
-    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(
-                              limitOf(cuts, true) * (1 - 1e-9))) -
+  Picoseconds boundOf(const std::vector<int64_t> &cuts) {
+    atEnds = true;
+    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(limitOf(cuts, true) *
+                                                           (1 - 1e-9))) -
                               Picoseconds(slack())
                         : Picoseconds::max();
   }
@@ -66,6 +75,24 @@ private:
         alive.push_back(one->alive(s));
       return one->mayFit(alive, form.virtualStages);
     });
+  }
+
+  /// With memory only where it matters.
+  CutBound both(double low) const {
+    CutBound free = solve(false, low);
+    if (free.cuts.empty() || allFree(free.cuts))
+      return free;
+    return solve(true, low);
+  }
+
+  /// Takes other cuts where they might be faster.
+  void consider(CutBound &least, Picoseconds known) {
+    double limit = least.step.asDouble();
+    if (!within(limit, true).empty()) {
+      CutBound other = both(known.asDouble());
+      // What was found may be the best of all all the same.
+      least.step = std::min(least.step, other.step);
+    }
   }
 
   /// For the rounding of the chunks' times.
@@ -110,7 +137,6 @@ private:
   }
 
   void addRows() {
-    Messages messages(table, *costs[0], stages);
     PipelineShape shape{form.schedule, stages, form.virtualStages,
                         form.microBatches};
     int64_t free = freeMessages(form.schedule);
@@ -120,13 +146,17 @@ private:
         rows[c].emplace_back();
         for (const Row &row : boundRows(shape, s, costs[0]->alive(s))) {
           const Parts &all = leastPrefixes[c].back();
-          rows[c][s].push_back(
-              {row.endsAtFirst,
-               dot(row.whole.times, all) + dot(row.behind.times, all) +
-                   messages.least(row.whole, 0, stages - 1, free) +
-                   messages.least(row.before, 0, s, free) +
-                   messages.least(row.behind, s, stages - 1, free),
-               row.before.times - row.behind.times, row.own});
+          StageRow made;
+          made.endsAtFirst = row.endsAtFirst;
+          made.before = row.before.times - row.behind.times;
+          made.own = row.own;
+          for (bool ends : {false, true})
+            made.constant[ends] =
+                dot(row.whole.times, all) + dot(row.behind.times, all) +
+                messages.least(row.whole, 0, stages - 1, free, ends) +
+                messages.least(row.before, 0, s, free, ends) +
+                messages.least(row.behind, s, stages - 1, free, ends);
+          rows[c][s].push_back(made);
         }
       }
   }
@@ -172,9 +202,9 @@ private:
       if (memory && costs[c]->hasLayers())
         times += recomputedOf(c, s, first, last);
       for (const StageRow &row : rows[c][s])
-        value = std::max(value, row.constant + (row.endsAtFirst ? tail : own) +
-                                    dot(row.before, before) +
-                                    dot(row.own, times));
+        value = std::max(value,
+                         row.constant[atEnds] + (row.endsAtFirst ? tail : own) +
+                             dot(row.before, before) + dot(row.own, times));
     }
     return value;
   }
@@ -240,6 +270,8 @@ private:
                 bool memory) const {
     // Each stage before it needs an instance.
     int64_t least = s, good = last, bad = least - 1;
+    if (s + 1 == stages)
+      bad = std::max(bad, lastStart - 1);
     while (good - bad > 1) {
       int64_t middle = bad + (good - bad) / 2;
       (valueOf(s, middle, last, tail, memory) <= limit ? good : bad) = middle;
@@ -265,6 +297,8 @@ private:
       for (int64_t s = stages - 1; s > 0; --s)
         cuts[s] = reach(s, cuts[s + 1], limit, tail, memory);
       cuts[0] = 0;
+      if (cuts[1] > firstEnd)
+        return {};
       double now = tailOf(0, 0, cuts[1]);
       if (valueOf(0, 0, cuts[1], now, memory) > limit ||
           (memory && !fits(0, 0, cuts[1])))
@@ -280,9 +314,8 @@ private:
     double limit = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s)
       if (cuts[s] < cuts[s + 1])
-        limit = std::max(
-            limit, valueOf(s, cuts[s], cuts[s + 1], tailOf(0, 0, cuts[1]),
-                           memory));
+        limit = std::max(limit, valueOf(s, cuts[s], cuts[s + 1],
+                                        tailOf(0, 0, cuts[1]), memory));
     return limit;
   }
 
@@ -324,6 +357,11 @@ private:
   const NormalForm &form;
   const ReplicaCosts &costs;
   int64_t instances, stages;
+  Messages messages;
+  /// What cuts are looked for: any with usual messages; or such as may have
+  /// smaller ones, where the first stage ends or the last one begins here.
+  bool atEnds = false;
+  int64_t firstEnd = INT64_MAX, lastStart = 0;
   double most = 1e300;
   bool isUniform = false, shiftable = true;
   /// By instance: where its run begins and ends.
@@ -365,10 +403,10 @@ CutBound cutBound(CostTable &table, const NormalForm &form,
   return Cutter(table, form, costs).run(known, limit);
 }
 
-void forEachCuts(CostTable &table, const NormalForm &form,
-                 const ReplicaCosts &costs, Picoseconds limit,
-                 const std::function<Picoseconds(const std::vector<int64_t> &)>
-                     &visit) {
+void forEachCuts(
+    CostTable &table, const NormalForm &form, const ReplicaCosts &costs,
+    Picoseconds limit,
+    const std::function<Picoseconds(const std::vector<int64_t> &)> &visit) {
   Cutter cutter(table, form, costs);
   forEachPartition(workload::instanceCount(table.workload),
                    static_cast<int64_t>(form.stages.size()),

@@ -152,17 +152,24 @@ void polishCuts(CostTable &table, CutResult &result) {
   NormalForm form = openForm(result);
   DeviceMap devices = result.candidate->devices;
   ReplicaCosts costs = replicaCosts(table, form, devices);
+  // Moves each cut by `step` instances, there or back.
+  auto move = [&](int64_t step) {
+    for (size_t s = 1; s + 1 < result.candidate->cuts.size(); ++s)
+      for (int64_t by : {-step, step}) {
+        std::vector<int64_t> cuts = result.candidate->cuts;
+        cuts[s] += by;
+        if (cuts[s] > cuts[s - 1] && cuts[s] < cuts[s + 1])
+          consider(table, form, devices, costs, cuts, result);
+      }
+  };
+  auto stages = static_cast<int64_t>(form.stages.size());
+  int64_t step = workload::instanceCount(table.workload) / stages / 8;
+  for (; step > 1; step /= 2)
+    move(step);
   // A few rounds: cuts of equal layers are near the optimum already.
   for (int round = 0; round < 4; ++round) {
     std::vector<int64_t> start = result.candidate->cuts;
-    for (size_t s = 1; s + 1 < start.size(); ++s)
-      for (int64_t step : {-1, 1}) {
-        std::vector<int64_t> cuts = result.candidate->cuts;
-        cuts[s] += step;
-        if (cuts[s] <= cuts[s - 1] || cuts[s] >= cuts[s + 1])
-          continue;
-        consider(table, form, devices, costs, cuts, result);
-      }
+    move(1);
     if (result.candidate->cuts == start)
       return;
   }

@@ -104,7 +104,7 @@ class Searcher {
 public:
   Searcher(const Problem &problem, const Restriction &restriction)
       : problem(problem), restriction(restriction),
-        table(problem.workload, problem.hardware),
+        table(problem.workload, problem.hardware), state(problem),
         dims(restriction.dims ? *restriction.dims
                               : splitDims(problem.workload)) {}
 
@@ -315,7 +315,7 @@ private:
     NormalForm form;
     DeviceMap devices;
     entry.bound = Picoseconds::max();
-    if (!place(entry, form, devices))
+    if (!state.mayFit(entry.choice) || !place(entry, form, devices))
       return;
     entry.costs = std::make_shared<SpreadCosts>(
         spreadOf(form, replicaCosts(table, form, devices)));
@@ -590,6 +590,7 @@ private:
   const Problem &problem;
   const Restriction &restriction;
   CostTable table;
+  LeastState state;
   std::vector<std::string> dims;
   std::optional<std::vector<int64_t>> fixedCuts;
   std::mutex mapsMutex;

@@ -98,6 +98,23 @@ std::vector<Choice> placements(const Problem &problem, const Choice &shape);
 std::vector<Choice> scheduled(const Problem &problem, const Choice &placed);
 std::vector<Choice> variants(const Problem &problem, const Choice &shape);
 
+/// Bytes of parameters, gradients and optimizer state that the fullest rank has
+/// at least, whatever the variant of a shape; without costs of classes.
+class LeastState {
+public:
+  explicit LeastState(const Problem &problem);
+
+  /// Whether some device has room for them.
+  bool mayFit(const Choice &shape) const;
+
+private:
+  Bytes onOneRank(const Choice &shape) const;
+
+  const Problem &problem;
+  /// Of the whole model.
+  double parameters = 0, gradients = 0, optimizer = 0;
+};
+
 /// A time that no candidate with this form on these devices beats, whatever its
 /// cuts; max where none fits.
 Picoseconds lowerBound(CostTable &table, const NormalForm &form,
@@ -123,7 +140,8 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
 /// The same with cuts that are given.
 CutResult givenCuts(CostTable &table, const NormalForm &form,
                     const DeviceMap &devices, const std::vector<int64_t> &cuts);
-/// Moves single cuts of a result by one instance as long as that helps.
+/// Moves single cuts of a result, in the end by one instance, as long as that
+/// helps.
 void polishCuts(CostTable &table, CutResult &result);
 /// The same form with balanced stages, whether it fits or not; nothing where
 /// the model has fewer instances than stages.

@@ -1,0 +1,144 @@
+// Bounds by single stages against the simulator.
+
+#include "compiler/planner/BoundRows.h"
+#include "compiler/simulator/Pipeline.h"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <random>
+
+using namespace whale;
+using namespace whale::planner;
+
+namespace {
+
+/// A pipeline of stages with these times, whose messages all take `message`.
+struct Pipeline {
+  PipelineShape shape;
+  std::vector<Parts> stages;
+  double message = 0;
+
+  int64_t step() const {
+    simulator::Problem problem;
+    problem.order = shape.schedule;
+    problem.chunks = shape.chunks;
+    problem.microBatches = shape.microBatches;
+    simulator::Layout layout = simulator::layoutOf(
+        {shape.schedule, shape.stages, shape.chunks, 1, {}, {}});
+    auto time = [&](double whole) {
+      return Picoseconds(static_cast<int64_t>(whole) / shape.chunks);
+    };
+    for (int64_t part = 0; part < shape.stages * shape.chunks; ++part) {
+      int64_t s = layout.site(part, 0).stage;
+      simulator::Stage stage;
+      stage.forward = time(stages[s].forward);
+      stage.weight = time(stages[s].weight);
+      stage.backward = time(stages[s].input) + stage.weight;
+      // As plans have them: none behind the ends.
+      Picoseconds sent(static_cast<int64_t>(message));
+      stage.sendForward = s + 1 < shape.stages ? sent : Picoseconds();
+      stage.sendBackward = s > 0 ? sent : Picoseconds();
+      problem.stages.push_back(stage);
+    }
+    return simulator::simulate(problem).step.value();
+  }
+
+  double bound() const {
+    simulator::ScheduleSpec spec{shape.schedule,     shape.stages, shape.chunks,
+                                 shape.microBatches, {},           {}};
+    std::vector<int64_t> alive = simulator::mostAlive(spec);
+    double bound = 0;
+    for (int64_t s = 0; s < shape.stages; ++s)
+      for (const Row &row : boundRows(shape, s, alive[s]))
+        bound = std::max(bound, region(row.whole, 0, shape.stages) +
+                                    region(row.before, 0, s) +
+                                    region(row.behind, s, shape.stages) +
+                                    dot(row.own, stages[s]));
+    return bound;
+  }
+
+private:
+  /// Messages into the first of stages before `to` come from outside of those
+  /// before a stage, but not of all.
+  double region(const Region &weights, int64_t from, int64_t to) const {
+    double sum = 0;
+    for (int64_t s = from; s < to; ++s)
+      sum += dot(weights.times, stages[s]);
+    bool isBefore = from == 0 && to < shape.stages;
+    auto count = static_cast<double>(std::max<int64_t>(
+        0, to - from - !isBefore - freeMessages(shape.schedule)));
+    return sum + (weights.sendForward + weights.sendBack) * count * message;
+  }
+};
+
+/// Calls `visit` for every shape that can be run.
+template <class F> void forEachShape(F visit) {
+  for (Schedule schedule : simulator::allOrders())
+    for (int64_t p : {2, 3, 4, 8, 13})
+      for (int64_t m : {1, 2, 3, 4, 8, 13, 16, 26, 64})
+        for (int64_t v : {2, 3}) {
+          PipelineShape shape{schedule, p, simulator::chunksOf(schedule, v), m};
+          simulator::ScheduleSpec spec{schedule, p, shape.chunks, m, {}, {}};
+          if (!simulator::brokenRule(spec) && schedule != Schedule::DualPipe &&
+              (v == 2 || schedule == Schedule::Interleaved))
+            visit(shape);
+        }
+}
+
+} // namespace
+
+TEST_CASE("no pipeline is faster than the bounds of its stages") {
+  std::mt19937 random(1);
+  auto between = [&](int64_t least, int64_t most) {
+    // Multiples of all numbers of chunks, so that nothing is rounded.
+    return static_cast<double>(
+        6 * (least + static_cast<int64_t>(random() % (most - least + 1))));
+  };
+  forEachShape([&](const PipelineShape &shape) {
+    for (int trial = 0; trial < 12; ++trial) {
+      // Equal stages, unequal ones, and such whose parts are.
+      int64_t most = trial % 3 == 0 ? 100 : trial % 3 == 1 ? 200 : 2000;
+      Pipeline pipeline{shape, {}, trial % 2 ? between(0, 60) : 0};
+      for (int64_t s = 0; s < shape.stages; ++s)
+        pipeline.stages.push_back(
+            {between(100, most), between(100, most), between(50, most)});
+      INFO(nameOf(shape.schedule)
+           << ", " << shape.stages << " stages of " << shape.chunks << ", "
+           << shape.microBatches << " micro-batches, trial " << trial);
+      CHECK(pipeline.bound() <=
+            static_cast<double>(pipeline.step()) * (1 + 1e-12));
+    }
+  });
+}
+
+TEST_CASE("the bounds of equal stages are near what they take") {
+  auto share = [](Schedule schedule) {
+    switch (schedule) {
+    case Schedule::GPipe:
+    case Schedule::OneFOneB:
+    case Schedule::Interleaved:
+      return 1.0;
+    case Schedule::ZeroBubbleH1:
+    case Schedule::ZeroBubbleH2:
+    case Schedule::ZeroBubbleV:
+      return 0.97;
+    case Schedule::VHalf:
+      return 0.87;
+    case Schedule::VMin:
+      return 0.75;
+    default:
+      return 0.0;
+    }
+  };
+  forEachShape([&](const PipelineShape &shape) {
+    if (shape.microBatches < 2 * shape.stages)
+      return;
+    Pipeline pipeline{shape,
+                      std::vector<Parts>(shape.stages, {3000, 3600, 2400}), 0};
+    INFO(nameOf(shape.schedule) << ", " << shape.stages << " stages, "
+                                << shape.microBatches << " micro-batches");
+    CHECK(pipeline.bound() >= static_cast<double>(pipeline.step()) *
+                                  share(shape.schedule) * 0.9999);
+  });
+}
