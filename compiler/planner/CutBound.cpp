@@ -52,8 +52,8 @@ public:
 
   /// The bound of these cuts; max where they do not fit.
   Picoseconds boundOf(const std::vector<int64_t> &cuts) const {
-    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(
-                              limitOf(cuts, true) * (1 - 1e-9))) -
+    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(limitOf(cuts, true) *
+                                                           (1 - 1e-9))) -
                               Picoseconds(slack())
                         : Picoseconds::max();
   }
@@ -280,9 +280,8 @@ private:
     double limit = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s)
       if (cuts[s] < cuts[s + 1])
-        limit = std::max(
-            limit, valueOf(s, cuts[s], cuts[s + 1], tailOf(0, 0, cuts[1]),
-                           memory));
+        limit = std::max(limit, valueOf(s, cuts[s], cuts[s + 1],
+                                        tailOf(0, 0, cuts[1]), memory));
     return limit;
   }
 

@@ -95,6 +95,10 @@ std::vector<Choice> enumerate(const Problem &problem);
 std::vector<Choice> placements(const Problem &problem, const Choice &shape);
 std::vector<Choice> scheduled(const Problem &problem, const Choice &placed);
 std::vector<Choice> variants(const Problem &problem, const Choice &shape);
+/// Whether the recompute and the schedule of a choice do: single layers
+/// recompute where a stage is one chunk, and there one mode for all may be a
+/// case of it.
+bool goTogether(const Problem &problem, const Choice &choice);
 
 /// A time that no candidate with this form on these devices beats, whatever its
 /// cuts; max where none fits.
