@@ -181,8 +181,7 @@ CutResult givenCuts(CostTable &table, const NormalForm &form,
   CutResult result;
   consider(table, form, devices, replicaCosts(table, form, devices), cuts,
            result);
-  result.bound =
-      result.candidate ? result.prediction.step : Picoseconds::max();
+  result.bound = result.candidate ? result.prediction.step : Picoseconds::max();
   return result;
 }
 

@@ -349,6 +349,18 @@ std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
   return all;
 }
 
+/// Unequal devices among which layers that recompute as needed are tried beside
+/// whole modes, for time.
+constexpr int64_t mostMixedDevices = 128;
+
+/// Whether one mode for all layers is a case of as many layers as needed. On
+/// unequal devices the shares of the batch depend on the mode.
+bool coversModes(const Problem &problem) {
+  const Pins &pins = problem.options.pins;
+  return !pins.recompute && !pins.recomputeLayers &&
+         problem.hardware.pools().size() == 1;
+}
+
 /// What all instances do, and how many of each stage recompute in full.
 std::vector<std::pair<Recompute, int64_t>>
 recomputeModes(const Problem &problem) {
@@ -364,13 +376,11 @@ recomputeModes(const Problem &problem) {
         modes.emplace_back(recompute, *pins.recomputeLayers);
       continue;
     }
-    // All layers are a case of as many as needed. On unequal devices the shares
-    // of the batch depend on it.
-    bool fixed = pins.recompute || pins.recomputeLayers ||
-                 problem.hardware.pools().size() > 1;
-    if (fixed)
+    if (!coversModes(problem) || problem.options.space == Space::Full)
       modes.emplace_back(recompute, 0);
-    if (!pins.recompute && !pins.recomputeLayers && !full)
+    bool isOpen = !pins.recompute && !pins.recomputeLayers && !full;
+    if (isOpen && (coversModes(problem) ||
+                   problem.hardware.deviceCount() <= mostMixedDevices))
       modes.emplace_back(recompute, asNeeded);
   }
   return modes;
@@ -567,11 +577,19 @@ std::vector<Choice> scheduled(const Problem &problem, const Choice &placed) {
   return result;
 }
 
+bool goTogether(const Problem &problem, const Choice &choice) {
+  bool layers = choice.recomputeLayers != 0;
+  if (choice.virtualStages > 1)
+    return !layers;
+  return layers || !coversModes(problem);
+}
+
 std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
   std::vector<Choice> result;
   for (const Choice &choice : scheduled(problem, shape))
     for (const Choice &placed : placements(problem, choice))
-      result.push_back(placed);
+      if (goTogether(problem, placed))
+        result.push_back(placed);
   return result;
 }
 

@@ -145,8 +145,8 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
     again.back() = runCosts(s, samples, Recompute::Full);
 }
 
-std::vector<FormCosts::RunCost>
-FormCosts::runCosts(unsigned s, int64_t samples, Recompute recompute) {
+std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
+                                                    Recompute recompute) {
   const Workload &workload = table.workload;
   const StageForm &stage = form.stages[s];
   Coordinates here = coordinates(s);
@@ -196,8 +196,8 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
                          ? execution.parameters.gradientOverlap
                          : 0;
     one.forward = overlapped(one.forward, gather, overlap);
-    bool twice = execution.stack.gathersTwiceBackward &&
-                 recompute == Recompute::Full;
+    bool twice =
+        execution.stack.gathersTwiceBackward && recompute == Recompute::Full;
     one.backward =
         overlapped(one.backward, gather * (twice ? 2 : 1) + scatter, overlap);
   }
@@ -356,10 +356,10 @@ FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
     for (size_t k = 0; k < m.savedArguments.size(); ++k) {
       if (m.savedArguments[k] == Bytes())
         continue;
-      bool isTwice = goesOn && k < chained
-                         ? before->savedResults[k] > Bytes()
-                         : (isFirst || k >= chained) &&
-                               isSavedTwice(runs[r].arguments[k]);
+      bool isTwice =
+          goesOn && k < chained
+              ? before->savedResults[k] > Bytes()
+              : (isFirst || k >= chained) && isSavedTwice(runs[r].arguments[k]);
       if (isTwice)
         saved.first -= m.savedArguments[k];
       if (k >= chained || m.savedResults[k] > Bytes())
@@ -411,8 +411,7 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
     Bytes waiting = waitingByRun[pieces[p].run];
     saved += here;
     // The head, in the last part of a pipeline, goes back at once.
-    bool isHead =
-        isLastPart && table.workload.runs[pieces[p].run].count == 1;
+    bool isHead = isLastPart && table.workload.runs[pieces[p].run].count == 1;
     once = isHead ? once + here : Bytes();
     Bytes before = saved - m.saved;
     peak = std::max(
@@ -556,8 +555,8 @@ void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
     if (k >= chained || memory.savedResults[k] > Bytes())
       saved -= memory.savedArguments[k];
   least.saved = std::min(least.saved, saved);
-  least.once = std::min(least.once, std::max(memory.forwardTransient,
-                                             memory.backwardTransient));
+  least.once = std::min(
+      least.once, std::max(memory.forwardTransient, memory.backwardTransient));
 }
 
 FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {

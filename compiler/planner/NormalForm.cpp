@@ -249,12 +249,21 @@ private:
   }
 
   void checkRecompute(const Node &root) {
-    for (const StageForm &stage : form.stages)
-      if (stage.recompute == Recompute::Full && stage.recomputeLayers > 0)
+    for (const StageForm &stage : form.stages) {
+      if (stage.recomputeLayers == 0)
+        continue;
+      if (stage.recompute == Recompute::Full)
         return void(diags.error(
             root.place, fmt::format("recompute of {} layers beside recompute "
                                     "'full' of all",
                                     stage.recomputeLayers)));
+      if (form.virtualStages > 1)
+        return void(diags.error(
+            root.place, fmt::format("recompute of {} layers of stages that "
+                                    "have {} virtual stages",
+                                    stage.recomputeLayers,
+                                    form.virtualStages)));
+    }
   }
 
   /// Above the stages.

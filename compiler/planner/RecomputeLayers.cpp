@@ -35,7 +35,8 @@ std::vector<FormCosts::Piece> FormCosts::pieces(int64_t first, int64_t last,
 
 Picoseconds FormCosts::forward(unsigned stage, size_t run) const {
   Picoseconds time = costs[stage][run].forward;
-  return again[stage].empty() ? time : std::min(time, again[stage][run].forward);
+  return again[stage].empty() ? time
+                              : std::min(time, again[stage][run].forward);
 }
 
 Picoseconds FormCosts::backward(unsigned stage, size_t run) const {

@@ -350,6 +350,8 @@ private:
     ReplicaCosts costs = replicaCosts(table, form, devices);
     SpreadCosts own = spreadOf(form, costs);
     for (const Choice &choice : scheduled(problem, placed.choice)) {
+      if (!goTogether(problem, choice))
+        continue;
       std::vector<int64_t> alive = aliveIn(choice);
       if (!std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
             return one->mayFit(alive, choice.virtualStages);
@@ -481,11 +483,10 @@ private:
       if (all.empty())
         continue;
       auto thrift = [](const Choice &c) {
-        return std::tuple(c.recompute == Recompute::Full ||
-                              c.recomputeLayers == asNeeded,
-                          c.recompute, c.shard, !c.hybrid,
-                          c.schedule == Schedule::OneFOneB, c.sequence, c.group,
-                          c.microBatches);
+        return std::tuple(
+            c.recompute == Recompute::Full || c.recomputeLayers == asNeeded,
+            c.recompute, c.shard, !c.hybrid, c.schedule == Schedule::OneFOneB,
+            c.sequence, c.group, c.microBatches);
       };
       Choice least = *std::max_element(all.begin(), all.end(),
                                        [&](const Choice &a, const Choice &b) {

@@ -97,6 +97,10 @@ std::vector<Choice> enumerate(const Problem &problem);
 std::vector<Choice> placements(const Problem &problem, const Choice &shape);
 std::vector<Choice> scheduled(const Problem &problem, const Choice &placed);
 std::vector<Choice> variants(const Problem &problem, const Choice &shape);
+/// Whether the recompute and the schedule of a choice do: single layers
+/// recompute where a stage is one chunk, and there one mode for all may be a
+/// case of it.
+bool goTogether(const Problem &problem, const Choice &choice);
 
 /// Bytes of parameters, gradients and optimizer state that the fullest rank has
 /// at least, whatever the variant of a shape; without costs of classes.

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace whale::report {
 
@@ -320,19 +321,25 @@ private:
 std::string compact(const Node &node) {
   Node copy = node;
   if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
-    Node first = copy.body[0];
-    first.paths.clear();
-    bool equal =
-        std::all_of(copy.body.begin(), copy.body.end(), [&](Node stage) {
-          stage.paths.clear();
-          return stage == first;
-        });
-    if (equal) {
-      Node one = copy;
-      one.body.clear();
-      return fmt::format("{}{{{} x {}}}", printStrategy(one), node.body.size(),
-                         printStrategy(first));
+    // Stages are alike if they differ in no more than what they hold and how
+    // many layers that leads them to recompute.
+    int64_t layers = 0;
+    for (Node &stage : copy.body) {
+      stage.paths.clear();
+      layers += std::exchange(stage.recomputeLayers, {}).value_or(0);
     }
+    bool equal =
+        std::all_of(copy.body.begin(), copy.body.end(),
+                    [&](const Node &stage) { return stage == copy.body[0]; });
+    if (equal) {
+      std::string stage = printStrategy(copy.body[0]);
+      copy.body.clear();
+      return fmt::format("{}{{{} x {}{}}}", printStrategy(copy),
+                         node.body.size(), stage,
+                         layers ? fmt::format(", {} layers in full", layers)
+                                : std::string());
+    }
+    copy = node;
   }
   if (copy.body.size() != 1)
     return printStrategy(copy);

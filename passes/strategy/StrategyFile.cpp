@@ -156,8 +156,8 @@ void ScopeParser::recomputeScope() {
   if (!eat('('))
     return;
   std::string mode = word();
-  node.recompute = mode == "layers" ? planner::Recompute::None
-                                    : planner::recomputeOf(mode);
+  node.recompute =
+      mode == "layers" ? planner::Recompute::None : planner::recomputeOf(mode);
   if (!node.recompute)
     return fail("unknown recompute '" + mode + "'");
   if (mode != "layers" && !eat(','))

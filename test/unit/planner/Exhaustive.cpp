@@ -344,8 +344,8 @@ private:
 
   void consider(Candidate candidate) {
     Prediction prediction = evaluate(table, candidate);
-    bool layers = !pins.recompute && candidate.form.stages[0].recompute !=
-                                         Recompute::Full;
+    bool layers = !pins.recompute && candidate.form.virtualStages == 1 &&
+                  candidate.form.stages[0].recompute != Recompute::Full;
     while (layers && prediction.deficit() > Bytes() &&
            recomputeMore(candidate, prediction))
       prediction = evaluate(table, candidate);

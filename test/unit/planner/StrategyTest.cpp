@@ -361,13 +361,21 @@ TEST_CASE("so many layers of a stage recompute in full") {
   CHECK(form->stages[1].recomputeOf(0) == Recompute::Full);
   CHECK(form->stages[1].recomputeOf(1) == Recompute::Selective);
   CHECK(normalize(toTree(*form), diags) == form);
-  CHECK(printStrategy(toTree(*form)).find(
-            "recompute selective, recompute layers 1") != std::string::npos);
+  CHECK(printStrategy(toTree(*form))
+            .find("recompute selective, recompute layers 1") !=
+        std::string::npos);
   SECTION("not beside all of them") {
     pipeline.recompute = Recompute::Full;
     CHECK(!normalize(tree, diags));
     CHECK(diags.str() ==
           "error: recompute of 4 layers beside recompute 'full' of all\n");
+  }
+  SECTION("not of virtual stages") {
+    pipeline.schedule = Schedule::Interleaved;
+    pipeline.virtualStages = 2;
+    CHECK(!normalize(tree, diags, Space::Full));
+    CHECK(diags.str() == "error: recompute of 4 layers of stages that have 2 "
+                         "virtual stages\n");
   }
   SECTION("not fewer than none") {
     pipeline.recomputeLayers = -1;
