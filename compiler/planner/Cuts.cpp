@@ -146,23 +146,37 @@ NormalForm openForm(const CutResult &result) {
   return form;
 }
 
+/// Between how many stages an instance may move at once: simulating all pairs
+/// of stages takes so many tasks.
+static size_t mostShifted(const NormalForm &form) {
+  constexpr double mostTasks = 2e6;
+  auto stages = static_cast<double>(form.stages.size());
+  auto tasks = stages * static_cast<double>(form.microBatches);
+  return stages * stages * tasks <= mostTasks ? form.stages.size() : 1;
+}
+
 void polishCuts(CostTable &table, CutResult &result) {
   if (!result.candidate)
     return;
   NormalForm form = openForm(result);
   DeviceMap devices = result.candidate->devices;
   ReplicaCosts costs = replicaCosts(table, form, devices);
+  // An instance more, or less, before each of the stages from..to.
+  auto shift = [&](size_t from, size_t to, int64_t step) {
+    std::vector<int64_t> cuts = result.candidate->cuts;
+    for (size_t s = from; s <= to; ++s)
+      cuts[s] += step;
+    if (cuts[from] > cuts[from - 1] && cuts[to] < cuts[to + 1])
+      consider(table, form, devices, costs, cuts, result);
+  };
+  size_t shifted = mostShifted(form);
   // A few rounds: cuts of equal layers are near the optimum already.
   for (int round = 0; round < 4; ++round) {
     std::vector<int64_t> start = result.candidate->cuts;
-    for (size_t s = 1; s + 1 < start.size(); ++s)
-      for (int64_t step : {-1, 1}) {
-        std::vector<int64_t> cuts = result.candidate->cuts;
-        cuts[s] += step;
-        if (cuts[s] <= cuts[s - 1] || cuts[s] >= cuts[s + 1])
-          continue;
-        consider(table, form, devices, costs, cuts, result);
-      }
+    for (size_t from = 1; from + 1 < start.size(); ++from)
+      for (size_t to = from; to + 1 < start.size() && to < from + shifted; ++to)
+        for (int64_t step : {-1, 1})
+          shift(from, to, step);
     if (result.candidate->cuts == start)
       return;
   }
@@ -174,8 +188,7 @@ CutResult givenCuts(CostTable &table, const NormalForm &form,
   CutResult result;
   consider(table, form, devices, replicaCosts(table, form, devices), cuts,
            result);
-  result.bound =
-      result.candidate ? result.prediction.step : Picoseconds::max();
+  result.bound = result.candidate ? result.prediction.step : Picoseconds::max();
   return result;
 }
 

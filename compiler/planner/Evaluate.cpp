@@ -76,6 +76,71 @@ const ClassCost &CostTable::of(uint32_t moduleClass,
   return costs.emplace(std::move(key), std::move(made)).first->second;
 }
 
+namespace {
+
+/// What decides the costs of a stage's classes, as text: of its axes those in
+/// the meshes.
+class StageKey {
+public:
+  StageKey(const StageForm &stage, const cost::ClassContext &context,
+           int64_t samples) {
+    for (int64_t number :
+         {int64_t(context.recompute), int64_t(context.deviceType), samples})
+      add(number);
+    for (const Group &group : context.groups)
+      for (int64_t number : {group.first, group.size, group.stride,
+                             group.concurrent, int64_t(group.role)})
+        add(number);
+    for (const Axis &axis : stage.axes)
+      if (isMeshAxis(axis))
+        add(axis);
+  }
+  std::string text;
+
+private:
+  void add(int64_t number) {
+    text.append(reinterpret_cast<const char *>(&number), sizeof number);
+  }
+  void add(const std::vector<std::string> &names) {
+    add(static_cast<int64_t>(names.size()));
+    for (const std::string &name : names) {
+      add(static_cast<int64_t>(name.size()));
+      text += name;
+    }
+  }
+  void add(const Axis &axis) {
+    add(static_cast<int64_t>(axis.kind) * 2 + (axis.shard != Shard::None));
+    add(axis.size);
+    add(axis.dims);
+    add(axis.paths);
+    for (const ColocatedSplit &split : axis.colocated) {
+      add(split.dims);
+      add(split.paths);
+    }
+  }
+};
+
+} // namespace
+
+const std::vector<const ClassCost *> &
+CostTable::ofStage(const StageForm &stage, cost::ClassContext context,
+                   int64_t samples) {
+  std::string key = StageKey(stage, context, samples).text;
+  {
+    std::lock_guard lock(mutex);
+    auto it = stages.find(key);
+    if (it != stages.end())
+      return it->second;
+  }
+  std::vector<const ClassCost *> made;
+  for (const Run &run : workload.runs) {
+    context.mesh = meshOf(workload, stage, run, samples);
+    made.push_back(&of(run.moduleClass, context));
+  }
+  std::lock_guard lock(mutex);
+  return stages.emplace(std::move(key), std::move(made)).first->second;
+}
+
 std::vector<int64_t> CostTable::alive(Schedule schedule, int64_t stages,
                                       int64_t chunks, int64_t microBatches) {
   simulator::ScheduleSpec spec;
@@ -109,47 +174,51 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   layered = std::any_of(
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.recomputeLayers != 0; });
+  place = placeOf(form, devices, replica, table.hardware);
   for (unsigned s = 0; s < form.stages.size(); ++s) {
-    if (s == 0 || !isLikeFirst(s)) {
+    like.push_back(likeEarlier(s));
+    uniform &= like[s] == 0;
+    if (like[s] == s) {
       addStage(s, samples);
-      uniform &= s == 0;
       continue;
     }
-    types.push_back(types[0]);
-    costs.push_back(costs[0]);
-    again.push_back(again[0]);
+    types.push_back(types[like[s]]);
+    costs.push_back(costs[like[s]]);
+    again.push_back(again[like[s]]);
     uniform &= form.stages[s].recomputeLayers == form.stages[0].recomputeLayers;
   }
 }
 
-/// Whether a stage's classes cost what the first one's do: alike stages on
-/// equal devices that lie alike in their domains.
-bool FormCosts::isLikeFirst(unsigned stage) const {
-  const std::vector<cost::Pool> &pools = table.hardware.pools();
-  if (pools.size() != 1 || devices.kind != DeviceMap::Kind::Identity)
-    return false;
-  const StageForm &first = form.stages[0], &here = form.stages[stage];
-  int64_t inner = first.innerDevices(form.outerAxes);
-  int64_t domain = pools[0].perDomain;
-  // Paths of a split name instances, and so does what it holds of a run.
-  return (inner % domain == 0 || domain % inner == 0) &&
-         here.recompute == first.recompute && here.axes == first.axes;
+/// The first stage whose classes cost what those of `stage` do: alike stages on
+/// devices of one pool that lie alike in their domains; else itself.
+unsigned FormCosts::likeEarlier(unsigned stage) const {
+  const StageForm &here = form.stages[stage];
+  const cost::Pool &pool = table.hardware.poolOf(place.stages[stage]);
+  int64_t inner = here.innerDevices(form.outerAxes);
+  if (!place.inPools ||
+      (inner % pool.perDomain != 0 && pool.perDomain % inner != 0))
+    return stage;
+  for (unsigned s = 0; s < stage; ++s)
+    if (like[s] == s && table.hardware.poolOf(place.stages[s]) == pool &&
+        form.stages[s].recompute == here.recompute &&
+        // Paths of a split name instances, and so does what it holds of a run.
+        form.stages[s].axes == here.axes)
+      return s;
+  return stage;
 }
 
 void FormCosts::addStage(unsigned s, int64_t samples) {
-  Coordinates here = coordinates(s);
-  types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
+  types.push_back(table.hardware.poolOf(place.stages[s]).type);
   costs.push_back(runCosts(s, samples, form.stages[s].recompute));
   again.emplace_back();
   if (hasLayers())
     again.back() = runCosts(s, samples, Recompute::Full);
 }
 
-std::vector<FormCosts::RunCost>
-FormCosts::runCosts(unsigned s, int64_t samples, Recompute recompute) {
-  const Workload &workload = table.workload;
+std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
+                                                    Recompute recompute) {
   const StageForm &stage = form.stages[s];
-  Coordinates here = coordinates(s);
+  Coordinates here = coordinatesIn(form, s, replica);
   cost::ClassContext context;
   context.recompute = recompute;
   context.deviceType = types[s];
@@ -158,11 +227,9 @@ FormCosts::runCosts(unsigned s, int64_t samples, Recompute recompute) {
       context.groups.push_back(
           axisGroup(form, devices, here, a, table.hardware));
   std::vector<RunCost> result;
-  for (const Run &run : workload.runs) {
-    context.mesh = meshOf(workload, stage, run, samples / form.microBatches);
-    const ClassCost &cost = table.of(run.moduleClass, context);
-    result.push_back({&cost, cost.forward, cost.backward});
-  }
+  for (const ClassCost *cost :
+       table.ofStage(stage, std::move(context), samples / form.microBatches))
+    result.push_back({cost, cost->forward, cost->backward});
   if (cutsGradients(stage))
     addShardTraffic(s, recompute, result);
   return result;
@@ -196,8 +263,8 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
                          ? execution.parameters.gradientOverlap
                          : 0;
     one.forward = overlapped(one.forward, gather, overlap);
-    bool twice = execution.stack.gathersTwiceBackward &&
-                 recompute == Recompute::Full;
+    bool twice =
+        execution.stack.gathersTwiceBackward && recompute == Recompute::Full;
     one.backward =
         overlapped(one.backward, gather * (twice ? 2 : 1) + scatter, overlap);
   }
@@ -229,31 +296,12 @@ Bytes FormCosts::wireGradients(const StateBytes &state) const {
 }
 
 const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
-  auto [it, isNew] = groups.try_emplace({stage, axis});
+  auto [it, isNew] = groups.try_emplace({like[stage], axis});
   if (isNew)
     it->second =
-        axisGroup(form, devices, coordinates(stage), axis, table.hardware);
+        axisGroup(form, devices, coordinatesIn(form, like[stage], replica),
+                  axis, table.hardware);
   return it->second;
-}
-
-int64_t FormCosts::deviceOf(unsigned stage) const {
-  if (places.empty())
-    places.resize(form.stages.size(), -1);
-  if (places[stage] < 0)
-    places[stage] = devices.deviceOf(form, coordinates(stage));
-  return places[stage];
-}
-
-Coordinates FormCosts::coordinates(unsigned stage) const {
-  Coordinates result;
-  result.stage = stage;
-  size_t next = 0;
-  for (const Axis &axis : form.stages[stage].axes)
-    result.axes.push_back(axis.kind == AxisKind::Replica &&
-                                  next < replica.size()
-                              ? replica[next++]
-                              : 0);
-  return result;
 }
 
 template <class F>
@@ -356,10 +404,10 @@ FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
     for (size_t k = 0; k < m.savedArguments.size(); ++k) {
       if (m.savedArguments[k] == Bytes())
         continue;
-      bool isTwice = goesOn && k < chained
-                         ? before->savedResults[k] > Bytes()
-                         : (isFirst || k >= chained) &&
-                               isSavedTwice(runs[r].arguments[k]);
+      bool isTwice =
+          goesOn && k < chained
+              ? before->savedResults[k] > Bytes()
+              : (isFirst || k >= chained) && isSavedTwice(runs[r].arguments[k]);
       if (isTwice)
         saved.first -= m.savedArguments[k];
       if (k >= chained || m.savedResults[k] > Bytes())
@@ -411,8 +459,7 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
     Bytes waiting = waitingByRun[pieces[p].run];
     saved += here;
     // The head, in the last part of a pipeline, goes back at once.
-    bool isHead =
-        isLastPart && table.workload.runs[pieces[p].run].count == 1;
+    bool isHead = isLastPart && table.workload.runs[pieces[p].run].count == 1;
     once = isHead ? once + here : Bytes();
     Bytes before = saved - m.saved;
     peak = std::max(
@@ -556,8 +603,8 @@ void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
     if (k >= chained || memory.savedResults[k] > Bytes())
       saved -= memory.savedArguments[k];
   least.saved = std::min(least.saved, saved);
-  least.once = std::min(least.once, std::max(memory.forwardTransient,
-                                             memory.backwardTransient));
+  least.once = std::min(
+      least.once, std::max(memory.forwardTransient, memory.backwardTransient));
 }
 
 FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {
@@ -597,8 +644,8 @@ bool FormCosts::mayFit(const std::vector<int64_t> &alive,
       int64_t slots = std::min(ceilDivide(alive[s], chunks), form.microBatches);
       Bytes each = least.state + least.saved * slots;
       // What the first one saves may be another's.
-      Bytes left = room - (slots > 1 ? least.once : Bytes()) +
-                   least.saved * slots;
+      Bytes left =
+          room - (slots > 1 ? least.once : Bytes()) + least.saved * slots;
       holds += each > Bytes()
                    ? std::max<int64_t>(0, left.value() / each.value())
                    : count;
@@ -705,10 +752,10 @@ void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
 }
 
 Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
-  int64_t device = deviceOf(from);
+  int64_t device = place.stages[from];
   int64_t pairs = std::min(form.stages[from].innerDevices(form.outerAxes),
                            table.hardware.poolOf(device).perNode);
-  return table.hardware.sendTime(device, deviceOf(to), pairs, bytes);
+  return table.hardware.sendTime(device, place.stages[to], pairs, bytes);
 }
 
 /// Times and traffic of the messages to the neighbours.
