@@ -146,30 +146,43 @@ NormalForm openForm(const CutResult &result) {
   return form;
 }
 
+/// Between how many stages an instance may move at once: simulating all pairs
+/// of stages takes so many tasks.
+static size_t mostShifted(const NormalForm &form) {
+  constexpr double mostTasks = 2e6;
+  auto stages = static_cast<double>(form.stages.size());
+  auto tasks = stages * static_cast<double>(form.microBatches);
+  return stages * stages * tasks <= mostTasks ? form.stages.size() : 1;
+}
+
 void polishCuts(CostTable &table, CutResult &result) {
   if (!result.candidate)
     return;
   NormalForm form = openForm(result);
   DeviceMap devices = result.candidate->devices;
   ReplicaCosts costs = replicaCosts(table, form, devices);
-  // Moves each cut by `step` instances, there or back.
-  auto move = [&](int64_t step) {
-    for (size_t s = 1; s + 1 < result.candidate->cuts.size(); ++s)
-      for (int64_t by : {-step, step}) {
-        std::vector<int64_t> cuts = result.candidate->cuts;
-        cuts[s] += by;
-        if (cuts[s] > cuts[s - 1] && cuts[s] < cuts[s + 1])
-          consider(table, form, devices, costs, cuts, result);
-      }
+  // An instance more, or less, before each of the stages from..to.
+  auto shift = [&](size_t from, size_t to, int64_t step) {
+    std::vector<int64_t> cuts = result.candidate->cuts;
+    for (size_t s = from; s <= to; ++s)
+      cuts[s] += step;
+    if (cuts[from] > cuts[from - 1] && cuts[to] < cuts[to + 1])
+      consider(table, form, devices, costs, cuts, result);
   };
   auto stages = static_cast<int64_t>(form.stages.size());
-  int64_t step = workload::instanceCount(table.workload) / stages / 8;
-  for (; step > 1; step /= 2)
-    move(step);
+  int64_t far = workload::instanceCount(table.workload) / stages / 8;
+  for (; far > 1; far /= 2)
+    for (size_t s = 1; s + 1 < result.candidate->cuts.size(); ++s)
+      for (int64_t step : {-far, far})
+        shift(s, s, step);
+  size_t shifted = mostShifted(form);
   // A few rounds: cuts of equal layers are near the optimum already.
   for (int round = 0; round < 4; ++round) {
     std::vector<int64_t> start = result.candidate->cuts;
-    move(1);
+    for (size_t from = 1; from + 1 < start.size(); ++from)
+      for (size_t to = from; to + 1 < start.size() && to < from + shifted; ++to)
+        for (int64_t step : {-1, 1})
+          shift(from, to, step);
     if (result.candidate->cuts == start)
       return;
   }

@@ -128,24 +128,107 @@ std::vector<DeviceMap> anyPools(const cost::Hardware &hardware,
   }
 }
 
+/// So many of `blocks` equal blocks in each pool, in every way, where these are
+/// few: the first of a pool's devices each.
+std::vector<DeviceMap> anyCounts(const cost::Hardware &hardware, int64_t blocks,
+                                 int64_t size) {
+  constexpr size_t mostMaps = 81;
+  std::vector<DeviceMap> maps = {{DeviceMap::Kind::ByOuter, {}}};
+  for (const cost::Pool &pool : hardware.pools()) {
+    std::vector<DeviceMap> longer;
+    for (DeviceMap map : maps)
+      for (int64_t used = 0; used <= pool.count; used += size) {
+        if (used > 0)
+          map.first.push_back(pool.first + used - size);
+        if (static_cast<int64_t>(map.first.size()) <= blocks)
+          longer.push_back(map);
+      }
+    maps = std::move(longer);
+  }
+  std::erase_if(maps, [&](const DeviceMap &map) {
+    return static_cast<int64_t>(map.first.size()) != blocks;
+  });
+  if (maps.size() > mostMaps)
+    maps.clear();
+  return maps;
+}
+
 } // namespace
+
+/// A rank by its coordinates above the pipeline, and among its stage's ranks
+/// that share those.
+struct RankPlace {
+  int64_t outer = 0, within = 0;
+};
+static RankPlace placeIn(const NormalForm &form,
+                         const Coordinates &coordinates) {
+  RankPlace place;
+  const std::vector<Axis> &axes = form.stages[coordinates.stage].axes;
+  for (size_t a = 0; a < axes.size(); ++a) {
+    int64_t &number = a < form.outerAxes ? place.outer : place.within;
+    number = number * axes[a].size + coordinates.axes[a];
+  }
+  return place;
+}
 
 int64_t DeviceMap::deviceOf(const NormalForm &form,
                             const Coordinates &coordinates) const {
-  int64_t rank = rankOf(form, coordinates);
   if (kind == Kind::Identity)
-    return rank;
-  int64_t inner = 0, offset = 0;
-  for (size_t s = 0; s < form.stages.size(); ++s) {
-    if (s == coordinates.stage)
-      offset = inner;
-    inner += form.stages[s].innerDevices(form.outerAxes);
+    return rankOf(form, coordinates);
+  RankPlace place = placeIn(form, coordinates);
+  if (kind == Kind::ByStage)
+    return first[coordinates.stage] + place.within +
+           place.outer *
+               form.stages[coordinates.stage].innerDevices(form.outerAxes);
+  int64_t offset = 0;
+  for (unsigned s = 0; s < coordinates.stage; ++s)
+    offset += form.stages[s].innerDevices(form.outerAxes);
+  return first[place.outer] + offset + place.within;
+}
+
+Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
+                          const std::vector<int64_t> &replica) {
+  Coordinates result;
+  result.stage = stage;
+  size_t next = 0;
+  for (const Axis &axis : form.stages[stage].axes)
+    result.axes.push_back(axis.kind == AxisKind::Replica &&
+                                  next < replica.size()
+                              ? replica[next++]
+                              : 0);
+  return result;
+}
+
+ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
+                     const std::vector<int64_t> &replica,
+                     const cost::Hardware &hardware) {
+  ReplicaPlace place;
+  int64_t outer = outerCount(form), inner = rankCount(form) / outer;
+  int64_t block = placeIn(form, coordinatesIn(form, 0, replica)).outer;
+  place.inPools = true;
+  auto lie = [&](int64_t first, int64_t size) {
+    const cost::Pool &pool = hardware.poolOf(first);
+    place.inPools &= first + size <= pool.first + pool.count;
+  };
+  int64_t offset = 0;
+  for (unsigned s = 0; s < form.stages.size(); ++s) {
+    int64_t within = placeIn(form, coordinatesIn(form, s, replica)).within;
+    int64_t size = form.stages[s].innerDevices(form.outerAxes);
+    bool byStage = map.kind == DeviceMap::Kind::ByStage;
+    if (byStage)
+      lie(map.first[s], outer * size);
+    int64_t first = byStage ? map.first[s] + block * size
+                    : map.kind == DeviceMap::Kind::ByOuter
+                        ? map.first[block] + offset
+                        : block * inner + offset;
+    place.stages.push_back(first + within);
+    offset += size;
   }
-  int64_t outer = rank / inner, within = rank % inner - offset;
-  if (kind == Kind::ByOuter)
-    return first[outer] + offset + within;
-  int64_t size = form.stages[coordinates.stage].innerDevices(form.outerAxes);
-  return first[coordinates.stage] + outer * size + within;
+  if (map.kind == DeviceMap::Kind::ByOuter)
+    lie(map.first[block], inner);
+  else if (map.kind == DeviceMap::Kind::Identity)
+    place.inPools = hardware.pools().size() == 1;
+  return place;
 }
 
 std::vector<DeviceMap> deviceMaps(const NormalForm &form,
@@ -179,6 +262,9 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
         takeAll(Allocator(hardware, order), stages, byStage.first))
       add(std::move(byStage));
   }
+  if (few)
+    for (DeviceMap &map : anyCounts(hardware, outer, inner))
+      add(std::move(map));
   if (few && stages.size() > 1)
     for (DeviceMap &map : anyPools(hardware, stages))
       add(std::move(map));

@@ -34,6 +34,23 @@ struct DeviceMap {
 std::vector<DeviceMap> deviceMaps(const NormalForm &form,
                                   const cost::Hardware &hardware);
 
+/// Where the replica with these coordinates (one per replica axis, outermost
+/// first; missing ones are 0) lies.
+struct ReplicaPlace {
+  /// The device of the first rank of each stage.
+  std::vector<int64_t> stages;
+  /// Whether each of the map's blocks in which it lies is in one pool, so that
+  /// stages differ no more than by their pools.
+  bool inPools = false;
+};
+ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
+                     const std::vector<int64_t> &replica,
+                     const cost::Hardware &hardware);
+
+/// The coordinates of the first rank of a stage of a replica.
+Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
+                          const std::vector<int64_t> &replica);
+
 /// Devices of an axis' group through `coordinates`.
 cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
                       Coordinates coordinates, unsigned axis,

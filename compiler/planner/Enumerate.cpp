@@ -149,14 +149,16 @@ std::vector<std::string> greedyDims(Measures &measures,
   }
 }
 
-/// Sizes of a split: within a node any divisor, beyond it whole nodes.
-std::vector<int64_t> splitSizes(const cost::Hardware &hardware) {
+/// Sizes of a split: within a node any divisor, beyond it whole nodes; of few
+/// devices any number of nodes, else powers of two.
+std::vector<int64_t> splitSizes(const cost::Hardware &hardware, bool small) {
   std::set<int64_t> sizes;
   for (const cost::Pool &pool : hardware.pools()) {
     for (int64_t d : divisors(std::min(pool.perNode, pool.count)))
       sizes.insert(d);
     for (int64_t nodes = 2;
-         nodes * pool.perNode <= std::min<int64_t>(64, pool.count); nodes *= 2)
+         nodes * pool.perNode <= std::min<int64_t>(64, pool.count);
+         nodes += small ? 1 : nodes)
       sizes.insert(nodes * pool.perNode);
   }
   return {sizes.begin(), sizes.end()};
@@ -518,7 +520,7 @@ std::vector<Choice> enumerate(const Problem &problem) {
   int64_t devices = problem.hardware.deviceCount();
   int64_t instances = instanceCount(problem.workload);
   int64_t groups = problem.workload.globalBatch / problem.workload.sampleGroup;
-  std::vector<int64_t> tensors = splitSizes(problem.hardware);
+  std::vector<int64_t> tensors = splitSizes(problem.hardware, isSmall(problem));
   if (pins.tensor)
     tensors = {*pins.tensor};
   std::vector<Choice> shapes;

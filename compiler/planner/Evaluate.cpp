@@ -61,41 +61,6 @@ StateBytes borrowed(StateBytes state, bool isHere) {
 
 } // namespace
 
-const ClassCost &CostTable::of(uint32_t moduleClass,
-                               const cost::ClassContext &context) {
-  auto key = std::make_pair(moduleClass, context);
-  {
-    std::lock_guard lock(mutex);
-    auto it = costs.find(key);
-    if (it != costs.end())
-      return it->second;
-  }
-  ClassCost made = cost::classCost(workload, workload.classes[moduleClass],
-                                   context, hardware);
-  std::lock_guard lock(mutex);
-  return costs.emplace(std::move(key), std::move(made)).first->second;
-}
-
-std::vector<int64_t> CostTable::alive(Schedule schedule, int64_t stages,
-                                      int64_t chunks, int64_t microBatches) {
-  simulator::ScheduleSpec spec;
-  spec.order = schedule;
-  spec.stages = stages;
-  spec.chunks = chunks;
-  // More micro-batches than the schedules have in flight change nothing, but
-  // for GPipe.
-  spec.microBatches = schedule == Schedule::GPipe
-                          ? microBatches
-                          : std::min(microBatches, 4 * stages);
-  auto key =
-      std::make_tuple(spec.order, stages, spec.chunks, spec.microBatches);
-  std::lock_guard lock(mutex);
-  auto [it, isNew] = inFlight.try_emplace(key);
-  if (isNew)
-    it->second = simulator::mostAlive(spec);
-  return it->second;
-}
-
 FormCosts::FormCosts(CostTable &table, const NormalForm &form,
                      const DeviceMap &devices,
                      const std::vector<int64_t> &replica, int64_t samples)
@@ -109,36 +74,41 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   layered = std::any_of(
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.recomputeLayers != 0; });
+  place = placeOf(form, devices, replica, table.hardware);
   for (unsigned s = 0; s < form.stages.size(); ++s) {
-    if (s == 0 || !isLikeFirst(s)) {
+    like.push_back(likeEarlier(s));
+    uniform &= like[s] == 0;
+    if (like[s] == s) {
       addStage(s, samples);
-      uniform &= s == 0;
       continue;
     }
-    types.push_back(types[0]);
-    costs.push_back(costs[0]);
-    again.push_back(again[0]);
+    types.push_back(types[like[s]]);
+    costs.push_back(costs[like[s]]);
+    again.push_back(again[like[s]]);
     uniform &= form.stages[s].recomputeLayers == form.stages[0].recomputeLayers;
   }
 }
 
-/// Whether a stage's classes cost what the first one's do: alike stages on
-/// equal devices that lie alike in their domains.
-bool FormCosts::isLikeFirst(unsigned stage) const {
-  const std::vector<cost::Pool> &pools = table.hardware.pools();
-  if (pools.size() != 1 || devices.kind != DeviceMap::Kind::Identity)
-    return false;
-  const StageForm &first = form.stages[0], &here = form.stages[stage];
-  int64_t inner = first.innerDevices(form.outerAxes);
-  int64_t domain = pools[0].perDomain;
-  // Paths of a split name instances, and so does what it holds of a run.
-  return (inner % domain == 0 || domain % inner == 0) &&
-         here.recompute == first.recompute && here.axes == first.axes;
+/// The first stage whose classes cost what those of `stage` do: alike stages on
+/// devices of one pool that lie alike in their domains; else itself.
+unsigned FormCosts::likeEarlier(unsigned stage) const {
+  const StageForm &here = form.stages[stage];
+  const cost::Pool &pool = table.hardware.poolOf(place.stages[stage]);
+  int64_t inner = here.innerDevices(form.outerAxes);
+  if (!place.inPools ||
+      (inner % pool.perDomain != 0 && pool.perDomain % inner != 0))
+    return stage;
+  for (unsigned s = 0; s < stage; ++s)
+    if (like[s] == s && table.hardware.poolOf(place.stages[s]) == pool &&
+        form.stages[s].recompute == here.recompute &&
+        // Paths of a split name instances, and so does what it holds of a run.
+        form.stages[s].axes == here.axes)
+      return s;
+  return stage;
 }
 
 void FormCosts::addStage(unsigned s, int64_t samples) {
-  Coordinates here = coordinates(s);
-  types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
+  types.push_back(table.hardware.poolOf(place.stages[s]).type);
   costs.push_back(runCosts(s, samples, form.stages[s].recompute));
   again.emplace_back();
   if (hasLayers())
@@ -147,9 +117,8 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
 
 std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
                                                     Recompute recompute) {
-  const Workload &workload = table.workload;
   const StageForm &stage = form.stages[s];
-  Coordinates here = coordinates(s);
+  Coordinates here = coordinatesIn(form, s, replica);
   cost::ClassContext context;
   context.recompute = recompute;
   context.deviceType = types[s];
@@ -158,11 +127,9 @@ std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
       context.groups.push_back(
           axisGroup(form, devices, here, a, table.hardware));
   std::vector<RunCost> result;
-  for (const Run &run : workload.runs) {
-    context.mesh = meshOf(workload, stage, run, samples / form.microBatches);
-    const ClassCost &cost = table.of(run.moduleClass, context);
-    result.push_back({&cost, cost.forward, cost.backward});
-  }
+  for (const ClassCost *cost :
+       table.ofStage(stage, std::move(context), samples / form.microBatches))
+    result.push_back({cost, cost->forward, cost->backward});
   if (cutsGradients(stage))
     addShardTraffic(s, recompute, result);
   return result;
@@ -229,31 +196,12 @@ Bytes FormCosts::wireGradients(const StateBytes &state) const {
 }
 
 const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
-  auto [it, isNew] = groups.try_emplace({stage, axis});
+  auto [it, isNew] = groups.try_emplace({like[stage], axis});
   if (isNew)
     it->second =
-        axisGroup(form, devices, coordinates(stage), axis, table.hardware);
+        axisGroup(form, devices, coordinatesIn(form, like[stage], replica),
+                  axis, table.hardware);
   return it->second;
-}
-
-int64_t FormCosts::deviceOf(unsigned stage) const {
-  if (places.empty())
-    places.resize(form.stages.size(), -1);
-  if (places[stage] < 0)
-    places[stage] = devices.deviceOf(form, coordinates(stage));
-  return places[stage];
-}
-
-Coordinates FormCosts::coordinates(unsigned stage) const {
-  Coordinates result;
-  result.stage = stage;
-  size_t next = 0;
-  for (const Axis &axis : form.stages[stage].axes)
-    result.axes.push_back(axis.kind == AxisKind::Replica &&
-                                  next < replica.size()
-                              ? replica[next++]
-                              : 0);
-  return result;
 }
 
 template <class F>
@@ -596,8 +544,8 @@ bool FormCosts::mayFit(const std::vector<int64_t> &alive,
       int64_t slots = std::min(ceilDivide(alive[s], chunks), form.microBatches);
       Bytes each = least.state + least.saved * slots;
       // What the first one saves may be another's.
-      Bytes left = room - (slots > 1 ? least.once : Bytes()) +
-                   least.saved * slots;
+      Bytes left =
+          room - (slots > 1 ? least.once : Bytes()) + least.saved * slots;
       holds += each > Bytes()
                    ? std::max<int64_t>(0, left.value() / each.value())
                    : count;
@@ -704,10 +652,10 @@ void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
 }
 
 Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
-  int64_t device = deviceOf(from);
+  int64_t device = place.stages[from];
   int64_t pairs = std::min(form.stages[from].innerDevices(form.outerAxes),
                            table.hardware.poolOf(device).perNode);
-  return table.hardware.sendTime(device, deviceOf(to), pairs, bytes);
+  return table.hardware.sendTime(device, place.stages[to], pairs, bytes);
 }
 
 /// Times and traffic of the messages to the neighbours.

@@ -23,6 +23,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 
 namespace whale::planner {
 
@@ -130,6 +131,11 @@ public:
   const cost::ClassCost &of(uint32_t moduleClass,
                             const cost::ClassContext &context);
 
+  /// Of each run in a stage whose micro-batches have so many samples;
+  /// recompute, device type and groups are those of `context`.
+  const std::vector<const cost::ClassCost *> &
+  ofStage(const StageForm &stage, cost::ClassContext context, int64_t samples);
+
   /// Of each stage of several: (chunk, micro-batch) pairs whose activations it
   /// holds at once.
   std::vector<int64_t> alive(Schedule schedule, int64_t stages, int64_t chunks,
@@ -142,6 +148,7 @@ public:
 private:
   std::mutex mutex;
   std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassCost> costs;
+  std::unordered_map<std::string, std::vector<const cost::ClassCost *>> stages;
   /// By order, stages, chunks and micro-batches; of each stage.
   std::map<std::tuple<Schedule, int64_t, int64_t, int64_t>,
            std::vector<int64_t>>
@@ -174,6 +181,8 @@ public:
   unsigned deviceType(unsigned stage) const { return types[stage]; }
   /// Whether all stages' classes cost the same.
   bool isUniform() const { return uniform; }
+  /// The first stage whose classes cost what this one's do.
+  unsigned likeStage(unsigned stage) const { return like[stage]; }
   bool hasLayers() const { return layered; }
   /// Micro-batches whose activations the stage holds at once, in whole stages;
   /// and in chunks of them.
@@ -196,11 +205,9 @@ public:
   StagePrediction stage(unsigned stage, int64_t first, int64_t last) const;
 
 private:
-  Coordinates coordinates(unsigned stage) const;
   /// Looked up once: a FormCosts belongs to one thread.
   const cost::Group &groupOf(unsigned stage, unsigned axis) const;
-  int64_t deviceOf(unsigned stage) const;
-  bool isLikeFirst(unsigned stage) const;
+  unsigned likeEarlier(unsigned stage) const;
   struct RunCost {
     const cost::ClassCost *cost = nullptr;
     /// With what is gathered and scattered.
@@ -295,12 +302,14 @@ private:
   std::vector<std::vector<RunCost>> costs, again;
   std::vector<unsigned> types;
   std::vector<int64_t> aliveChunks;
+  ReplicaPlace place;
+  /// Of each stage: the first one with the same costs.
+  std::vector<unsigned> like;
   int64_t replicas = 1;
   bool uniform = true;
   /// Instances of some stage recompute in full, whatever the others do.
   bool layered = false;
   mutable std::map<std::pair<unsigned, unsigned>, cost::Group> groups;
-  mutable std::vector<int64_t> places;
   /// By stage, first and last instance.
   mutable std::map<std::tuple<unsigned, int64_t, int64_t>, int64_t> needed;
 };
@@ -316,6 +325,19 @@ std::vector<ReplicaClass> replicaClasses(const workload::Workload &workload,
                                          const cost::Hardware &hardware,
                                          const NormalForm &form,
                                          const DeviceMap &devices);
+
+/// Neighbouring coordinates along the outermost replica axis that have equal
+/// devices, whatever their shares.
+struct ReplicaGroup {
+  int64_t first = 0, count = 1;
+  /// One replica of each kind at one of these coordinates: coordinates along
+  /// all replica axes.
+  std::vector<std::vector<int64_t>> replicas;
+};
+/// Requires a replica axis.
+std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
+                                        const NormalForm &form,
+                                        const DeviceMap &devices);
 
 /// A step that takes `time` on the devices alone: what the host adds, and what
 /// many devices lose by waiting for the slowest (execution parameters).

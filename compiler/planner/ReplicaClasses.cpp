@@ -1,4 +1,14 @@
 //===- ReplicaClasses.cpp - replicas that differ --------------------------===//
+//
+// Problem: one replica of each kind (devices of the stages, samples).
+// Method: along each axis only coordinates at which something may change are
+// looked at: another share, another pool. Their product is small, whatever the
+// number of replicas. Blocks of devices that cross pools, or lie in no order,
+// have every coordinate looked at.
+// Complexity: one pass over the coordinates of the outermost replica axis, and
+// O(stages) for each combination of what is left of the axes.
+//
+//===----------------------------------------------------------------------===//
 
 #include "compiler/planner/Evaluate.h"
 
@@ -11,41 +21,172 @@ using workload::Workload;
 
 namespace {
 
-/// Coordinates along a replica axis among which every kind of replica is: all
-/// on unequal devices; else the first of each share, or the ends of an axis
-/// with equal ones (the first get the remainder).
-std::vector<int64_t> distinctCoordinates(const Axis &axis, bool equalDevices) {
-  std::vector<int64_t> result;
-  std::set<int64_t> seen;
-  if (equalDevices && axis.shares.empty())
-    return axis.size == 1 ? std::vector<int64_t>{0}
-                          : std::vector<int64_t>{0, axis.size - 1};
-  for (int64_t c = 0; c < axis.size; ++c)
-    if (!equalDevices || seen.insert(axis.shares[c]).second)
-      result.push_back(c);
-  return result;
+/// Coordinates along the replica axes among which every kind of replica is.
+class Distinct {
+public:
+  Distinct(const cost::Hardware &hardware, const NormalForm &form,
+           const DeviceMap &devices)
+      : hardware(hardware), form(form), devices(devices) {
+    const std::vector<Axis> &axes = form.stages.front().axes;
+    for (unsigned a = 0; a < axes.size(); ++a) {
+      if (a < form.outerAxes)
+        blocks *= axes[a].size;
+      if (axes[a].kind == AxisKind::Replica)
+        replicas.push_back(a);
+      else
+        splitsOutside |= a < form.outerAxes;
+    }
+    findLayout();
+  }
+
+  /// Of each replica axis, outermost first; `samples` is the batch where shares
+  /// matter that are not said.
+  std::vector<std::vector<int64_t>> choices(int64_t samples) {
+    std::vector<std::vector<int64_t>> result;
+    for (size_t i = 0; i < replicas.size(); ++i) {
+      bool outside = replicas[i] < form.outerAxes;
+      bool first = outside && i == 0;
+      result.push_back(layout == Layout::Any ? all(replicas[i])
+                       : layout == Layout::Blocks && first
+                           ? firstOutside(samples)
+                       : layout == Layout::Blocks && outside && crossing
+                           ? all(replicas[i])
+                           : alike(replicas[i]));
+    }
+    return result;
+  }
+
+  bool isAlike() const { return layout == Layout::Alike; }
+
+private:
+  enum class Layout {
+    /// Every replica has the same devices.
+    Alike,
+    /// Replicas outside of the pipeline have blocks in the pools' order.
+    Blocks,
+    Any,
+  };
+
+  const Axis &axisAt(unsigned a) const { return form.stages.front().axes[a]; }
+
+  void findLayout() {
+    layout = Layout::Any;
+    const std::vector<int64_t> &first = devices.first;
+    auto inPool = [&](int64_t start, int64_t size) {
+      const cost::Pool &pool = hardware.poolOf(start);
+      return start + size <= pool.first + pool.count;
+    };
+    int64_t inner = rankCount(form) / blocks;
+    if (hardware.pools().size() == 1) {
+      layout = Layout::Alike;
+    } else if (devices.kind == DeviceMap::Kind::ByStage) {
+      bool each = true;
+      for (size_t s = 0; s < first.size(); ++s)
+        each &= inPool(first[s],
+                       blocks * form.stages[s].innerDevices(form.outerAxes));
+      layout = each ? Layout::Alike : Layout::Any;
+    } else if (devices.kind == DeviceMap::Kind::ByOuter && !splitsOutside &&
+               std::is_sorted(first.begin(), first.end()) &&
+               std::all_of(first.begin(), first.end(),
+                           [&](int64_t f) { return inPool(f, inner); })) {
+      layout = Layout::Blocks;
+    }
+  }
+
+  std::vector<int64_t> all(unsigned a) const {
+    std::vector<int64_t> result(axisAt(a).size);
+    for (size_t c = 0; c < result.size(); ++c)
+      result[c] = static_cast<int64_t>(c);
+    return result;
+  }
+
+  /// The first of each share, or the ends of an axis with equal ones (the first
+  /// get the remainder).
+  std::vector<int64_t> alike(unsigned a) const {
+    const Axis &axis = axisAt(a);
+    if (axis.shares.empty())
+      return axis.size == 1 ? std::vector<int64_t>{0}
+                            : std::vector<int64_t>{0, axis.size - 1};
+    std::vector<int64_t> result;
+    std::set<int64_t> seen;
+    for (int64_t c = 0; c < axis.size; ++c)
+      if ((c == 0 || axis.shares[c] != axis.shares[c - 1]) &&
+          seen.insert(axis.shares[c]).second)
+        result.push_back(c);
+    return result;
+  }
+
+  /// Along the outermost axis: wherever the share or the pool changes, and
+  /// coordinates whose blocks lie in several pools.
+  std::vector<int64_t> firstOutside(int64_t samples) {
+    const Axis &axis = axisAt(replicas.front());
+    int64_t span = blocks / axis.size, remainder = samples % axis.size;
+    std::vector<int64_t> result;
+    const cost::Pool *before = nullptr;
+    for (int64_t c = 0; c < axis.size; ++c) {
+      const cost::Pool &pool = hardware.poolOf(devices.first[c * span]);
+      int64_t last = devices.first[(c + 1) * span - 1];
+      bool crosses = last >= pool.first + pool.count;
+      crossing |= crosses;
+      bool other = axis.shares.empty()
+                       ? c == remainder
+                       : c > 0 && axis.shares[c] != axis.shares[c - 1];
+      if (&pool != before || other || crosses)
+        result.push_back(c);
+      before = crosses ? nullptr : &pool;
+    }
+    return result;
+  }
+
+  const cost::Hardware &hardware;
+  const NormalForm &form;
+  const DeviceMap &devices;
+  /// Numbers of the replica axes.
+  std::vector<unsigned> replicas;
+  /// Combinations of the coordinates outside of the pipeline.
+  int64_t blocks = 1;
+  bool splitsOutside = false;
+  Layout layout = Layout::Any;
+  /// Whether one coordinate of the outermost axis has blocks in several pools.
+  bool crossing = false;
+};
+
+/// Calls `visit` with each combination of one choice for each axis, the last
+/// axis fastest.
+template <class F>
+void forEachChoice(const std::vector<std::vector<int64_t>> &choices, F visit) {
+  std::vector<size_t> at(choices.size(), 0);
+  while (true) {
+    std::vector<int64_t> coordinates;
+    for (size_t a = 0; a < at.size(); ++a)
+      coordinates.push_back(choices[a][at[a]]);
+    visit(std::move(coordinates));
+    size_t a = at.size();
+    while (a > 0 && ++at[a - 1] == choices[a - 1].size())
+      at[--a] = 0;
+    if (a == 0)
+      return;
+  }
 }
 
-/// Device types of a replica's stages, then its samples.
+/// What the devices of a replica's stages are, then its samples.
 std::vector<int64_t> replicaKey(const Workload &workload,
                                 const cost::Hardware &hardware,
                                 const NormalForm &form,
                                 const DeviceMap &devices,
                                 ReplicaClass &replica) {
   std::vector<int64_t> key;
-  // On equal devices all stages say the same.
-  bool equalDevices = hardware.pools().size() == 1;
-  for (unsigned s = 0; s < (equalDevices ? 1 : form.stages.size()); ++s) {
-    Coordinates at;
-    at.stage = s;
-    size_t next = 0;
-    for (const Axis &axis : form.stages[s].axes)
-      at.axes.push_back(
-          axis.kind == AxisKind::Replica ? replica.coordinates[next++] : 0);
-    replica.samples = batchOf(form, at, workload.globalBatch).count;
-    key.push_back(hardware.poolOf(devices.deviceOf(form, at)).type);
-  }
+  Coordinates first = coordinatesIn(form, 0, replica.coordinates);
+  replica.samples = batchOf(form, first, workload.globalBatch).count;
   key.push_back(replica.samples);
+  // On equal devices all stages say the same.
+  if (hardware.pools().size() == 1)
+    return key;
+  for (int64_t device :
+       placeOf(form, devices, replica.coordinates, hardware).stages) {
+    const cost::Pool &pool = hardware.poolOf(device);
+    key.insert(key.end(), {int64_t(pool.type), pool.perNode, pool.perDomain});
+  }
   return key;
 }
 
@@ -55,27 +196,44 @@ std::vector<ReplicaClass> replicaClasses(const Workload &workload,
                                          const cost::Hardware &hardware,
                                          const NormalForm &form,
                                          const DeviceMap &devices) {
-  bool equalDevices = hardware.pools().size() == 1;
-  std::vector<std::vector<int64_t>> choices;
-  for (const Axis &axis : form.stages.front().axes)
-    if (axis.kind == AxisKind::Replica)
-      choices.push_back(distinctCoordinates(axis, equalDevices));
+  std::vector<std::vector<int64_t>> choices =
+      Distinct(hardware, form, devices).choices(workload.globalBatch);
   std::vector<ReplicaClass> result;
   std::set<std::vector<int64_t>> seen;
-  std::vector<size_t> at(choices.size(), 0);
-  while (true) {
-    ReplicaClass replica;
-    for (size_t a = 0; a < at.size(); ++a)
-      replica.coordinates.push_back(choices[a][at[a]]);
+  forEachChoice(choices, [&](std::vector<int64_t> coordinates) {
+    ReplicaClass replica{std::move(coordinates), 0};
     if (seen.insert(replicaKey(workload, hardware, form, devices, replica))
             .second)
       result.push_back(std::move(replica));
-    size_t a = at.size();
-    while (a > 0 && ++at[a - 1] == choices[a - 1].size())
-      at[--a] = 0;
-    if (a == 0)
-      return result;
+  });
+  return result;
+}
+
+std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
+                                        const NormalForm &form,
+                                        const DeviceMap &devices) {
+  Distinct distinct(hardware, form, devices);
+  std::vector<std::vector<int64_t>> choices = distinct.choices(0);
+  // Replicas with equal devices differ by nothing but their shares.
+  std::vector<int64_t> starts = std::move(choices.front());
+  if (distinct.isAlike())
+    starts.resize(1);
+  int64_t size = 1;
+  for (const Axis &axis : form.stages.front().axes)
+    if (axis.kind == AxisKind::Replica) {
+      size = axis.size;
+      break;
+    }
+  std::vector<ReplicaGroup> groups;
+  for (size_t i = 0; i < starts.size(); ++i) {
+    int64_t end = i + 1 < starts.size() ? starts[i + 1] : size;
+    groups.push_back({starts[i], end - starts[i], {}});
+    choices.front() = {starts[i]};
+    forEachChoice(choices, [&](std::vector<int64_t> coordinates) {
+      groups.back().replicas.push_back(std::move(coordinates));
+    });
   }
+  return groups;
 }
 
 } // namespace whale::planner

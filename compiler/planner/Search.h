@@ -144,8 +144,8 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
 /// The same with cuts that are given.
 CutResult givenCuts(CostTable &table, const NormalForm &form,
                     const DeviceMap &devices, const std::vector<int64_t> &cuts);
-/// Moves single cuts of a result, in the end by one instance, as long as that
-/// helps.
+/// Moves instances between stages, in the end single ones, on large problems
+/// between neighbours only, as long as that helps.
 void polishCuts(CostTable &table, CutResult &result);
 /// The same form with balanced stages, whether it fits or not; nothing where
 /// the model has fewer instances than stages.
@@ -154,7 +154,8 @@ std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
 
 /// Gives unequal replicas (devices of several types, or a batch that the
 /// replicas do not divide) their shares by fillShares(). False where no shares
-/// fit; memory is no matter unless `fitting`.
+/// fit. Unless `fitting`, memory is no matter, nor what is done once in a step,
+/// for bounds of all variants of a shape.
 bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
                bool fitting = true);
 /// Moves single units of unequal shares as long as that helps; on few replicas

@@ -2,7 +2,10 @@
 //
 // Speeds come from the cost model at an equal share, memory from the largest
 // share with which the model still fits (one stage; with several stages the
-// cuts decide, and bestCuts checks them).
+// cuts decide, and bestCuts checks them). Few replicas of one stage have their
+// shares mended with their true times, until the slowest one has nobody to give
+// a unit to without making that one as slow: then no shares are better, since
+// with less for it another one would have more.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,10 +20,15 @@ namespace whale::planner {
 
 namespace {
 
+/// Up to so many replicas shares are mended unit by unit.
+constexpr size_t mostReplicas = 16;
+
 class Speeds {
 public:
-  Speeds(CostTable &table, const NormalForm &form, const DeviceMap &devices)
-      : table(table), form(form), devices(devices) {
+  /// Of a whole step, or without what is done once in it.
+  Speeds(CostTable &table, const NormalForm &form, const DeviceMap &devices,
+         bool whole)
+      : table(table), form(form), devices(devices), whole(whole) {
     for (const Axis &axis : form.stages.front().axes)
       if (axis.kind == AxisKind::Replica)
         sizes.push_back(axis.size);
@@ -30,13 +38,14 @@ public:
     units = table.workload.globalBatch / unit;
   }
 
-  /// Coordinates along the outermost replica axis as workers; equal ones are
-  /// computed once.
+  /// Coordinates along the outermost replica axis as workers, those with equal
+  /// devices together.
   std::vector<Worker> workers(bool fitting) {
     std::vector<Worker> all;
-    for (int64_t c = 0; c < sizes.front(); ++c) {
-      Worker worker{{}, {}, units};
-      for (const std::vector<int64_t> &replica : replicasAt(c)) {
+    groups = replicaGroups(table.hardware, form, devices);
+    for (const ReplicaGroup &group : groups) {
+      Worker worker{{}, {}, units, group.count};
+      for (const std::vector<int64_t> &replica : group.replicas) {
         Worker one = of(replica);
         worker.fixed = std::max(worker.fixed, one.fixed);
         worker.perUnit = std::max(worker.perUnit, one.perUnit);
@@ -48,25 +57,38 @@ public:
     return all;
   }
 
+  /// Moves single units of these workers' shares as long as the slowest one
+  /// becomes faster.
+  void mend(const std::vector<Worker> &workers, std::vector<int64_t> &shares) {
+    if (form.stages.size() > 1 || shares.size() > mostReplicas)
+      return;
+    std::vector<size_t> groupOf;
+    for (size_t g = 0; g < workers.size(); ++g)
+      groupOf.insert(groupOf.end(), workers[g].count, g);
+    auto timeWith = [&](size_t i, int64_t more) {
+      size_t g = groupOf[i];
+      return shares[i] + more > workers[g].capacity
+                 ? Picoseconds::max()
+                 : exactTime(g, shares[i] + more);
+    };
+    while (true) {
+      size_t slowest = 0, receiver = 0;
+      for (size_t i = 1; i < shares.size(); ++i) {
+        if (timeWith(i, 0) > timeWith(slowest, 0))
+          slowest = i;
+        if (timeWith(i, 1) < timeWith(receiver, 1))
+          receiver = i;
+      }
+      if (shares[slowest] == 1 || timeWith(receiver, 1) >= timeWith(slowest, 0))
+        return;
+      --shares[slowest], ++shares[receiver];
+    }
+  }
+
   /// Samples of a unit, and units of the batch.
   int64_t unit = 1, units = 1;
 
 private:
-  /// The replicas that share what one coordinate of the outermost axis gets.
-  std::vector<std::vector<int64_t>> replicasAt(int64_t outermost) const {
-    std::vector<std::vector<int64_t>> replicas = {{outermost}};
-    for (size_t a = 1; a < sizes.size(); ++a) {
-      std::vector<std::vector<int64_t>> longer;
-      for (const std::vector<int64_t> &replica : replicas)
-        for (int64_t c = 0; c < sizes[a]; ++c) {
-          longer.push_back(replica);
-          longer.back().push_back(c);
-        }
-      replicas = std::move(longer);
-    }
-    return replicas;
-  }
-
   Worker of(const std::vector<int64_t> &replica) {
     std::vector<unsigned> types = typesOf(replica);
     auto it = known.find(types);
@@ -86,6 +108,15 @@ private:
     return result;
   }
 
+  /// Of the slowest replica of a group with so many units.
+  Picoseconds exactTime(size_t group, int64_t share) {
+    auto [it, isNew] = exact.try_emplace({group, share});
+    if (isNew)
+      for (const std::vector<int64_t> &replica : groups[group].replicas)
+        it->second = std::max(it->second, timeOf(at(replica, share)));
+    return it->second;
+  }
+
   FormCosts at(const std::vector<int64_t> &replica, int64_t share) {
     return FormCosts(table, form, devices, replica, share * unit / within);
   }
@@ -94,16 +125,9 @@ private:
     if (table.hardware.pools().size() == 1)
       return {table.hardware.pools().front().type};
     std::vector<unsigned> types;
-    for (unsigned s = 0; s < form.stages.size(); ++s) {
-      Coordinates place;
-      place.stage = s;
-      size_t next = 0;
-      for (const Axis &axis : form.stages[s].axes)
-        place.axes.push_back(axis.kind == AxisKind::Replica ? replica[next++]
-                                                            : 0);
-      types.push_back(
-          table.hardware.poolOf(devices.deviceOf(form, place)).type);
-    }
+    for (int64_t device :
+         placeOf(form, devices, replica, table.hardware).stages)
+      types.push_back(table.hardware.poolOf(device).type);
     return types;
   }
   int64_t allInstances() const {
@@ -113,6 +137,11 @@ private:
   /// its part of the instances; many go at the pace of stages that take equally
   /// long.
   Picoseconds timeOf(const FormCosts &costs) const {
+    if (whole && form.stages.size() == 1) {
+      StagePrediction all = costs.stage(0, 0, allInstances());
+      return (all.forward + all.backward) * form.microBatches +
+             all.gradientSync + all.update;
+    }
     double rate = 0, sum = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s) {
       Picoseconds time;
@@ -138,6 +167,10 @@ private:
   CostTable &table;
   const NormalForm &form;
   const DeviceMap &devices;
+  bool whole;
+  std::vector<ReplicaGroup> groups;
+  /// By group and share.
+  std::map<std::pair<size_t, int64_t>, Picoseconds> exact;
   /// Of the replica axes; product of all but the first.
   std::vector<int64_t> sizes;
   int64_t within = 1;
@@ -148,9 +181,9 @@ private:
 /// inside shares equally.
 void assign(NormalForm &form, const std::vector<int64_t> &shares) {
   for (StageForm &stage : form.stages) {
-    auto axis = std::find_if(
-        stage.axes.begin(), stage.axes.end(),
-        [](const Axis &a) { return a.kind == AxisKind::Replica; });
+    auto axis =
+        std::find_if(stage.axes.begin(), stage.axes.end(),
+                     [](const Axis &a) { return a.kind == AxisKind::Replica; });
     axis->shares = shares;
   }
 }
@@ -175,12 +208,14 @@ bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
   bool even = units % replicas == 0;
   if (replicas == 1 || (even && table.hardware.pools().size() == 1))
     return true;
-  Speeds speeds(table, form, devices);
+  Speeds speeds(table, form, devices, fitting);
   if (table.workload.globalBatch % speeds.unit)
     return false;
-  auto shares = fillShares(speeds.units, speeds.workers(fitting));
+  std::vector<Worker> workers = speeds.workers(fitting);
+  auto shares = fillShares(speeds.units, workers);
   if (!shares)
     return false;
+  speeds.mend(workers, *shares);
   if (even && std::all_of(shares->begin(), shares->end(),
                           [&](int64_t s) { return s == shares->front(); }))
     return true;
@@ -191,14 +226,14 @@ bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
 }
 
 void polishShares(CostTable &table, CutResult &result) {
-  constexpr size_t mostReplicas = 16;
   if (table.hardware.pools().size() == 1)
     return;
   const Candidate start = *result.candidate;
-  std::vector<int64_t> shares = sharesOf(start.form, table.workload.globalBatch);
+  std::vector<int64_t> shares =
+      sharesOf(start.form, table.workload.globalBatch);
   if (shares.size() < 2 || shares.size() > mostReplicas)
     return;
-  int64_t unit = Speeds(table, start.form, start.devices).unit;
+  int64_t unit = Speeds(table, start.form, start.devices, true).unit;
   bool better = true;
   for (int round = 0; round < 4 && better; ++round) {
     better = false;

@@ -3,7 +3,6 @@
 #include "compiler/planner/Shares.h"
 
 #include <algorithm>
-#include <numeric>
 #include <queue>
 
 namespace whale::planner {
@@ -25,7 +24,8 @@ int64_t unitsWithin(const Worker &worker, Picoseconds limit) {
 int64_t totalWithin(std::span<const Worker> workers, Picoseconds limit) {
   int64_t total = 0;
   for (const Worker &worker : workers)
-    total = saturatingAdd(total, unitsWithin(worker, limit));
+    total = saturatingAdd(
+        total, saturatingMultiply(unitsWithin(worker, limit), worker.count));
   return total;
 }
 
@@ -43,36 +43,69 @@ Picoseconds startingLimit(int64_t units, std::span<const Worker> workers) {
   return Picoseconds(low);
 }
 
+/// What workers of one kind have: each so many, the first few one more.
+struct KindShare {
+  int64_t each = 1, more = 0;
+};
+
+/// Units that are left when each worker has what `shares` says.
+int64_t unitsLeft(int64_t units, std::span<const Worker> workers,
+                  const std::vector<KindShare> &shares) {
+  for (size_t i = 0; i < workers.size(); ++i)
+    units -= shares[i].each * workers[i].count;
+  return units;
+}
+
+/// Gives one more to those that are done first with it, until nothing is left.
+void giveOut(int64_t left, std::span<const Worker> workers,
+             std::vector<KindShare> &shares) {
+  using Next = std::pair<Picoseconds, size_t>;
+  std::priority_queue<Next, std::vector<Next>, std::greater<>> queue;
+  auto add = [&](size_t i) {
+    if (shares[i].each < workers[i].capacity)
+      queue.push({timeOf(workers[i], shares[i].each + 1), i});
+  };
+  for (size_t i = 0; i < workers.size(); ++i)
+    add(i);
+  while (left > 0) {
+    size_t i = queue.top().second;
+    queue.pop();
+    if (left < workers[i].count) {
+      shares[i].more = left;
+      return;
+    }
+    left -= workers[i].count;
+    ++shares[i].each;
+    add(i);
+  }
+}
+
 } // namespace
 
 std::optional<std::vector<int64_t>>
 fillShares(int64_t units, std::span<const Worker> workers) {
-  int64_t capacity = 0;
+  int64_t capacity = 0, count = 0;
   for (const Worker &worker : workers) {
     if (worker.capacity < 1)
       return std::nullopt;
-    capacity = saturatingAdd(capacity, worker.capacity);
+    capacity = saturatingAdd(capacity,
+                             saturatingMultiply(worker.capacity, worker.count));
+    count += worker.count;
   }
-  int64_t count = static_cast<int64_t>(workers.size());
   if (units > capacity || units < count || count == 0)
     return std::nullopt;
   Picoseconds start = startingLimit(units, workers);
-  std::vector<int64_t> shares(workers.size(), 1);
+  std::vector<KindShare> kinds(workers.size());
   if (totalWithin(workers, start) <= units)
     for (size_t i = 0; i < workers.size(); ++i)
-      shares[i] = unitsWithin(workers[i], start);
-  int64_t left =
-      units - std::accumulate(shares.begin(), shares.end(), int64_t(0));
-  using Next = std::pair<Picoseconds, size_t>;
-  std::priority_queue<Next, std::vector<Next>, std::greater<>> queue;
-  for (size_t i = 0; i < workers.size(); ++i)
-    if (shares[i] < workers[i].capacity)
-      queue.push({timeOf(workers[i], shares[i] + 1), i});
-  for (; left > 0; --left) {
-    size_t i = queue.top().second;
-    queue.pop();
-    if (++shares[i] < workers[i].capacity)
-      queue.push({timeOf(workers[i], shares[i] + 1), i});
+      kinds[i].each = unitsWithin(workers[i], start);
+  giveOut(unitsLeft(units, workers, kinds), workers, kinds);
+  std::vector<int64_t> shares;
+  shares.reserve(count);
+  for (size_t i = 0; i < workers.size(); ++i) {
+    shares.insert(shares.end(), kinds[i].more, kinds[i].each + 1);
+    shares.insert(shares.end(), workers[i].count - kinds[i].more,
+                  kinds[i].each);
   }
   return shares;
 }
@@ -80,8 +113,10 @@ fillShares(int64_t units, std::span<const Worker> workers) {
 Picoseconds slowest(std::span<const Worker> workers,
                     std::span<const int64_t> shares) {
   Picoseconds result;
-  for (size_t i = 0; i < workers.size(); ++i)
-    result = std::max(result, timeOf(workers[i], shares[i]));
+  size_t next = 0;
+  for (const Worker &worker : workers)
+    for (int64_t i = 0; i < worker.count; ++i)
+      result = std::max(result, timeOf(worker, shares[next++]));
   return result;
 }
 

@@ -5,8 +5,9 @@
 // Objective: the smallest time of the slowest worker.
 // Guarantee: optimal (a worker's time grows with its units, so giving each unit
 // to the worker that is done first with it is optimal); ties go to the first
-// worker. Complexity O((N + units) log N); units that all can hold by their
-// speed are given at once, so it is O(N log N) in practice.
+// worker. Complexity O(units log N) for N kinds of workers at worst; units that
+// all can hold by their speed are given at once, so it is O(N log N) in
+// practice, and one step for each worker to say what it has.
 // Source: water-filling, as notes/whale.md 2.2 asks in place of Whale's
 // Algorithm 1 (Jia et al., USENIX ATC'22).
 //
@@ -28,14 +29,16 @@ struct Worker {
   Picoseconds fixed, perUnit;
   /// Most units that its memory holds.
   int64_t capacity = INT64_MAX;
+  /// So many workers like it, one after another.
+  int64_t count = 1;
 };
 
-/// Units per worker; nothing where the capacities do not hold them all or there
-/// are fewer units than workers.
+/// Units of each of all workers, in their order; nothing where the capacities
+/// do not hold them all or there are fewer units than workers.
 std::optional<std::vector<int64_t>> fillShares(int64_t units,
                                                std::span<const Worker> workers);
 
-/// The time of the slowest worker.
+/// The time of the slowest of all workers.
 Picoseconds slowest(std::span<const Worker> workers,
                     std::span<const int64_t> shares);
 

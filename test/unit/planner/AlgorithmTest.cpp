@@ -84,6 +84,28 @@ TEST_CASE("shares are as good as brute force") {
   }
 }
 
+TEST_CASE("workers of one kind have what single ones have") {
+  std::mt19937 random(11);
+  auto number = [&](int low, int high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Worker> kinds(number(1, 4)), single;
+    for (Worker &kind : kinds) {
+      kind = worker(number(1, 50), number(1, 30), number(0, 40));
+      kind.count = number(1, 6);
+      Worker one = kind;
+      one.count = 1;
+      single.insert(single.end(), kind.count, one);
+    }
+    int64_t units = number(1, 60);
+    auto shares = fillShares(units, kinds);
+    CHECK(shares == fillShares(units, single));
+    if (shares)
+      CHECK(slowest(kinds, *shares) == slowest(single, *shares));
+  }
+}
+
 TEST_CASE("1,024 devices are balanced at once") {
   std::vector<Worker> workers;
   for (int i = 0; i < 1024; ++i)

@@ -70,8 +70,7 @@ private:
       return false;
     for (const cost::Pool &pool : problem.hardware.pools())
       if (t <= pool.count &&
-          (pool.perNode % t == 0 ||
-           (t % pool.perNode == 0 && t / pool.perNode % 2 == 0)))
+          (pool.perNode % t == 0 || t % pool.perNode == 0))
         return true;
     return t == 1;
   }

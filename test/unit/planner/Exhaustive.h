@@ -12,7 +12,7 @@
 // schedules and virtual stages; ZeRO-1, in the full space ZeRO-2 and -3 and
 // their sharding within a group; the split of experts and of the sequence.
 // Taken as given: the dimensions of a split (splitDims) and its sizes (divisors
-// of a node, powers of two of nodes); parts of a sequence (powers of two of
+// of a node, whole nodes); parts of a sequence (powers of two of
 // 1,024 positions or more); virtual stages deal the layers out evenly;
 // DualPipe, which is only tried when asked for. On request: recompute and ZeRO
 // of each stage by itself, which the search does not look for (of 163 random
