@@ -34,6 +34,9 @@ struct DeviceMap {
 std::vector<DeviceMap> deviceMaps(const NormalForm &form,
                                   const cost::Hardware &hardware);
 
+/// Sets how many such groups share a node where the group leaves it.
+void shareNode(cost::Group &group, const cost::Pool &pool);
+
 /// Devices of an axis' group through `coordinates`.
 cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
                       Coordinates coordinates, unsigned axis,

@@ -15,6 +15,17 @@ using workload::Workload;
 
 namespace {
 
+/// Whether the shards of a sequence, which lie next to the replicas of this
+/// axis, count as such.
+bool joinsNext(const cost::Stack &stack, const StageForm &form, size_t axis) {
+  if (!stack.joinsSequenceReplicas || axis + 1 >= form.axes.size() ||
+      form.axes[axis].kind != AxisKind::Replica)
+    return false;
+  const Axis &next = form.axes[axis + 1];
+  return next.kind == AxisKind::Split && next.dims.size() > 1 &&
+         next.dims.front() == "sequence";
+}
+
 int64_t shardDegree(const StageForm &stage) {
   int64_t degree = 1;
   for (const Axis &axis : stage.axes)
@@ -22,6 +33,16 @@ int64_t shardDegree(const StageForm &stage) {
     if (axis.kind == AxisKind::Replica && axis.shard != Shard::None &&
         axis.colocated.empty())
       degree *= axis.size;
+  return degree;
+}
+
+/// Over how many ranks parameters and gradients are cut that lie whole on them;
+/// what ZeRO-1 cuts, the classes have cut over the shards of a sequence.
+int64_t wholeShards(const cost::Stack &stack, const StageForm &stage) {
+  int64_t degree = shardDegree(stage);
+  for (size_t a = 0; a < stage.axes.size(); ++a)
+    if (stage.axes[a].shard != Shard::None && joinsNext(stack, stage, a))
+      degree *= stage.axes[a + 1].size;
   return degree;
 }
 
@@ -136,7 +157,7 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
   Coordinates here = coordinates(s);
   types.push_back(table.hardware.poolOf(devices.deviceOf(form, here)).type);
   cost::ClassContext context;
-  context.recompute = stage.recompute;
+  bool onlyLayers = table.hardware.execution.stack.repeatsLayersOnly;
   context.deviceType = types.back();
   for (unsigned a = 0; a < stage.axes.size(); ++a)
     if (isMeshAxis(stage.axes[a]))
@@ -144,6 +165,8 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
           axisGroup(form, devices, here, a, table.hardware));
   costs.emplace_back();
   for (const Run &run : workload.runs) {
+    context.recompute =
+        onlyLayers && run.count == 1 ? Recompute::None : stage.recompute;
     context.mesh = meshOf(workload, stage, run, samples / form.microBatches);
     costs.back().push_back(&table.of(run.moduleClass, context));
   }
@@ -170,8 +193,9 @@ void FormCosts::addShardTraffic(unsigned stage) {
       if (execution.stack.gathersTensors)
         parts = std::max(parts, cost->tensors);
       auto parted = [&](CollectiveKind kind, Bytes bytes) {
-        Picoseconds listed = launches(stage, parts > 1 ? replicas : 0);
-        return (over(kind, ceilDivide(bytes, parts)) + listed) * parts;
+        Bytes each = ceilDivide(bytes, parts);
+        Picoseconds listed = copies(stage, parts > 1 ? replicas : 0, each);
+        return (over(kind, each) + listed) * parts;
       };
       Picoseconds gather =
           gathers ? parted(CollectiveKind::AllGather, cost->state.copies)
@@ -192,10 +216,17 @@ void FormCosts::addShardTraffic(unsigned stage) {
   }
 }
 
-Picoseconds FormCosts::launches(unsigned stage, int64_t count) const {
+/// Copying `bytes` in `count` parts.
+Picoseconds FormCosts::copies(unsigned stage, int64_t count,
+                              Bytes bytes) const {
+  if (count == 0)
+    return {};
   cost::OpWork copy;
   copy.kind = workload::OpKind::Elementwise;
-  return table.hardware.opTime(types[stage], copy) * count;
+  Picoseconds launches =
+      table.hardware.opTime(types[stage], copy) * (count - 1);
+  copy.bytes = bytes * 2;
+  return launches + table.hardware.opTime(types[stage], copy);
 }
 
 Picoseconds
@@ -204,11 +235,9 @@ FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
   Picoseconds time;
   const std::vector<Axis> &axes = form.stages[stage].axes;
   for (unsigned a = 0; a < axes.size(); ++a)
-    if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
-        (axes[a].shard != Shard::None) == sharded) {
-      const Group &group = groupOf(stage, a);
-      time += table.hardware.collectiveTime(group, kind, bytes(a));
-    }
+    if (axes[a].kind == AxisKind::Replica &&
+        (axes[a].shard != Shard::None) == sharded && groupOf(stage, a).size > 1)
+      time += table.hardware.collectiveTime(groupOf(stage, a), kind, bytes(a));
   return time;
 }
 
@@ -219,9 +248,16 @@ Bytes FormCosts::wireGradients(const StateBytes &state) const {
 
 const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
   auto [it, isNew] = groups.try_emplace({stage, axis});
-  if (isNew)
-    it->second =
-        axisGroup(form, devices, coordinates(stage), axis, table.hardware);
+  if (!isNew)
+    return it->second;
+  Coordinates here = coordinates(stage);
+  it->second = axisGroup(form, devices, here, axis, table.hardware);
+  if (joinsNext(table.hardware.execution.stack, form.stages[stage], axis)) {
+    const Group next = axisGroup(form, devices, here, axis + 1, table.hardware);
+    it->second.size *= next.size;
+    it->second.stride = next.stride;
+    shareNode(it->second, table.hardware.poolOf(it->second.first));
+  }
   return it->second;
 }
 
@@ -408,10 +444,16 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
 void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                               int64_t last) const {
   // A tied variable's gradients are summed at its owner, which comes last.
+  const StageForm &shape = form.stages[stage];
+  int64_t shards = cutsGradients(shape)
+                       ? wholeShards(table.hardware.execution.stack, shape)
+                       : 1;
+  auto gradientsOf = [&](size_t r) {
+    return ceilDivide(run(stage, r).state.gradients, shards);
+  };
   Bytes saved, after, peak;
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    after += run(stage, r).state.gradients * n;
-  });
+  forEachRun(first, last,
+             [&](size_t r, int64_t n) { after += gradientsOf(r) * n; });
   auto consider = [&](Bytes activations, Bytes gradients, Bytes transients) {
     if (activations + gradients + transients <= peak)
       return;
@@ -425,9 +467,8 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
   std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
   auto waiting = waitingByRun.begin();
   forEachRun(first, last, [&](size_t r, int64_t n) {
-    const cost::ClassCost &cost = run(stage, r);
-    const cost::ClassMemory &m = cost.memory;
-    Bytes own = cost.state.gradients;
+    const cost::ClassMemory &m = run(stage, r).memory;
+    Bytes own = gradientsOf(r);
     Bytes backward = std::max(m.backwardOnce - m.saved, Bytes()) + *waiting;
     consider(saved + next->first, after, backward);
     saved += next->first + next->each * (n - 1);
@@ -445,15 +486,16 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
                                    const StateBytes &state) const {
   const StageForm &shape = form.stages[stage];
   int64_t shards = shardDegree(shape);
+  int64_t whole = wholeShards(table.hardware.execution.stack, shape);
   bool cut = cutsParameters(shape);
   bool masters = keepsCopies(stage);
   MemoryParts parts;
-  parts.parameters = cut       ? ceilDivide(state.parameters, shards)
+  parts.parameters = cut       ? ceilDivide(state.parameters, whole)
                      : masters ? state.copies + state.frozen
                                : state.parameters;
   Bytes gradients = wireGradients(state);
   parts.gradients =
-      cutsGradients(shape) ? ceilDivide(gradients, shards) : gradients;
+      cutsGradients(shape) ? ceilDivide(gradients, whole) : gradients;
   parts.optimizer = ceilDivide(state.optimizer, shards) + state.factored;
   // Each as large as the masters of the elements that this rank updates.
   int64_t copies = table.hardware.execution.stack.copiesGradients + masters;
@@ -515,6 +557,7 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
     parts.communication += boundary(stage, first, false);
   if (form.microBatches > 1 && stage + 1 < form.stages.size())
     parts.communication += boundary(stage, last, true);
+  parts.communication += Bytes(table.hardware.execution.stack.bucketBytes);
   Bytes variable = parts.activations + parts.transients + parts.communication;
   parts.layout = Bytes(
       ceilDivide(saturatingMultiply(variable.value(), layoutPercent), 100));
@@ -626,6 +669,25 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
     result.gradientTraffic = wireGradients(state);
 }
 
+/// Partial sums of gradients over splits, but for those over shards of a
+/// sequence that are summed with the replicas.
+Picoseconds FormCosts::summedAlone(unsigned stage,
+                                   const ClassCost &cost) const {
+  const StageForm &shape = form.stages[stage];
+  Picoseconds time;
+  size_t next = 0;
+  for (size_t a = 0; a < shape.axes.size(); ++a) {
+    if (!isMeshAxis(shape.axes[a]))
+      continue;
+    bool joined =
+        a > 0 && joinsNext(table.hardware.execution.stack, shape, a - 1);
+    if (!joined)
+      time += cost.oncePerStep[next];
+    ++next;
+  }
+  return time;
+}
+
 /// Times of one micro-batch.
 void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
                          StagePrediction &result) const {
@@ -637,7 +699,7 @@ void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
     result.communication +=
         (cost.forwardCommunication + cost.backwardCommunication) * n;
     result.recompute += cost.recompute * n;
-    result.gradientSync += cost.oncePerStep * n;
+    result.gradientSync += summedAlone(stage, cost) * n;
     result.splitTraffic += cost.traffic * n * form.microBatches;
   });
 }
@@ -695,9 +757,11 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   setSynchronisation(stage, state, result);
   cost::OpWork update;
   update.kind = workload::OpKind::Elementwise;
-  Bytes frozen = ceilDivide(state.frozen, cutsParameters(form.stages[stage])
-                                              ? shardDegree(form.stages[stage])
-                                              : 1);
+  const StageForm &shape = form.stages[stage];
+  int64_t shards = cutsParameters(shape)
+                       ? wholeShards(table.hardware.execution.stack, shape)
+                       : 1;
+  Bytes frozen = ceilDivide(state.frozen, shards);
   update.bytes = (result.memory.parameters - frozen) * 2 +
                  result.memory.gradients + result.memory.optimizer * 2;
   result.update = table.hardware.opTime(types[stage], update);

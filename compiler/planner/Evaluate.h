@@ -215,8 +215,8 @@ private:
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                      int64_t last) const;
   void addShardTraffic(unsigned stage);
-  /// Of kernels that move hardly anything.
-  Picoseconds launches(unsigned stage, int64_t count) const;
+  Picoseconds copies(unsigned stage, int64_t count, Bytes bytes) const;
+  Picoseconds summedAlone(unsigned stage, const cost::ClassCost &cost) const;
   /// A collective of `bytes(axis)` over each replica axis that is sharded, or
   /// over each other one.
   Picoseconds overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
