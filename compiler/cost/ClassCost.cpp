@@ -2,6 +2,8 @@
 
 #include "compiler/cost/ClassCost.h"
 
+#include "compiler/cost/HandFusion.h"
+
 #include <algorithm>
 #include <bit>
 
@@ -75,6 +77,16 @@ bool keepsNarrow(const Stack &stack, const Workload &workload) {
 /// result (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1).
 constexpr double scoreBytes = 5;
 
+/// Memory traffic of a loss that works on float32 copies of the logits, beyond
+/// one that reads them as they are, in bytes for each of them: written once,
+/// and passes for maximum, exponentials, sum and division; backward the product
+/// with the gradient and the cast back.
+constexpr int64_t lossBytes = 16, lossBytesBackward = 14;
+
+bool isLoss(const Op &op) {
+  return op.kind == OpKind::Reduction && op.findLoop("vocabulary") >= 0;
+}
+
 /// Smaller tensors are not partitioned: DeepSpeed's
 /// stage3_param_persistence_threshold.
 constexpr int64_t partitionedElements = 100'000;
@@ -87,11 +99,14 @@ int64_t extentOf(const Op &op, const LocalOp &local, std::string_view name) {
 
 /// Which values have a buffer, given what is saved.
 std::vector<bool> materialisedValues(const ModuleClass &module,
-                                     const ResidualPlan &plan) {
+                                     const ResidualPlan &plan,
+                                     const Stack &stack) {
   std::vector<bool> result(module.values.size(), true);
   for (const Op &op : module.ops)
     for (const Access &made : op.results)
-      if (op.fused)
+      // Casts for weights' gradients are inside kernels anywhere.
+      if (op.fused &&
+          (stack.fusedElementwise || op.phase == Phase::BackwardWeight))
         result[made.value] = false;
   for (uint32_t v : plan.saved)
     result[v] = true;
@@ -105,10 +120,22 @@ public:
         const ClassContext &context, const Hardware &hardware)
       : workload(workload), module(module), context(context),
         hardware(hardware), sharded(shard(workload, module, context.mesh)),
-        plan(residuals(module, repeatedOps())),
-        materialised(materialisedValues(module, plan)) {}
+        plan(residuals(module, repeatedOps())), timed(plan.recomputed),
+        fusion(module, hardware.execution.stack) {
+    if (hardware.execution.stack.keepsSecondProducts &&
+        context.recompute == Recompute::Selective) {
+      keepSecondProducts();
+      timed = plan.recomputed;
+    }
+    if (hardware.execution.stack.repeatsActivations)
+      repeatActivations();
+    materialised = materialisedValues(module, plan, hardware.execution.stack);
+    for (size_t v = 0; v < inside.size(); ++v)
+      materialised[v] = materialised[v] && !inside[v];
+  }
 
   ClassCost run() {
+    cost.oncePerStep.resize(context.mesh.axes.size());
     for (uint32_t i = 0; i < module.ops.size(); ++i)
       addOp(i);
     for (const Transfer &transfer : sharded.transfers)
@@ -206,15 +233,143 @@ private:
     share(message.backward, message.gatherBackward);
   }
 
-  void addOp(uint32_t index) {
+  /// Kept are arguments, attention's result and every second product, counted
+  /// from the first; all else that the backward part needs is repeated.
+  void keepSecondProducts() {
+    std::vector<int64_t> maker(module.values.size(), -1);
+    std::vector<bool> kept(module.values.size(), false), seen = kept;
+    std::vector<uint32_t> needed;
+    uint32_t products = 0;
+    for (uint32_t i = 0; i < module.ops.size(); ++i) {
+      const Op &op = module.ops[i];
+      bool forward = op.phase == Phase::Forward;
+      bool keeps = op.kind == OpKind::Attention ||
+                   (op.kind == OpKind::Contraction && ++products % 2 == 1);
+      for (const Access &made : op.results)
+        if (forward) {
+          maker[made.value] = i;
+          kept[made.value] = keeps;
+        }
+      for (const Access &operand : op.operands)
+        if (!forward)
+          needed.push_back(operand.value);
+    }
+    plan = {};
+    while (!needed.empty()) {
+      uint32_t value = needed.back();
+      needed.pop_back();
+      bool isArgument = module.values[value].kind == ValueKind::Argument;
+      if (seen[value] || (!isArgument && maker[value] < 0))
+        continue;
+      seen[value] = true;
+      if (isArgument || kept[value]) {
+        plan.saved.push_back(value);
+        continue;
+      }
+      plan.recomputed.push_back(static_cast<uint32_t>(maker[value]));
+      for (const Access &operand : module.ops[maker[value]].operands)
+        needed.push_back(operand.value);
+    }
+    std::sort(plan.saved.begin(), plan.saved.end());
+    std::sort(plan.recomputed.begin(), plan.recomputed.end());
+    plan.recomputed.erase(
+        std::unique(plan.recomputed.begin(), plan.recomputed.end()),
+        plan.recomputed.end());
+  }
+
+  /// What lies inside an activation function is not kept, and its backward
+  /// kernel makes it again at no price of its own.
+  void repeatActivations() {
+    std::vector<uint32_t> kept;
+    inside.assign(module.values.size(), false);
+    for (uint32_t i = 0; i < module.ops.size(); ++i)
+      if (isInterior(i) && readsKept(i))
+        for (const Access &made : module.ops[i].results)
+          if (isSaved(made.value)) {
+            inside[made.value] = true;
+            plan.recomputed.push_back(i);
+          }
+    for (uint32_t value : plan.saved)
+      if (!inside[value])
+        kept.push_back(value);
+    plan.saved = std::move(kept);
+    std::sort(plan.recomputed.begin(), plan.recomputed.end());
+  }
+
+  bool isSaved(uint32_t value) const {
+    return std::binary_search(plan.saved.begin(), plan.saved.end(), value);
+  }
+
+  /// A cheap elementwise op whose result only others of the forward part's
+  /// read.
+  bool isInterior(uint32_t index) const {
     const Op &op = module.ops[index];
+    if (op.phase != Phase::Forward || op.kind != OpKind::Elementwise ||
+        !op.cheap)
+      return false;
+    auto reads = [&](const Op &user) {
+      return std::any_of(
+          user.operands.begin(), user.operands.end(),
+          [&](const Access &a) { return a.value == op.results[0].value; });
+    };
+    bool isResult = std::find(module.results.begin(), module.results.end(),
+                              op.results[0].value) != module.results.end();
+    return !isResult && std::all_of(module.ops.begin(), module.ops.end(),
+                                    [&](const Op &user) {
+                                      return user.phase != Phase::Forward ||
+                                             user.kind == OpKind::Elementwise ||
+                                             !reads(user);
+                                    });
+  }
+
+  bool readsKept(uint32_t op) const {
+    const std::vector<Access> &operands = module.ops[op].operands;
+    return std::all_of(operands.begin(), operands.end(), [&](const Access &a) {
+      return module.values[a.value].kind == ValueKind::Variable ||
+             inside[a.value] || isSaved(a.value);
+    });
+  }
+
+  OpWork workOf(uint32_t index) const {
     OpWork work = localWork(workload, module, sharded, index, materialised);
-    Picoseconds time = hardware.opTime(context.deviceType, work);
+    const Op &op = module.ops[index];
+    if (!isLoss(op) || hardware.execution.stack.logitCopyBytes == 0)
+      return work;
+    Bytes more(op.phase == Phase::Forward ? lossBytes : lossBytesBackward);
+    for (int64_t extent : sharded.ops[index].extents)
+      more = more * extent;
+    work.bytes += more;
+    return work;
+  }
+
+  /// Of an op that is a part of a larger product: its share of that one.
+  Picoseconds timeOf(uint32_t index, const OpWork &work) const {
+    std::vector<OpWork> parts;
+    for (uint32_t part : fusion.joined(index))
+      parts.push_back(workOf(part));
+    bool fits = std::all_of(parts.begin(), parts.end(), [&](const OpWork &p) {
+      bool depth = fusion.joinsDepth(index);
+      return p.batch == work.batch && p.m == work.m &&
+             (depth ? p.n == work.n : p.k == work.k);
+    });
+    if (parts.empty() || !fits)
+      return hardware.opTime(context.deviceType, work);
+    OpWork whole = joinedWork(parts, fusion.joinsDepth(index));
+    return hardware.opTime(context.deviceType, whole)
+        .scaled(work.flops.asDouble() / whole.flops.asDouble());
+  }
+
+  void addOp(uint32_t index) {
+    if (fusion.isAbsent(index))
+      return;
+    const Op &op = module.ops[index];
+    OpWork work = workOf(index);
+    Picoseconds time = timeOf(index, work);
     bool forward = op.phase == Phase::Forward;
     (forward ? cost.forward : cost.backward) += time;
     if (op.phase == Phase::BackwardWeight)
       cost.weight += time;
-    int64_t kernels = kernelsOf(work);
+    int64_t kernels = kernelsOf(index, work);
     (forward ? cost.forwardKernels : cost.backwardKernels) += kernels;
     cost.flops += work.flops;
     if (!isRepeated(index, work.kind))
@@ -224,7 +379,10 @@ private:
     repeatedKernels += kernels;
   }
 
-  int64_t kernelsOf(const OpWork &work) const {
+  int64_t kernelsOf(uint32_t index, const OpWork &work) const {
+    std::span<const uint32_t> joined = fusion.joined(index);
+    if (!joined.empty() && joined.front() != index)
+      return 0;
     bool parts = hardware.execution.stack.attention == Attention::Unfused &&
                  work.kind == OpKind::Attention;
     return parts ? unfusedAttentionKernels : !work.fused;
@@ -244,8 +402,7 @@ private:
         kind == OpKind::Attention &&
         context.recompute == Recompute::Selective &&
         module.ops[op].phase == Phase::Forward;
-    return attention || std::binary_search(plan.recomputed.begin(),
-                                           plan.recomputed.end(), op);
+    return attention || std::binary_search(timed.begin(), timed.end(), op);
   }
 
   /// Of attention with scores in memory: kept, or there while they are
@@ -275,8 +432,7 @@ private:
   void addLogitCopies() {
     for (uint32_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
-      if (op.kind != OpKind::Reduction || op.phase != Phase::Forward ||
-          op.findLoop("vocabulary") < 0)
+      if (!isLoss(op) || op.phase != Phase::Forward)
         continue;
       Bytes copies(hardware.execution.stack.logitCopyBytes);
       for (int64_t extent : sharded.ops[i].extents)
@@ -295,6 +451,7 @@ private:
                   : dispatch == Dispatch::Fused
                       ? execution.parameters.dispatchFusedSeconds
                       : execution.parameters.dispatchFineSeconds;
+    each *= execution.stack.fillsBuffers ? 2 : 1;
     auto issue = [&](double kernels) {
       return picosecondsFromSeconds(kernels * each);
     };
@@ -313,16 +470,44 @@ private:
     cost.backward = std::max(cost.backward, issue(backward));
   }
 
+  /// The op that makes a value, or -1.
+  int64_t makerOf(uint32_t value) const {
+    for (size_t i = 0; i < module.ops.size(); ++i)
+      for (const Access &made : module.ops[i].results)
+        if (made.value == value)
+          return static_cast<int64_t>(i);
+    return -1;
+  }
+
+  /// Of what is gathered for a product in 8 or fewer bits.
+  Bytes gathered(const Transfer &transfer) const {
+    bool narrow = hardware.execution.stack.gathersNarrow &&
+                  (workload.precision == "fp8" || workload.precision == "fp4");
+    if (!narrow || transfer.kind != CollectiveKind::AllGather ||
+        transfer.beforeOp >= module.ops.size())
+      return transfer.bytes;
+    const Op &op = module.ops[transfer.beforeOp];
+    if (op.kind != OpKind::Contraction || op.findLoop("vocabulary") >= 0)
+      return transfer.bytes;
+    return ceilDivide(transfer.bytes,
+                      module.values[transfer.value].elementBytes);
+  }
+
   void addTransfer(const Transfer &transfer) {
     const Execution &execution = hardware.execution;
-    Picoseconds time = hardware.collectiveTime(context.groups[transfer.axis],
-                                               transfer.kind, transfer.bytes);
-    if (execution.stack.overlapsSplits && !transfer.oncePerStep)
-      time = time.scaled(1 - execution.parameters.splitOverlap);
+    if (int64_t maker = makerOf(transfer.value);
+        maker >= 0 && !transfer.oncePerStep &&
+        fusion.isAddedFirst(static_cast<uint32_t>(maker)))
+      return;
+    Picoseconds time = hardware.collectiveTime(
+        context.groups[transfer.axis], transfer.kind, gathered(transfer));
+    if (!transfer.oncePerStep)
+      time = time.scaled(1 - execution.parameters.splitOverlap *
+                                 execution.stack.overlappedSplits);
     (transfer.phase == Phase::Forward ? cost.forwardKernels
                                       : cost.backwardKernels) += 1;
     if (transfer.oncePerStep) {
-      cost.oncePerStep += time;
+      cost.oncePerStep[transfer.axis] += time;
       return;
     }
     cost.traffic += transfer.bytes;
@@ -331,10 +516,10 @@ private:
     else
       cost.backwardCommunication += time;
     // Repeated with an op that needs it, unless what it makes is kept.
-    bool again = std::binary_search(plan.recomputed.begin(),
-                                    plan.recomputed.end(), transfer.beforeOp) ||
-                 (transfer.phase == Phase::Forward && transfer.copy >= 0 &&
-                  sharded.copies[transfer.copy].inBackward);
+    bool again =
+        std::binary_search(timed.begin(), timed.end(), transfer.beforeOp) ||
+        (transfer.phase == Phase::Forward && transfer.copy >= 0 &&
+         sharded.copies[transfer.copy].inBackward);
     bool kept = std::binary_search(plan.saved.begin(), plan.saved.end(),
                                    transfer.value);
     if (again && !kept)
@@ -347,6 +532,11 @@ private:
   const Hardware &hardware;
   ShardedClass sharded;
   ResidualPlan plan;
+  /// What is repeated at the price of its time.
+  std::vector<uint32_t> timed;
+  /// Values that lie inside activation functions; empty = none.
+  std::vector<bool> inside;
+  HandFusion fusion;
   std::vector<bool> materialised;
   int64_t repeatedKernels = 0;
   ClassCost cost;

@@ -60,8 +60,8 @@ struct ClassCost {
   int64_t forwardKernels = 0, backwardKernels = 0;
   /// Trained variables that are large enough to be cut over replicas.
   int64_t tensors = 0;
-  /// Once per step, over the split axes: partial sums of variables' gradients.
-  Picoseconds oncePerStep;
+  /// Once per step, by axis of the mesh: partial sums of variables' gradients.
+  std::vector<Picoseconds> oncePerStep;
   /// Bytes through this rank's links in one micro-batch (Transfer::bytes).
   Bytes traffic;
   /// Computed by this rank in one micro-batch, recompute not counted.

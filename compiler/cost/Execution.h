@@ -36,8 +36,10 @@ enum class Dispatch {
 enum class Attention {
   /// One kernel made for the device that never writes the scores (cuDNN).
   Fused,
-  /// The same, written portably (FlashAttention 1 and 2, Triton).
+  /// The same, written portably (FlashAttention 2).
   Portable,
+  /// The same, of before that (FlashAttention 1, Triton's of 2022).
+  PortableFirst,
   /// Products, softmax and dropout with the scores in memory.
   Unfused,
 };
@@ -49,19 +51,25 @@ constexpr int64_t unfusedAttentionKernels = 6;
 /// Switches. The defaults are the programs that `whalec compile` writes.
 struct Stack {
   Attention attention = Attention::Fused;
+  /// The products of attention are in 8 bits.
+  bool narrowAttention = false;
   /// Bytes of an element of the copies of the logits that the loss and its
   /// gradient are computed on: one in float32 is overwritten (4), or a second
   /// one is kept (8).
   int64_t logitCopyBytes = 0;
   /// Elementwise chains run as one kernel (a compiler, or fused by hand);
-  /// otherwise each op reads and writes memory.
+  /// otherwise each op reads and writes memory in a kernel of its own.
   bool fusedElementwise = true;
   Dispatch dispatch = Dispatch::Captured;
+  /// Every new buffer is filled first, by a kernel that the host issues as well
+  /// (PyTorch's deterministic algorithms).
+  bool fillsBuffers = false;
   /// Gradients are reduced while the backward part still runs, and parameters
   /// gathered while the forward part does.
   bool overlapsGradients = false;
-  /// Collectives of split axes run beside the products that need them.
-  bool overlapsSplits = false;
+  /// Share of the collectives of split axes that are cut into pieces which run
+  /// beside those of the products that need them.
+  double overlappedSplits = 0;
   /// Messages between stages run beside compute.
   bool overlapsPipeline = true;
   /// Ranks of a split axis that hold the same value send a share of it each to
@@ -88,8 +96,39 @@ struct Stack {
   bool scalesRows = false;
   /// The optimizer keeps a float32 copy of the gradients with its state.
   bool copiesGradients = false;
+  /// Weights that multiply the same rows in one module are one matrix.
+  bool joinsProducts = false;
+  /// Partial sums for the gradient of one value are added before they are
+  /// exchanged.
+  bool addsPartials = false;
+  /// What sequence parallelism gathers for products in 8 or fewer bits is
+  /// gathered in 8 bits.
+  bool gathersNarrow = false;
+  /// Selective recompute keeps attention's result and every second product of a
+  /// layer, and repeats the rest (torchtitan's selection by operator).
+  bool keepsSecondProducts = false;
+  /// The epilogue of a product adds the bias.
+  bool addsBiasInProducts = false;
+  /// A product adds its result to the accumulator of the gradient.
+  bool accumulatesInProducts = false;
+  /// The backward kernels of activation functions compute again what lies
+  /// between the ops that they are made of, instead of reading it.
+  bool repeatsActivations = false;
+  /// Recompute is for the layers, not for what is there once (embedding, head).
+  bool repeatsLayersOnly = false;
+  /// Shards of a sequence are replicas of the model to the optimizer: gradients
+  /// are summed, and state is cut, over both together.
+  bool joinsSequenceReplicas = false;
+  /// Norms, activations and the softmax of attention work on float32 copies of
+  /// 16-bit values.
+  bool widensElementwise = false;
+  /// Samples are packs of examples of about this many tokens, which attention
+  /// keeps apart; 0 = they are not.
+  int64_t packedTokens = 0;
   /// Optimizer sharding also cuts the master copies.
   bool shardsMasters = false;
+  /// Of the buckets in which gradients are reduced and parameters gathered.
+  int64_t bucketBytes = 0;
   /// Bytes of an element of a gradient, in memory and on the wire; 0 = as the
   /// model's training spec accumulates it.
   int64_t gradientBytes = 0;

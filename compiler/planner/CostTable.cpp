@@ -82,7 +82,11 @@ CostTable::ofStage(const StageForm &stage, cost::ClassContext context,
       return it->second;
   }
   std::vector<const ClassCost *> made;
+  bool onlyLayers = hardware.execution.stack.repeatsLayersOnly;
+  Recompute recompute = context.recompute;
   for (const Run &run : workload.runs) {
+    context.recompute =
+        onlyLayers && run.count == 1 ? Recompute::None : recompute;
     context.mesh = meshOf(workload, stage, run, samples);
     made.push_back(&of(run.moduleClass, context));
   }

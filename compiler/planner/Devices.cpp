@@ -274,6 +274,13 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
   return maps;
 }
 
+void shareNode(cost::Group &group, const cost::Pool &pool) {
+  int64_t perNode =
+      std::clamp<int64_t>(pool.perNode / group.stride, 1, group.size);
+  if (perNode < group.size)
+    group.concurrent = std::max<int64_t>(1, pool.perNode / perNode);
+}
+
 cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
                       Coordinates coordinates, unsigned axis,
                       const cost::Hardware &hardware) {
@@ -290,10 +297,7 @@ cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
         std::max<int64_t>(1, (last - group.first) / (group.size - 1));
   }
   const cost::Pool &pool = hardware.poolOf(group.first);
-  int64_t perNode =
-      std::clamp<int64_t>(pool.perNode / group.stride, 1, group.size);
-  if (perNode < group.size)
-    group.concurrent = std::max<int64_t>(1, pool.perNode / perNode);
+  shareNode(group, pool);
   // Equal groups of one pool have one cost: count them once.
   int64_t span = group.stride * (group.size - 1) + 1;
   int64_t inDomain = (group.first - pool.first) % pool.perDomain;

@@ -51,6 +51,9 @@ ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
 Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
                           const std::vector<int64_t> &replica);
 
+/// Sets how many such groups share a node where the group leaves it.
+void shareNode(cost::Group &group, const cost::Pool &pool);
+
 /// Devices of an axis' group through `coordinates`.
 cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
                       Coordinates coordinates, unsigned axis,

@@ -15,6 +15,17 @@ using workload::Workload;
 
 namespace {
 
+/// Whether the shards of a sequence, which lie next to the replicas of this
+/// axis, count as such.
+bool joinsNext(const cost::Stack &stack, const StageForm &form, size_t axis) {
+  if (!stack.joinsSequenceReplicas || axis + 1 >= form.axes.size() ||
+      form.axes[axis].kind != AxisKind::Replica)
+    return false;
+  const Axis &next = form.axes[axis + 1];
+  return next.kind == AxisKind::Split && next.dims.size() > 1 &&
+         next.dims.front() == "sequence";
+}
+
 int64_t shardDegree(const StageForm &stage) {
   int64_t degree = 1;
   for (const Axis &axis : stage.axes)
@@ -22,6 +33,16 @@ int64_t shardDegree(const StageForm &stage) {
     if (axis.kind == AxisKind::Replica && axis.shard != Shard::None &&
         axis.colocated.empty())
       degree *= axis.size;
+  return degree;
+}
+
+/// Over how many ranks parameters and gradients are cut that lie whole on them;
+/// what ZeRO-1 cuts, the classes have cut over the shards of a sequence.
+int64_t wholeShards(const cost::Stack &stack, const StageForm &stage) {
+  int64_t degree = shardDegree(stage);
+  for (size_t a = 0; a < stage.axes.size(); ++a)
+    if (stage.axes[a].shard != Shard::None && joinsNext(stack, stage, a))
+      degree *= stage.axes[a + 1].size;
   return degree;
 }
 
@@ -151,8 +172,9 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
     if (execution.stack.gathersTensors)
       parts = std::max(parts, one.cost->tensors);
     auto parted = [&](CollectiveKind kind, Bytes bytes) {
-      Picoseconds listed = launches(stage, parts > 1 ? replicas : 0);
-      return (over(kind, ceilDivide(bytes, parts)) + listed) * parts;
+      Bytes each = ceilDivide(bytes, parts);
+      Picoseconds listed = copies(stage, parts > 1 ? replicas : 0, each);
+      return (over(kind, each) + listed) * parts;
     };
     Picoseconds gather =
         gathers ? parted(CollectiveKind::AllGather, one.cost->state.copies)
@@ -170,10 +192,17 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
   }
 }
 
-Picoseconds FormCosts::launches(unsigned stage, int64_t count) const {
+/// Copying `bytes` in `count` parts.
+Picoseconds FormCosts::copies(unsigned stage, int64_t count,
+                              Bytes bytes) const {
+  if (count == 0)
+    return {};
   cost::OpWork copy;
   copy.kind = workload::OpKind::Elementwise;
-  return table.hardware.opTime(types[stage], copy) * count;
+  Picoseconds launches =
+      table.hardware.opTime(types[stage], copy) * (count - 1);
+  copy.bytes = bytes * 2;
+  return launches + table.hardware.opTime(types[stage], copy);
 }
 
 Picoseconds
@@ -182,11 +211,9 @@ FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
   Picoseconds time;
   const std::vector<Axis> &axes = form.stages[stage].axes;
   for (unsigned a = 0; a < axes.size(); ++a)
-    if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
-        (axes[a].shard != Shard::None) == sharded) {
-      const Group &group = groupOf(stage, a);
-      time += table.hardware.collectiveTime(group, kind, bytes(a));
-    }
+    if (axes[a].kind == AxisKind::Replica &&
+        (axes[a].shard != Shard::None) == sharded && groupOf(stage, a).size > 1)
+      time += table.hardware.collectiveTime(groupOf(stage, a), kind, bytes(a));
   return time;
 }
 
@@ -197,10 +224,16 @@ Bytes FormCosts::wireGradients(const StateBytes &state) const {
 
 const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
   auto [it, isNew] = groups.try_emplace({like[stage], axis});
-  if (isNew)
-    it->second =
-        axisGroup(form, devices, coordinatesIn(form, like[stage], replica),
-                  axis, table.hardware);
+  if (!isNew)
+    return it->second;
+  Coordinates here = coordinatesIn(form, like[stage], replica);
+  it->second = axisGroup(form, devices, here, axis, table.hardware);
+  if (joinsNext(table.hardware.execution.stack, form.stages[stage], axis)) {
+    const Group next = axisGroup(form, devices, here, axis + 1, table.hardware);
+    it->second.size *= next.size;
+    it->second.stride = next.stride;
+    shareNode(it->second, table.hardware.poolOf(it->second.first));
+  }
   return it->second;
 }
 
@@ -379,10 +412,16 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                               int64_t last,
                               const std::vector<Piece> &pieces) const {
   // A tied variable's gradients are summed at its owner, which comes last.
+  const StageForm &shape = form.stages[stage];
+  int64_t shards = cutsGradients(shape)
+                       ? wholeShards(table.hardware.execution.stack, shape)
+                       : 1;
+  auto gradientsOf = [&](size_t r) {
+    return ceilDivide(run(stage, r).state.gradients, shards);
+  };
   Bytes saved, after, peak;
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    after += run(stage, r).state.gradients * n;
-  });
+  forEachRun(first, last,
+             [&](size_t r, int64_t n) { after += gradientsOf(r) * n; });
   auto consider = [&](Bytes activations, Bytes gradients, Bytes transients) {
     if (activations + gradients + transients <= peak)
       return;
@@ -398,7 +437,7 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
     const cost::ClassMemory &m = cost.memory;
     const Saved &next = savedByPiece[p];
     int64_t n = pieces[p].count;
-    Bytes own = cost.state.gradients;
+    Bytes own = gradientsOf(pieces[p].run);
     Bytes backward = std::max(m.backwardOnce - m.saved, Bytes()) +
                      waitingByRun[pieces[p].run];
     consider(saved + next.first, after, backward);
@@ -416,15 +455,16 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
                                    const StateBytes &state) const {
   const StageForm &shape = form.stages[stage];
   int64_t shards = shardDegree(shape);
+  int64_t whole = wholeShards(table.hardware.execution.stack, shape);
   bool cut = cutsParameters(shape);
   bool masters = keepsCopies(stage);
   MemoryParts parts;
-  parts.parameters = cut       ? ceilDivide(state.parameters, shards)
+  parts.parameters = cut       ? ceilDivide(state.parameters, whole)
                      : masters ? state.copies + state.frozen
                                : state.parameters;
   Bytes gradients = wireGradients(state);
   parts.gradients =
-      cutsGradients(shape) ? ceilDivide(gradients, shards) : gradients;
+      cutsGradients(shape) ? ceilDivide(gradients, whole) : gradients;
   parts.optimizer = ceilDivide(state.optimizer, shards) + state.factored;
   // Each as large as the masters of the elements that this rank updates.
   int64_t copies = table.hardware.execution.stack.copiesGradients + masters;
@@ -488,6 +528,7 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
     parts.communication += boundary(stage, first, false);
   if (form.microBatches > 1 && stage + 1 < form.stages.size())
     parts.communication += boundary(stage, last, true);
+  parts.communication += Bytes(table.hardware.execution.stack.bucketBytes);
   Bytes variable = parts.activations + parts.transients + parts.communication;
   parts.layout = Bytes(
       ceilDivide(saturatingMultiply(variable.value(), layoutPercent), 100));
@@ -632,6 +673,25 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
     result.gradientTraffic = wireGradients(state);
 }
 
+/// Partial sums of gradients over splits, but for those over shards of a
+/// sequence that are summed with the replicas.
+Picoseconds FormCosts::summedAlone(unsigned stage,
+                                   const ClassCost &cost) const {
+  const StageForm &shape = form.stages[stage];
+  Picoseconds time;
+  size_t next = 0;
+  for (size_t a = 0; a < shape.axes.size(); ++a) {
+    if (!isMeshAxis(shape.axes[a]))
+      continue;
+    bool joined =
+        a > 0 && joinsNext(table.hardware.execution.stack, shape, a - 1);
+    if (!joined)
+      time += cost.oncePerStep[next];
+    ++next;
+  }
+  return time;
+}
+
 /// Times of one micro-batch.
 void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
                          StagePrediction &result) const {
@@ -646,7 +706,7 @@ void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
     result.communication +=
         (cost.forwardCommunication + cost.backwardCommunication) * n;
     result.recompute += cost.recompute * n;
-    result.gradientSync += cost.oncePerStep * n;
+    result.gradientSync += summedAlone(stage, cost) * n;
     result.splitTraffic += cost.traffic * n * form.microBatches;
   }
 }
@@ -708,9 +768,11 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   setSynchronisation(stage, state, result);
   cost::OpWork update;
   update.kind = workload::OpKind::Elementwise;
-  Bytes frozen = ceilDivide(state.frozen, cutsParameters(form.stages[stage])
-                                              ? shardDegree(form.stages[stage])
-                                              : 1);
+  const StageForm &shape = form.stages[stage];
+  int64_t shards = cutsParameters(shape)
+                       ? wholeShards(table.hardware.execution.stack, shape)
+                       : 1;
+  Bytes frozen = ceilDivide(state.frozen, shards);
   update.bytes = (result.memory.parameters - frozen) * 2 +
                  result.memory.gradients + result.memory.optimizer * 2;
   result.update = table.hardware.opTime(types[stage], update);

@@ -267,8 +267,8 @@ private:
   LeastMemory leastMemory(size_t run) const;
   void addShardTraffic(unsigned stage, Recompute recompute,
                        std::vector<RunCost> &runs) const;
-  /// Of kernels that move hardly anything.
-  Picoseconds launches(unsigned stage, int64_t count) const;
+  Picoseconds copies(unsigned stage, int64_t count, Bytes bytes) const;
+  Picoseconds summedAlone(unsigned stage, const cost::ClassCost &cost) const;
   /// A collective of `bytes(axis)` over each replica axis that is sharded, or
   /// over each other one.
   Picoseconds overReplicas(unsigned stage, CollectiveKind kind, bool sharded,

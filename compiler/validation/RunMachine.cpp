@@ -17,15 +17,15 @@ struct Machine {
   std::string_view gpuType, node;
 };
 constexpr Machine machines[] = {
-    {"A100-SXM", "dgx-a100"},        {"A100-SXM-80", "dgx-a100"},
-    {"A100-SXM-40", "dgx-a100-40"},  {"H100-SXM-80", "dgx-h100"},
-    {"H100-SXM-96", "dgx-h100"},     {"H200-SXM-141", "dgx-h200"},
-    {"GH200-96", "gh200-node"},      {"B200-SXM-180", "dgx-b200"},
-    {"B300-SXM-288", "dgx-b300"},    {"GB200-NVL72", "gb200-nvl72"},
-    {"GB300-NVL72", "gb300-nvl72"},  {"RTXPRO6000", "rtx-pro-6000-8"},
-    {"V100-SXM-32", "dgx-1-v100"},   {"V100-SXM-16", "dgx-1-v100-16"},
-    {"P100-SXM-16", "dgx-1-p100"},   {"MI300X", "mi300x-8"},
-    {"MI325X", "mi325x-8"},          {"MI350X", "mi350x-8"},
+    {"A100-SXM", "dgx-a100"},       {"A100-SXM-80", "dgx-a100"},
+    {"A100-SXM-40", "dgx-a100-40"}, {"H100-SXM-80", "dgx-h100"},
+    {"H100-SXM-96", "dgx-h100"},    {"H200-SXM-141", "dgx-h200"},
+    {"GH200-96", "gh200-node"},     {"B200-SXM-180", "dgx-b200"},
+    {"B300-SXM-288", "dgx-b300"},   {"GB200-NVL72", "gb200-nvl72"},
+    {"GB300-NVL72", "gb300-nvl72"}, {"RTXPRO6000", "rtx-pro-6000-8"},
+    {"V100-SXM-32", "dgx-1-v100"},  {"V100-SXM-16", "dgx-1-v100-16"},
+    {"P100-SXM-16", "dgx-1-p100"},  {"MI300X", "mi300x-8"},
+    {"MI325X", "mi325x-8"},         {"MI350X", "mi350x-8"},
     {"MI355X", "mi355x-8"},
 };
 
@@ -50,6 +50,10 @@ cost::Stack megatron2021() {
   stack.selectsAttention = true;
   stack.gradientBytes = 2;
   stack.copiesGradients = true;
+  stack.joinsProducts = true;
+  stack.addsBiasInProducts = true;
+  stack.repeatsActivations = true;
+  stack.repeatsLayersOnly = true;
   stack.shardsMasters = true;
   return stack;
 }
@@ -63,7 +67,13 @@ cost::Stack megatronCore() {
   stack.gathersAgain = true;
   stack.selectsAttention = true;
   stack.keepsNarrow = true;
+  stack.gathersNarrow = true;
+  stack.joinsProducts = true;
+  stack.addsBiasInProducts = true;
+  stack.repeatsActivations = true;
+  stack.repeatsLayersOnly = true;
   stack.shardsMasters = true;
+  stack.joinsSequenceReplicas = true;
   stack.overlapsGradients = true;
   return stack;
 }
@@ -100,8 +110,7 @@ void writeDomain(json::Writer &writer, const MeasuredRun &run,
     writer.field("nvlink_domain", 16);
 }
 
-void writeNodes(json::Writer &writer, const MeasuredRun &run,
-                int64_t perNode) {
+void writeNodes(json::Writer &writer, const MeasuredRun &run, int64_t perNode) {
   std::string_view node = nodeOf(run);
   bool sameDevice = run.gpuType != "H100-SXM-96";
   writer.beginObject();
@@ -117,6 +126,19 @@ void writeNodes(json::Writer &writer, const MeasuredRun &run,
   writer.field("count", ceilDivide(run.gpus, perNode)).endObject();
 }
 
+/// Tokens of an example of the instruction data sets that fine-tuning packs
+/// (SQuAD, Dolly): some hundreds.
+constexpr int64_t packedExample = 512;
+
+/// PyTorch's asynchronous tensor parallelism against the user buffers of
+/// Transformer Engine: of projections with one input, which are products of
+/// their own, only the first hides the gather, and gradients of weights wait.
+constexpr double asynchronousShare = 0.5;
+
+/// One for reducing and one for gathering, of 5e8 elements of 2 bytes each:
+/// DeepSpeed's reduce_bucket_size and allgather_bucket_size.
+constexpr int64_t deepSpeedBuckets = 2'000'000'000;
+
 /// FSDP of plain modules: llm-foundry, torchtitan.
 cost::Stack fullySharded() {
   cost::Stack stack;
@@ -124,6 +146,12 @@ cost::Stack fullySharded() {
   stack.logitCopyBytes = 8;
   stack.fusedElementwise = false;
   stack.dispatch = cost::Dispatch::Fused;
+  stack.addsPartials = true;
+  stack.gathersNarrow = true;
+  stack.addsBiasInProducts = true;
+  stack.accumulatesInProducts = true;
+  stack.repeatsLayersOnly = true;
+  stack.joinsSequenceReplicas = true;
   stack.overlapsGradients = true;
   return stack;
 }
@@ -144,9 +172,9 @@ std::optional<std::string> clusterOf(const MeasuredRun &run,
   // Where the table does not say: one 400 Gb/s adapter a GPU, or a cloud's.
   bool fast = run.gpuType.starts_with("H") || run.gpuType.starts_with("B") ||
               run.gpuType.starts_with("G");
-  double link = run.nodeLink > 0 ? run.nodeLink
-                                 : static_cast<double>(perNode) *
-                                       (fast ? 400 : 12.5);
+  double link = run.nodeLink > 0
+                    ? run.nodeLink
+                    : static_cast<double>(perNode) * (fast ? 400 : 12.5);
   if (run.gpus > perNode) {
     writer.key("network").beginObject();
     writer.field("bandwidth_gigabits_per_second", link).endObject();
@@ -158,8 +186,9 @@ cost::Stack stackOf(const MeasuredRun &run) {
   std::string_view prefix = run.prefix();
   bool old = prefix.starts_with("mlm2") || prefix.starts_with("vtrain") ||
              prefix.starts_with("bs") || prefix == "seqsel" ||
-             prefix == "mtnlg" || prefix == "dlebert" || prefix == "bloom";
-  bool sharded = prefix == "mpt" || prefix == "titan";
+             prefix == "mtnlg" || prefix == "dlebert" || prefix == "bloom" ||
+             run.says("DeepSpeed") || run.says("bigscience");
+  bool sharded = run.says("llm-foundry") || run.says("torchtitan");
   cost::Stack stack = old       ? megatron2021()
                       : sharded ? fullySharded()
                                 : megatronCore();
@@ -173,10 +202,30 @@ cost::Stack stackOf(const MeasuredRun &run) {
   if (run.says("CUDA graphs"))
     stack.dispatch = cost::Dispatch::Captured;
   if (run.says("compile") || run.says("XLA"))
-    stack.fusedElementwise = true;
+    stack.fusedElementwise = stack.repeatsActivations = true;
+  if (run.says("llm-foundry")) {
+    stack.joinsProducts = true;
+    stack.attention = cost::Attention::PortableFirst;
+  }
+  // Mixed precision as a rewrite of the graph, with float32 variables.
+  if (run.says("TensorFlow"))
+    stack.widensElementwise = true;
+  if (run.says("SFT"))
+    stack.packedTokens = packedExample;
+  stack.narrowAttention = run.says("FP8 attention");
+  stack.fillsBuffers = run.says("deterministic");
+  stack.keepsSecondProducts = run.says("torchtitan");
+  if (run.says("Megatron-DeepSpeed") || run.says("bigscience")) {
+    stack.bucketBytes = deepSpeedBuckets;
+    // Its optimizer for bf16 accumulates in float32.
+    if (run.precision == "bf16")
+      stack.gradientBytes = 4;
+  }
   stack.scalesRows = run.precision == "fp8-rowwise";
-  if (run.says("TP comm overlap") || run.says("async TP"))
-    stack.overlapsSplits = true;
+  if (run.says("TP comm overlap"))
+    stack.overlappedSplits = 1;
+  else if (run.says("async TP") || run.says("AsyncTP"))
+    stack.overlappedSplits = asynchronousShare;
   return stack;
 }
 

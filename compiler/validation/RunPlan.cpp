@@ -77,7 +77,8 @@ std::vector<Axis> axesOf(const MeasuredRun &run, const Degrees &degrees,
   std::vector<Axis> axes;
   // Experts lie over the data axis, and what it lacks over the context axis.
   int64_t overData = std::min(degrees.expert, degrees.data);
-  if (degrees.data > overData)
+  // With shards of a sequence also a single one: state is cut over both.
+  if (degrees.data > overData || degrees.context > 1)
     axes.push_back(replica(degrees.data / overData, shard));
   if (overData > 1)
     axes.push_back(
@@ -93,10 +94,11 @@ std::vector<Axis> axesOf(const MeasuredRun &run, const Degrees &degrees,
   return axes;
 }
 
-/// Stages with equal numbers of layers; embedding and head, which no layer run
-/// contains, at the ends. Where they do not divide, embedding and head count as
-/// a layer each (as in MLPerf's 405B runs), else the first stages get more.
-std::vector<int64_t> cutsOf(const workload::Workload &workload,
+/// Stages with equal numbers of layers, of which `known` are known to be there;
+/// embedding and head at the ends. Where they do not divide, embedding and head
+/// count as a layer each (as in MLPerf's 405B runs), else the first stages get
+/// more.
+std::vector<int64_t> cutsOf(const workload::Workload &workload, int64_t known,
                             int64_t stages) {
   int64_t before = 0, after = 0;
   size_t first = 0, last = workload.runs.size();
@@ -105,6 +107,9 @@ std::vector<int64_t> cutsOf(const workload::Workload &workload,
   while (last > first && workload.runs[last - 1].count == 1)
     after += workload.runs[--last].count;
   int64_t total = workload::instanceCount(workload);
+  // Single layers of a kind of their own, as a first dense one, are no ends.
+  if (before + after > total - known && total - known >= after)
+    before = total - known - after;
   int64_t layers = total - before - after;
   bool endsCount = layers % stages != 0 && (layers + 2) % stages == 0;
   int64_t counted = endsCount ? layers + 2 : layers;
@@ -137,8 +142,8 @@ std::optional<planner::Candidate> planOf(const MeasuredRun &run,
   int64_t ranks =
       degrees.tensor * degrees.context * degrees.pipeline * degrees.data;
   if (ranks != run.gpus)
-    return refuse(fmt::format("degrees make {} ranks of {} GPUs", ranks,
-                              run.gpus));
+    return refuse(
+        fmt::format("degrees make {} ranks of {} GPUs", ranks, run.gpus));
   if (run.globalBatch < degrees.data)
     return refuse(fmt::format("a global batch of {} is less than one sample on "
                               "each of {} replicas",
@@ -153,13 +158,13 @@ std::optional<planner::Candidate> planOf(const MeasuredRun &run,
   }
   planner::StageForm stage;
   stage.axes = axesOf(run, degrees, workload);
-  stage.recompute = run.recompute == "full" ? Recompute::Full
+  stage.recompute = run.recompute == "full"        ? Recompute::Full
                     : run.recompute == "selective" ? Recompute::Selective
                                                    : Recompute::None;
   form.stages.assign(degrees.pipeline, stage);
   if (workload::instanceCount(workload) < degrees.pipeline)
     return refuse("more stages than layers");
-  candidate.cuts = cutsOf(workload, degrees.pipeline);
+  candidate.cuts = cutsOf(workload, run.layers, degrees.pipeline);
   return candidate;
 }
 

@@ -48,8 +48,8 @@ private:
   cost::Parameters parameters;
   const Catalogue &catalogue;
   /// With the reason where a model cannot be built.
-  std::map<ModelRequest, std::pair<std::optional<workload::Workload>,
-                                   std::string>>
+  std::map<ModelRequest,
+           std::pair<std::optional<workload::Workload>, std::string>>
       models;
 };
 
@@ -78,13 +78,15 @@ Predictor::readModel(const ModelRequest &request, std::string &reason) {
   if (!request.preset.empty())
     compilation.module =
         importPreset(*context, request.preset, options, diagnostics);
-  else if (auto config = json::parse(request.config, "configuration", diagnostics))
+  else if (auto config =
+               json::parse(request.config, "configuration", diagnostics))
     compilation.module =
         importHuggingFace(*context, *config, options, diagnostics);
   std::optional<workload::Workload> workload;
   if (compilation.module &&
       cli::runPhases(compilation, "", lastModelPhase, diagnostics))
-    if (auto read = plan::readWorkload(compilation.model(), {}); succeeded(read))
+    if (auto read = plan::readWorkload(compilation.model(), {});
+        succeeded(read))
       workload = std::move(*read);
   if (!workload)
     reason = "the model cannot be rebuilt: " + firstError(diagnostics);
@@ -100,8 +102,8 @@ const workload::Workload *Predictor::workloadOf(const ModelRequest &request,
   return it->second.first ? &*it->second.first : nullptr;
 }
 
-std::optional<planner::Prediction>
-Predictor::evaluate(const MeasuredRun &run, std::string &reason) {
+std::optional<planner::Prediction> Predictor::evaluate(const MeasuredRun &run,
+                                                       std::string &reason) {
   std::optional<ModelRequest> request = modelOf(run, reason);
   std::optional<std::string> machine = clusterOf(run, reason);
   if (!request || !machine)
@@ -129,14 +131,17 @@ Predictor::evaluate(const MeasuredRun &run, std::string &reason) {
   return planner::evaluate(table, *candidate);
 }
 
-/// In the quantity that the run's table has: what is allocated, or all that the
-/// device has given away, to an allocator that keeps freed blocks as well.
+/// In the quantity that the run's table has: what is allocated, in buffers of
+/// their own; what an allocator that keeps freed blocks has reserved (the
+/// figure of torchtitan's logs); or all that the device has given away.
 Bytes Predictor::measuredMemory(const MeasuredRun &run,
                                 const planner::MemoryParts &parts) const {
-  if (!run.says("nvidia-smi"))
-    return parts.arena();
   Bytes variable = parts.activations + parts.transients + parts.communication;
-  return parts.total() + variable.scaled(parameters.allocatorReserved);
+  Bytes allocated = parts.arena() - parts.layout;
+  Bytes reserved = allocated + variable.scaled(parameters.allocatorReserved);
+  if (run.says("nvidia-smi"))
+    return reserved + parts.layout + parts.reserve;
+  return run.says("torchtitan") ? reserved : allocated;
 }
 
 Outcome Predictor::predict(const MeasuredRun &run) {

@@ -1,5 +1,6 @@
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/cost/ClassCost.h"
+#include "compiler/cost/HandFusion.h"
 #include "test/unit/workload/Models.h"
 
 #include <catch2/catch.hpp>
@@ -219,4 +220,86 @@ TEST_CASE("scores of attention are kept unless they are repeated") {
   Bytes scores(5LL * 4 * 4 * 64 * 64);
   CHECK(memory(Recompute::None).saved == none + scores);
   CHECK(memory(Recompute::Full).saved == full);
+}
+
+TEST_CASE("projections of one input are one product, without sums") {
+  Workload workload = model();
+  const ModuleClass &module = block(workload);
+  Stack stack;
+  HandFusion alone(module, stack);
+  stack.joinsProducts = true;
+  HandFusion joined(module, stack);
+  size_t groups = 0;
+  for (uint32_t i = 0; i < module.ops.size(); ++i) {
+    CHECK(alone.joined(i).empty());
+    CHECK(!alone.isAbsent(i));
+    std::span<const uint32_t> parts = joined.joined(i);
+    groups += !parts.empty() && parts.front() == i;
+    for (uint32_t part : parts) {
+      CHECK(module.ops[part].kind == OpKind::Contraction);
+      CHECK(module.ops[part].phase == module.ops[i].phase);
+    }
+    if (!parts.empty())
+      CHECK(
+          joined.isAddedFirst(i) ==
+          (module.ops[i].phase == Phase::BackwardInput && parts.front() != i));
+  }
+  INFO(groups);
+  // Fewer kernels never take longer.
+  Machine machine;
+  ClassCost before = classCost(workload, module, context(1), *machine.hardware);
+  machine.stack() = stack;
+  ClassCost after = classCost(workload, module, context(1), *machine.hardware);
+  CHECK(after.forward <= before.forward);
+  CHECK(after.backward <= before.backward);
+  CHECK(after.flops == before.flops);
+  CHECK((groups == 0) == (after.forwardKernels == before.forwardKernels));
+}
+
+TEST_CASE("a joined product has the size of its parts") {
+  OpWork part;
+  part.flops = Flops(100);
+  part.bytes = Bytes(10);
+  part.batch = 1, part.m = 5, part.n = 7, part.k = 11;
+  std::vector<OpWork> parts = {part, part, part};
+  OpWork columns = joinedWork(parts, false), depth = joinedWork(parts, true);
+  CHECK(columns.n == 21);
+  CHECK(columns.k == 11);
+  CHECK(depth.n == 7);
+  CHECK(depth.k == 33);
+  CHECK(columns.flops == Flops(300));
+  CHECK(depth.bytes == Bytes(30));
+}
+
+TEST_CASE("buffers that are filled first double the host's time") {
+  Workload workload = model();
+  Machine machine;
+  machine.stack().dispatch = Dispatch::Fine;
+  machine.parameters().dispatchFineSeconds = 1e-3;
+  ClassCost once =
+      classCost(workload, block(workload), context(1), *machine.hardware);
+  machine.stack().fillsBuffers = true;
+  ClassCost twice =
+      classCost(workload, block(workload), context(1), *machine.hardware);
+  CHECK(twice.forward == once.forward * 2);
+}
+
+TEST_CASE("packed examples, 8-bit and older attention") {
+  Machine machine;
+  machine.parameters().attentionForward = 0.5;
+  OpWork work = attention();
+  work.keys = 4096;
+  Picoseconds whole = machine.hardware->opTime(0, work);
+  machine.stack().packedTokens = 512;
+  Picoseconds launch = machine.device().launchOverhead;
+  CHECK((whole - launch).value() / 8 ==
+        Approx((machine.hardware->opTime(0, work) - launch).value()));
+  machine.stack() = {};
+  machine.stack().narrowAttention = true;
+  CHECK(machine.hardware->opTime(0, work) < whole);
+  machine.stack() = {};
+  machine.stack().attention = Attention::Portable;
+  Picoseconds second = machine.hardware->opTime(0, work);
+  machine.stack().attention = Attention::PortableFirst;
+  CHECK(machine.hardware->opTime(0, work) > second);
 }

@@ -120,10 +120,10 @@ TEST_CASE("software by source and notes") {
   MeasuredRun run = run175();
   CHECK(stackOf(run).attention == cost::Attention::Fused);
   CHECK(stackOf(run).dispatch == cost::Dispatch::Fused);
-  CHECK(!stackOf(run).overlapsSplits);
+  CHECK(stackOf(run).overlappedSplits == 0);
   run.notes = "CUDA graphs; TP comm overlap";
   CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
-  CHECK(stackOf(run).overlapsSplits);
+  CHECK(stackOf(run).overlappedSplits == 1);
   run.id = "vtrain1-0001";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
 }
