@@ -115,10 +115,13 @@ bool possible(const Problem &problem, const Pins &pins) {
 
 /// Tells what leaving out one pin would give.
 void noteFreedPins(const Problem &problem, Diag &error) {
+  if (!problem.options.freesPins)
+    return;
   for (const auto &[name, forget] : givenPins(problem.options.pins)) {
     Problem other = problem;
     forget(other.options.pins);
     other.options.alternatives = 0;
+    other.options.freesPins = false;
     Diagnostics ignored;
     Answer answer = solve(other, ignored);
     if (answer.plan)

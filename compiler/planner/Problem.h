@@ -88,6 +88,8 @@ struct Options {
   unsigned threads = 1;
   /// Runner-up plans to keep.
   size_t alternatives = 8;
+  /// Whether an error names the pins without which there would be a plan.
+  bool freesPins = true;
   /// Most candidates to simulate; more give outcome LimitReached.
   size_t candidateLimit = 20000;
   /// Told now and then, always from one thread; false ends the search with the
