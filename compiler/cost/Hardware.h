@@ -63,6 +63,10 @@ struct Pool {
   int64_t perDomain = perNode;
 
   bool operator==(const Pool &) const = default;
+  /// Whether so many devices from one on, which is in it, are.
+  bool holds(int64_t device, int64_t size) const {
+    return device + size <= first + count;
+  }
 };
 
 class Hardware {

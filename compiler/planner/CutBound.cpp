@@ -32,8 +32,6 @@ public:
         messages(table, *costs[0], stages) {
     for (const auto &one : costs)
       addPrefixes(*one);
-    for (unsigned s = 0; s < form.stages.size(); ++s)
-      slots.push_back(costs[0]->slots(s));
     isUniform = costs.size() == 1 && costs[0]->isUniform();
     findRuns();
     addRows();
@@ -224,7 +222,7 @@ private:
   /// A number that stages with equal memory for equal instances share.
   int64_t likeOf(unsigned s) const {
     bool atEnd = s == 0 || s + 1 == form.stages.size();
-    return atEnd || !isUniform ? s : stages + slots[s];
+    return atEnd || !isUniform ? s : stages + costs[0]->slots(s);
   }
 
   /// Gradients and update after the last task of a stage, on the replica that
@@ -370,8 +368,6 @@ private:
   std::vector<std::vector<Prefix>> prefixes;
   std::vector<Prefix> leastPrefixes;
   std::vector<std::vector<std::vector<StageRow>>> rows;
-  /// By stage.
-  std::vector<int64_t> slots;
   mutable std::unordered_map<uint64_t, double> tails;
   mutable std::unordered_map<uint64_t, bool> fitting;
   /// By likeOf() the stage, first and last instance, and class of replicas.

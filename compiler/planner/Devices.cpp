@@ -207,8 +207,7 @@ ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
   int64_t block = placeIn(form, coordinatesIn(form, 0, replica)).outer;
   place.inPools = true;
   auto lie = [&](int64_t first, int64_t size) {
-    const cost::Pool &pool = hardware.poolOf(first);
-    place.inPools &= first + size <= pool.first + pool.count;
+    place.inPools &= hardware.poolOf(first).holds(first, size);
   };
   int64_t offset = 0;
   for (unsigned s = 0; s < form.stages.size(); ++s) {

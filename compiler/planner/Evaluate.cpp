@@ -473,11 +473,6 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   return parts;
 }
 
-int64_t FormCosts::slots(unsigned stage) const {
-  return std::min(ceilDivide(aliveChunks[stage], form.virtualStages),
-                  form.microBatches);
-}
-
 /// Copies of parameters that are made when they are needed: of the whole stage,
 /// or of the instance that runs and the next one, with the gradients of one.
 Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
@@ -582,7 +577,7 @@ bool FormCosts::mayFit(const std::vector<int64_t> &alive,
     LeastMemory least = leastMemory(r);
     state += least.state * count;
     for (size_t s = 0; s < alive.size() && holds < count; ++s) {
-      int64_t slots = std::min(ceilDivide(alive[s], chunks), form.microBatches);
+      int64_t slots = slotsOf(alive[s], chunks);
       Bytes each = least.state + least.saved * slots;
       // What the first one saves may be another's.
       Bytes left =

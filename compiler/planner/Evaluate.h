@@ -186,7 +186,9 @@ public:
   bool hasLayers() const { return layered; }
   /// Micro-batches whose activations the stage holds at once, in whole stages;
   /// and in chunks of them.
-  int64_t slots(unsigned stage) const;
+  int64_t slots(unsigned stage) const {
+    return slotsOf(aliveChunks[stage], form.virtualStages);
+  }
   int64_t alive(unsigned stage) const { return aliveChunks[stage]; }
   /// What a stage does once per step, after its last task.
   Picoseconds tail(unsigned stage, int64_t first, int64_t last) const;
@@ -207,6 +209,10 @@ public:
 private:
   /// Looked up once: a FormCosts belongs to one thread.
   const cost::Group &groupOf(unsigned stage, unsigned axis) const;
+  /// So many (chunk, micro-batch) pairs in whole stages.
+  int64_t slotsOf(int64_t alive, int64_t chunks) const {
+    return std::min(ceilDivide(alive, chunks), form.microBatches);
+  }
   unsigned likeEarlier(unsigned stage) const;
   struct RunCost {
     const cost::ClassCost *cost = nullptr;

@@ -56,6 +56,7 @@ public:
     return result;
   }
 
+  int64_t outermostSize() const { return axisAt(replicas.front()).size; }
   bool isAlike() const { return layout == Layout::Alike; }
 
 private:
@@ -73,8 +74,7 @@ private:
     layout = Layout::Any;
     const std::vector<int64_t> &first = devices.first;
     auto inPool = [&](int64_t start, int64_t size) {
-      const cost::Pool &pool = hardware.poolOf(start);
-      return start + size <= pool.first + pool.count;
+      return hardware.poolOf(start).holds(start, size);
     };
     int64_t inner = rankCount(form) / blocks;
     if (hardware.pools().size() == 1) {
@@ -125,8 +125,7 @@ private:
     const cost::Pool *before = nullptr;
     for (int64_t c = 0; c < axis.size; ++c) {
       const cost::Pool &pool = hardware.poolOf(devices.first[c * span]);
-      int64_t last = devices.first[(c + 1) * span - 1];
-      bool crosses = last >= pool.first + pool.count;
+      bool crosses = !pool.holds(devices.first[(c + 1) * span - 1], 1);
       crossing |= crosses;
       bool other = axis.shares.empty()
                        ? c == remainder
@@ -218,12 +217,7 @@ std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
   std::vector<int64_t> starts = std::move(choices.front());
   if (distinct.isAlike())
     starts.resize(1);
-  int64_t size = 1;
-  for (const Axis &axis : form.stages.front().axes)
-    if (axis.kind == AxisKind::Replica) {
-      size = axis.size;
-      break;
-    }
+  int64_t size = distinct.outermostSize();
   std::vector<ReplicaGroup> groups;
   for (size_t i = 0; i < starts.size(); ++i) {
     int64_t end = i + 1 < starts.size() ? starts[i + 1] : size;

@@ -132,16 +132,9 @@ std::optional<Pins> mergePins(const Pins &pins, const Restriction &restriction,
     }
     mine = written;
   };
-  merge("dp", merged.data, restriction.pins.data);
-  merge("tp", merged.tensor, restriction.pins.tensor);
-  merge("pp", merged.pipeline, restriction.pins.pipeline);
-  merge("micro_batches", merged.microBatches, restriction.pins.microBatches);
-  merge("vp", merged.virtualStages, restriction.pins.virtualStages);
-  merge("zero", merged.zero, restriction.pins.zero);
-  merge("recompute", merged.recompute, restriction.pins.recompute);
-  merge("recompute_layers", merged.recomputeLayers,
-        restriction.pins.recomputeLayers);
-  merge("schedule", merged.schedule, restriction.pins.schedule);
+  forEachPin([&](std::string_view name, auto pin) {
+    merge(name, merged.*pin, restriction.pins.*pin);
+  });
   if (!ok)
     return std::nullopt;
   return merged;

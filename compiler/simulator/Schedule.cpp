@@ -60,8 +60,7 @@ int64_t aliveVMin(const ScheduleSpec &spec, int64_t) {
 }
 
 constexpr OrderRow rows[] = {
-    {Order::GPipe, "gpipe", loop, 1, false, false, makeGPipe,
-     aliveGPipe},
+    {Order::GPipe, "gpipe", loop, 1, false, false, makeGPipe, aliveGPipe},
     {Order::OneFOneB, "1f1b", loop, 1, false, false, makeOneFOneB,
      aliveOneFOneB},
     {Order::Interleaved, "interleaved-1f1b", loop, 0, false, false,
@@ -70,10 +69,10 @@ constexpr OrderRow rows[] = {
      aliveH1},
     {Order::ZeroBubbleH2, "zb-h2", loop, 1, false, true, makeZeroBubbleByHand,
      aliveH2},
-    {Order::ZeroBubble1p, "zb-1p", loop, 1, true, true,
-     makeZeroBubbleAutomatic, counted},
-    {Order::ZeroBubble2p, "zb-2p", loop, 1, true, true,
-     makeZeroBubbleAutomatic, counted},
+    {Order::ZeroBubble1p, "zb-1p", loop, 1, true, true, makeZeroBubbleAutomatic,
+     counted},
+    {Order::ZeroBubble2p, "zb-2p", loop, 1, true, true, makeZeroBubbleAutomatic,
+     counted},
     {Order::ZeroBubbleV, "zb-v", Placement::V, 2, true, true, makeZeroBubbleV,
      aliveZeroBubbleV},
     {Order::VHalf, "v-half", Placement::V, 2, true, true,
@@ -238,8 +237,9 @@ std::vector<int64_t> mostAlive(const ScheduleSpec &spec) {
 
 int64_t inFlight(Order order, int64_t stages, int64_t stage,
                  int64_t microBatches) {
-  return mostAlive(ScheduleSpec{order, stages, chunksOf(order, 1),
-                                microBatches, {}, {}})[stage];
+  ScheduleSpec spec{order, stages, chunksOf(order, 1), microBatches, {}, {}};
+  int64_t alive = rowOf(order).alive(spec, stage);
+  return alive >= 0 ? alive : mostAlive(spec)[stage];
 }
 
 } // namespace whale::simulator

@@ -54,6 +54,7 @@ bool cli::chooseBatch(Planning &question, const BatchRange &range,
       continue;
     planner::Options options = question.options;
     options.alternatives = 0;
+    options.freesPins = false;
     planner::Problem problem{workload, *question.hardware, options};
     if (!planner::check(problem, ignored))
       continue;

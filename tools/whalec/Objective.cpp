@@ -76,6 +76,7 @@ public:
   std::optional<planner::Plan> quick() const {
     planner::Options options = question.options;
     options.alternatives = 0;
+    options.freesPins = false;
     Diagnostics ignored;
     return planner::solve({question.workload, hardware, options}, ignored).plan;
   }

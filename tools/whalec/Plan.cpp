@@ -149,6 +149,7 @@ static void addInsight(const Planning &question, bool replan,
   report::Replan search = [&](const Cluster &cluster) {
     planner::Options options = question.options;
     options.alternatives = 0;
+    options.freesPins = false;
     cost::CatalogueHardware hardware(cluster);
     Diagnostics ignored;
     return planner::solve({question.workload, hardware, options}, ignored).plan;
