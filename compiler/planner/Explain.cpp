@@ -127,7 +127,7 @@ void noteFreedPins(const Problem &problem, Diag &error) {
     if (answer.plan)
       error.hint(fmt::format("without the pin '{}' this fits at {} a step: {}",
                              name, formatTime(answer.plan->prediction.step),
-                             printStrategy(answer.plan->strategy)));
+                             printCompact(answer.plan->strategy)));
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace whale::planner {
 
@@ -280,6 +281,41 @@ std::string printStrategy(const Node &node) {
   if (!body.empty())
     text += fmt::format("{{{}}}", body);
   return text;
+}
+
+std::string printCompact(const Node &node) {
+  Node copy = node;
+  if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
+    // Stages are alike if they differ in no more than what they hold and how
+    // many layers that leads them to recompute.
+    int64_t layers = 0;
+    for (Node &stage : copy.body) {
+      stage.paths.clear();
+      layers += std::exchange(stage.recomputeLayers, {}).value_or(0);
+    }
+    bool equal =
+        std::all_of(copy.body.begin(), copy.body.end(),
+                    [&](const Node &stage) { return stage == copy.body[0]; });
+    if (equal) {
+      std::string stage = printStrategy(copy.body[0]);
+      copy.body.clear();
+      return fmt::format(
+          "{}{{{} x {}{}}}", printStrategy(copy), node.body.size(), stage,
+          layers ? fmt::format(", {} layers in full", layers) : std::string());
+    }
+    copy = node;
+  }
+  if (copy.body.size() != 1)
+    return printStrategy(copy);
+  std::string inner = printCompact(copy.body[0]);
+  Node outer = copy;
+  outer.body.clear();
+  std::string text = printStrategy(outer);
+  if (copy.primitive == Primitive::Pipeline)
+    return printStrategy(copy);
+  if (copy.primitive == Primitive::Cluster)
+    return inner.empty() ? text : inner;
+  return inner.empty() ? text : fmt::format("{}{{{}}}", text, inner);
 }
 
 } // namespace whale::planner

@@ -141,6 +141,10 @@ void writeStrategy(json::Writer &writer, const Node &node);
 /// left out: `replica(2){pipeline(8, 1f1b){stage{split(2, [heads])}, stage}}`.
 std::string printStrategy(const Node &node);
 
+/// The same with stages that differ in no more than what they hold written
+/// once: "pipeline(8, 1f1b){4 x stage{...}}".
+std::string printCompact(const Node &node);
+
 //===----------------------------------------------------------------------===//
 // Normal form
 //===----------------------------------------------------------------------===//

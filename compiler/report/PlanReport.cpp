@@ -302,7 +302,7 @@ private:
       return;
     title("runner-up plans");
     for (const Alternative &other : plan.alternatives) {
-      line(shortened(compact(other.strategy), 96));
+      line(shortened(printCompact(other.strategy), 96));
       std::string time = other.step == Picoseconds::max()
                              ? std::string()
                              : formatTime(other.step) + ", ";
@@ -317,42 +317,6 @@ private:
 };
 
 } // namespace
-
-std::string compact(const Node &node) {
-  Node copy = node;
-  if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
-    // Stages are alike if they differ in no more than what they hold and how
-    // many layers that leads them to recompute.
-    int64_t layers = 0;
-    for (Node &stage : copy.body) {
-      stage.paths.clear();
-      layers += std::exchange(stage.recomputeLayers, {}).value_or(0);
-    }
-    bool equal =
-        std::all_of(copy.body.begin(), copy.body.end(),
-                    [&](const Node &stage) { return stage == copy.body[0]; });
-    if (equal) {
-      std::string stage = printStrategy(copy.body[0]);
-      copy.body.clear();
-      return fmt::format("{}{{{} x {}{}}}", printStrategy(copy),
-                         node.body.size(), stage,
-                         layers ? fmt::format(", {} layers in full", layers)
-                                : std::string());
-    }
-    copy = node;
-  }
-  if (copy.body.size() != 1)
-    return printStrategy(copy);
-  std::string inner = compact(copy.body[0]);
-  Node outer = copy;
-  outer.body.clear();
-  std::string text = printStrategy(outer);
-  if (copy.primitive == Primitive::Pipeline)
-    return printStrategy(copy);
-  if (copy.primitive == Primitive::Cluster)
-    return inner.empty() ? text : inner;
-  return inner.empty() ? text : fmt::format("{}{{{}}}", text, inner);
-}
 
 std::string table(const std::vector<std::string> &header,
                   const std::vector<std::vector<std::string>> &rows,
@@ -385,7 +349,7 @@ std::string summary(const Plan &plan) {
   std::string text =
       fmt::format("'{}' ({} parameters), global batch {}: {}\n", plan.modelName,
                   formatCount(plan.parameters), formatCount(plan.globalBatch),
-                  compact(plan.strategy));
+                  printCompact(plan.strategy));
   text +=
       fmt::format("step {}, {:.4g} samples/s, {:.1f} % of peak, memory {} "
                   "of {}, at most {:.1f} % from the bound\n",

@@ -19,9 +19,6 @@ std::string explain(const planner::Plan &plan);
 /// Two lines: the strategy, and step time, rate, utilisation, fullest memory.
 std::string summary(const planner::Plan &plan);
 
-/// A strategy on one line, equal stages written once: "4 x stage".
-std::string compact(const planner::Node &strategy);
-
 /// A table with columns aligned (the first left, the others right) and two
 /// spaces between them; `indent` spaces before each line. Neighbouring rows
 /// that begin with a number and are equal from the third cell on are joined:

@@ -35,7 +35,7 @@ static std::vector<std::string> rowOf(const WhatIfPoint &point) {
               fmt::format("{:.1f} %", 100 * p.utilization),
               formatBytes(fullest(p).memory.total()),
               dollars ? fmt::format("{:.4g}", *dollars) : "-",
-              compact(point.plan->strategy)});
+              printCompact(point.plan->strategy)});
   return row;
 }
 

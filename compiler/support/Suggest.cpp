@@ -25,6 +25,21 @@ size_t whale::editDistance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
+/// More than any distance between names that are looked at.
+static constexpr size_t none = 1000;
+
+/// Edits from one to the other, `none` if they are too many for a suggestion.
+static size_t allowedDistance(std::string_view name,
+                              std::string_view candidate) {
+  size_t allowed =
+      std::max<size_t>(2, std::max(name.size(), candidate.size()) / 3);
+  size_t distance = editDistance(name, candidate);
+  // A suggestion that shares nothing with the name is noise.
+  return distance > allowed || distance >= std::max(name.size(), size_t(1))
+             ? none
+             : distance;
+}
+
 std::optional<std::string>
 whale::suggest(std::string_view name,
                const std::vector<std::string> &candidates) {
@@ -32,19 +47,19 @@ whale::suggest(std::string_view name,
   if (name.size() > longestName)
     return std::nullopt;
   const std::string *best = nullptr;
-  size_t bestDistance = 0;
+  size_t bestHalves = 0;
   for (const std::string &candidate : candidates) {
     if (candidate.size() > longestName)
       continue;
-    size_t allowed =
-        std::max<size_t>(2, std::max(name.size(), candidate.size()) / 3);
-    size_t distance = editDistance(name, candidate);
-    // A suggestion that shares nothing with the name is noise.
-    if (distance > allowed || distance >= std::max(name.size(), size_t(1)))
-      continue;
-    if (!best || distance < bestDistance) {
+    size_t halves = 2 * allowedDistance(name, candidate);
+    if (name.size() >= 3 && candidate.size() > name.size())
+      halves = std::min(
+          halves, 2 * allowedDistance(name, std::string_view(candidate).substr(
+                                                0, name.size())) +
+                      1);
+    if (halves < 2 * none && (!best || halves < bestHalves)) {
       best = &candidate;
-      bestDistance = distance;
+      bestHalves = halves;
     }
   }
   return best ? std::optional(*best) : std::nullopt;

@@ -16,7 +16,9 @@ size_t editDistance(std::string_view a, std::string_view b);
 
 /// The candidate nearest to `name`, the first among equals; none if even that
 /// one differs in more than a third of the longer name (at least 2 edits are
-/// allowed), or if `name` has more than 64 characters.
+/// allowed), or if `name` has more than 64 characters. Of names of three
+/// characters or more the beginning of a candidate may be meant ("h100" is near
+/// "h100-sxm-80"): leaving off the rest counts half an edit.
 std::optional<std::string> suggest(std::string_view name,
                                    const std::vector<std::string> &candidates);
 

@@ -123,6 +123,8 @@ TEST_CASE("suggestions are near or none") {
   std::vector<std::string> names = {"h100-sxm-80", "h100-pcie-80", "a100-80"};
   CHECK(suggest("h100-sxm80", names) == "h100-sxm-80");
   CHECK(suggest("a100-81", names) == "a100-80");
+  CHECK(suggest("h100", names) == "h100-sxm-80");
+  CHECK(suggest("h101", {"a10", "h100-sxm-80"}) == "h100-sxm-80");
   CHECK_FALSE(suggest("tpu", names));
   CHECK_FALSE(suggest("x", {"y"}));
   CHECK_FALSE(suggest(std::string(100'000, 'a'), names));
