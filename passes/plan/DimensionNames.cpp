@@ -177,14 +177,20 @@ void DimensionNames::nameVariable(VariableOp op) {
   }
 }
 
-/// Dimensions without names take those of the loops that use them.
+/// Dimensions without names take those of the loops that use them, in instances
+/// those of the module's argument.
 void DimensionNames::fillFromUsers(Value value) {
-  auto &sets = dimsOf(value);
+  SmallVector<NameSet, 4> sets = dimsOf(value);
   for (unsigned dim = 0; dim < sets.size(); ++dim) {
     if (!sets[dim].empty())
       continue;
     NameSet found;
     for (OpOperand &use : value.getUses()) {
+      if (auto instance = dyn_cast<InstanceOp>(use.getOwner())) {
+        Block &body = blockOf(calleeOf(instance.getCallee()));
+        addAll(found, dimsOf(body.getArgument(use.getOperandNumber()))[dim]);
+        continue;
+      }
       auto it = ops.find(use.getOwner());
       if (it == ops.end())
         continue;
@@ -193,7 +199,7 @@ void DimensionNames::fillFromUsers(Value value) {
       if (!loops.empty())
         addAll(found, it->second.loops[loops.front()]);
     }
-    addAll(sets[dim], found);
+    addAll(dimsOf(value)[dim], found);
   }
 }
 
