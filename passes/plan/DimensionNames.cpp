@@ -127,6 +127,8 @@ void DimensionNames::visitStructure(Operation *op) {
     for (auto [value, result] : llvm::zip_equal(
              body.getTerminator()->getOperands(), instance.getResults()))
       copyDims(value, result);
+  } else if (auto scan = dyn_cast<ScanOp>(op)) {
+    visitScan(scan);
   } else if (auto backward = dyn_cast<BackwardOp>(op)) {
     auto module = backward->getParentOfType<ModuleDefOp>();
     auto arguments = backward.getBody().front().getArguments();
@@ -142,6 +144,27 @@ void DimensionNames::visitStructure(Operation *op) {
                  backwardOf.getOperandIndices(), backwardOf.getResults()))
           copyDims(instance.getOperand(index), result);
   }
+}
+
+/// States and slices go into the cell, states and outputs come out of it; a
+/// slice or an output lacks the dimension along which the scan goes.
+void DimensionNames::visitScan(ScanOp scan) {
+  Block &body = blockOf(calleeOf(scan.getCallee()));
+  size_t states = scan.getStates().size(), along = scan.getDim();
+  auto pass = [&](Value from, Value to, bool sliced, bool stacked) {
+    auto source = dimsOf(from);
+    if (sliced)
+      source.erase(source.begin() + along);
+    if (stacked)
+      source.insert(source.begin() + along, NameSet());
+    for (auto [own, other] : llvm::zip_equal(dimsOf(to), source))
+      addAll(own, other);
+  };
+  for (auto [index, operand] : llvm::enumerate(scan.getOperands()))
+    pass(operand, body.getArgument(index), index >= states, false);
+  for (auto [index, value] :
+       llvm::enumerate(body.getTerminator()->getOperands()))
+    pass(value, scan.getResult(index), false, index >= states);
 }
 
 void DimensionNames::visitForward(Operation *op) {
@@ -177,8 +200,21 @@ void DimensionNames::nameVariable(VariableOp op) {
   }
 }
 
-/// Dimensions without names take those of the loops that use them, in instances
-/// those of the module's argument.
+/// The argument of a module as which an instance or a scan passes a value on,
+/// all dimensions alike.
+Value DimensionNames::argumentOf(OpOperand &use) const {
+  Operation *user = use.getOwner();
+  unsigned index = use.getOperandNumber();
+  if (auto instance = dyn_cast<InstanceOp>(user))
+    return blockOf(calleeOf(instance.getCallee())).getArgument(index);
+  if (auto scan = dyn_cast<ScanOp>(user))
+    if (index < scan.getStates().size())
+      return blockOf(calleeOf(scan.getCallee())).getArgument(index);
+  return Value();
+}
+
+/// Dimensions without names take those of the loops that use them, or of the
+/// module's argument that they become.
 void DimensionNames::fillFromUsers(Value value) {
   SmallVector<NameSet, 4> sets = dimsOf(value);
   for (unsigned dim = 0; dim < sets.size(); ++dim) {
@@ -186,9 +222,8 @@ void DimensionNames::fillFromUsers(Value value) {
       continue;
     NameSet found;
     for (OpOperand &use : value.getUses()) {
-      if (auto instance = dyn_cast<InstanceOp>(use.getOwner())) {
-        Block &body = blockOf(calleeOf(instance.getCallee()));
-        addAll(found, dimsOf(body.getArgument(use.getOperandNumber()))[dim]);
+      if (Value argument = argumentOf(use)) {
+        addAll(found, dimsOf(argument)[dim]);
         continue;
       }
       auto it = ops.find(use.getOwner());

@@ -62,9 +62,11 @@ private:
   void visitForward(mlir::Operation *op);
   void visitCompute(mlir::Operation *op);
   void visitStructure(mlir::Operation *op);
+  void visitScan(ScanOp scan);
   void addAliases(EinsumOp op, OpNames &names);
   void visitBackward(mlir::Operation *op);
   void nameVariable(VariableOp op);
+  mlir::Value argumentOf(mlir::OpOperand &use) const;
   void fillFromUsers(mlir::Value value);
   void copyDims(mlir::Value from, mlir::Value to);
 
