@@ -189,7 +189,10 @@ private:
                      const SplitAxis &axis) const {
     for (const std::string &dim : axis.dims)
       if (op.findLoop(dim) >= 0)
-        return firstNamed(op, local, axis, dim);
+        // What replicas do along the batch, sharedBatch() knows.
+        return axis.replica && dim == workload.batchDim
+                   ? -1
+                   : firstNamed(op, local, axis, dim);
     return -1;
   }
 

@@ -90,6 +90,18 @@ std::vector<std::string> variableDims(const Workload &workload) {
 
 /// Name of the loops over experts (dialects/whale, importers).
 constexpr std::string_view expertDim = "experts";
+/// What a split over experts also names where rows go to their experts.
+constexpr std::string_view batchDim = "batch";
+
+/// Whether rows choose their experts, without a limit of rows for each.
+bool routesRows(const Workload &workload) {
+  return std::any_of(workload.classes.begin(), workload.classes.end(),
+                     [](const ModuleClass &module) {
+                       return std::any_of(
+                           module.ops.begin(), module.ops.end(),
+                           [](const Op &op) { return op.routingLoop() >= 0; });
+                     });
+}
 
 /// Fewest experts of an op that reads their weights; 0 where there are none, or
 /// a person has said how the model is parallel.
@@ -223,7 +235,9 @@ public:
   ShapeAdder(const Problem &problem, std::vector<Choice> &shapes)
       : problem(problem), pins(problem.options.pins), shapes(shapes),
         experts(expertCount(problem)), parts(sequenceParts(problem.workload)),
-        groups(problem.workload.globalBatch / problem.workload.sampleGroup) {}
+        groups(problem.workload.globalBatch / problem.workload.sampleGroup),
+        routed(problem.options.space == Space::Full &&
+               routesRows(problem.workload)) {}
 
   void add(const Choice &degrees) {
     int64_t data = degrees.data;
@@ -241,6 +255,7 @@ public:
         for (int64_t group : expertGroups(problem, data, experts)) {
           shape.sequence = sequence;
           shape.experts = group > 1;
+          shape.routed = shape.experts && routed;
           shape.group = group;
           shapes.push_back(shape);
         }
@@ -262,6 +277,7 @@ private:
   const Pins &pins;
   std::vector<Choice> &shapes;
   int64_t experts, parts, groups;
+  bool routed;
 };
 
 /// A schedule and its virtual stages.
@@ -437,6 +453,8 @@ static std::vector<Axis> replicaAxes(const Choice &choice) {
     Axis &group = add(choice.group, choice.shard);
     if (choice.experts)
       group.colocated.push_back({{std::string(expertDim)}, {}});
+    if (choice.routed)
+      group.colocated.back().dims.emplace_back(batchDim);
   }
   return axes;
 }

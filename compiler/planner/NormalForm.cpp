@@ -184,6 +184,7 @@ private:
   /// Puts a colocated split on its replicas' axes. Those around the pipeline
   /// are the same in every stage.
   void colocate(const Node &node, StageForm &stage) {
+    checkLowered(node);
     ColocatedSplit split{node.dims, node.paths};
     for (size_t axis : replicasOf(node, stage)) {
       if (axis >= form.outerAxes) {
@@ -259,10 +260,10 @@ private:
                                     stage.recomputeLayers)));
       if (form.virtualStages > 1)
         return void(diags.error(
-            root.place, fmt::format("recompute of {} layers of stages that "
-                                    "have {} virtual stages",
-                                    stage.recomputeLayers,
-                                    form.virtualStages)));
+            root.place,
+            fmt::format("recompute of {} layers of stages that "
+                        "have {} virtual stages",
+                        stage.recomputeLayers, form.virtualStages)));
     }
   }
 
@@ -398,6 +399,10 @@ std::optional<std::string> notLowered(const Node &node) {
       *node.schedule != Schedule::OneFOneB)
     return fmt::format("schedule '{}' is not compilable yet",
                        nameOf(*node.schedule));
+  if (node.dims.size() > 1 &&
+      std::find(node.dims.begin(), node.dims.end(), "batch") != node.dims.end())
+    return "a split of experts and batch, which sends rows to their experts, "
+           "is not compilable yet";
   return std::nullopt;
 }
 

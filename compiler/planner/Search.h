@@ -62,8 +62,9 @@ struct Choice {
   /// Neighbouring replicas that form an axis of their own: experts are cut over
   /// them, or they alone cut the state.
   int64_t group = 1;
-  /// Experts cut over the devices of a group.
-  bool experts = false;
+  /// Experts cut over the devices of a group; and whether rows go to them and
+  /// back, instead of every device gathering all rows.
+  bool experts = false, routed = false;
   /// The tensor split cuts the sequence where it cuts nothing else.
   bool sequence = false;
   Shard shard = Shard::None;
