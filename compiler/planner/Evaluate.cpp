@@ -502,17 +502,23 @@ bool FormCosts::keepsCopies(unsigned stage) const {
          !cutsParameters(shape);
 }
 
-MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
-                                  int64_t layers) const {
-  StateBytes state = stateOf(stage, first, last);
+MemoryParts FormCosts::heldState(unsigned stage,
+                                 const StateBytes &state) const {
   MemoryParts parts = stateMemory(stage, state);
-  int64_t slots = this->slots(stage);
   // Micro-batches enter at both ends: a stage has the opposite one's part too,
   // which is taken to be as large.
   if (form.schedule == Schedule::DualPipe)
     for (Bytes *part :
          {&parts.parameters, &parts.gradients, &parts.optimizer, &parts.other})
       *part = *part * 2;
+  return parts;
+}
+
+MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
+                                  int64_t layers) const {
+  StateBytes state = stateOf(stage, first, last);
+  MemoryParts parts = heldState(stage, state);
+  int64_t slots = this->slots(stage);
   std::vector<Piece> held = pieces(first, last, layers);
   if (form.microBatches == 1)
     setSinglePeak(parts, stage, first, last, held);
@@ -745,8 +751,39 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
-  StagePrediction whole = this->stage(stage, first, last);
-  return whole.gradientSync + whole.update;
+  StagePrediction once;
+  // What is saved or recomputed matters no more then.
+  if (form.microBatches > 1 &&
+      !table.hardware.execution.stack.overlapsGradients) {
+    once.first = first;
+    once.last = last;
+    StateBytes state = stateOf(stage, first, last);
+    once.memory = heldState(stage, state);
+    forEachRun(first, last, [&](size_t r, int64_t n) {
+      once.gradientSync += summedAlone(stage, run(stage, r)) * n;
+    });
+    setOnce(stage, state, once);
+  } else {
+    once = this->stage(stage, first, last);
+  }
+  return once.gradientSync + once.update;
+}
+
+/// Synchronisation and update, from the memory of the state and the times of
+/// the tasks.
+void FormCosts::setOnce(unsigned stage, const StateBytes &state,
+                        StagePrediction &result) const {
+  setSynchronisation(stage, state, result);
+  cost::OpWork update;
+  update.kind = workload::OpKind::Elementwise;
+  const StageForm &shape = form.stages[stage];
+  int64_t shards = cutsParameters(shape)
+                       ? wholeShards(table.hardware.execution.stack, shape)
+                       : 1;
+  Bytes frozen = ceilDivide(state.frozen, shards);
+  update.bytes = (result.memory.parameters - frozen) * 2 +
+                 result.memory.gradients + result.memory.optimizer * 2;
+  result.update = table.hardware.opTime(types[stage], update);
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,
@@ -759,18 +796,7 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   result.memory = memory(stage, first, last);
   setTimes(stage, first, last, result);
   setMessages(stage, first, last, result);
-  StateBytes state = stateOf(stage, first, last);
-  setSynchronisation(stage, state, result);
-  cost::OpWork update;
-  update.kind = workload::OpKind::Elementwise;
-  const StageForm &shape = form.stages[stage];
-  int64_t shards = cutsParameters(shape)
-                       ? wholeShards(table.hardware.execution.stack, shape)
-                       : 1;
-  Bytes frozen = ceilDivide(state.frozen, shards);
-  update.bytes = (result.memory.parameters - frozen) * 2 +
-                 result.memory.gradients + result.memory.optimizer * 2;
-  result.update = table.hardware.opTime(types[stage], update);
+  setOnce(stage, stateOf(stage, first, last), result);
   return result;
 }
 

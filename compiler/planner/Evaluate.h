@@ -283,6 +283,8 @@ private:
   double overlapWindow() const;
   void setSynchronisation(unsigned stage, const cost::StateBytes &state,
                           StagePrediction &result) const;
+  void setOnce(unsigned stage, const cost::StateBytes &state,
+               StagePrediction &result) const;
   void setTimes(unsigned stage, int64_t first, int64_t last,
                 StagePrediction &result) const;
   void setMessages(unsigned stage, int64_t first, int64_t last,
@@ -291,6 +293,8 @@ private:
                        const cost::StateBytes &state) const;
   bool keepsCopies(unsigned stage) const;
   MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
+  /// The same of all parts of the model that the schedule gives the stage.
+  MemoryParts heldState(unsigned stage, const cost::StateBytes &state) const;
   /// What a replica axis has copies of: `state` but for what splits on its
   /// devices cut.
   cost::StateBytes copiedOver(unsigned stage, unsigned axis, int64_t first,
