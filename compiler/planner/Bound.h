@@ -104,6 +104,11 @@ struct CutBound {
 CutBound cutBound(CostTable &table, const NormalForm &form,
                   const ReplicaCosts &costs, Picoseconds known = {},
                   Picoseconds limit = Picoseconds::max());
+/// The bound of given cuts without `wholeStep`; max where they do not fit. For
+/// asking often: all arguments must outlive it.
+std::function<Picoseconds(const std::vector<int64_t> &)>
+boundOfCuts(CostTable &table, const NormalForm &form,
+            const ReplicaCosts &costs);
 /// Calls `visit` for all cuts that fit and whose bound is below `limit`, which
 /// it returns for those that follow.
 void forEachCuts(

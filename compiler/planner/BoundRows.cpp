@@ -36,6 +36,7 @@ Parts tasks(double count) { return {count, count, count}; }
 /// theirs, or it has its gradients.
 std::vector<Row> flushRows(double m, double w) {
   std::vector<Row> rows;
+  rows.reserve(8);
   for (bool first : {true, false}) {
     Row back{first, forwards(1), {}, {}, {}};
     (first ? back.whole : back.behind) += backwards(1);
@@ -57,6 +58,7 @@ std::vector<Row> flushRows(double m, double w) {
 
 std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
   std::vector<Row> rows;
+  rows.reserve(3);
   // Until the last micro-batch is back from the last chunks, and from there.
   rows.push_back({true, both(v, v), {}, {}, {m - alive / v, 0, 0}});
   rows.back().own.input = rows.back().own.weight = m - ((v - 1) * p + 1) / v;
@@ -77,6 +79,7 @@ std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
 std::vector<Row> handRows(double m, double warm, double lag) {
   double after = lag == 0 ? 0 : std::min(m, lag + 1);
   std::vector<Row> rows;
+  rows.reserve(3);
   rows.push_back({false, {}, forwards(1), {}, tasks(m)});
   rows.push_back({false, forwards(1), {}, inputs(1), {m - warm, m - 1, m}});
   Row row{true, forwards(1), {}, {}, {m - warm, m - 1, m - after}};
@@ -94,6 +97,7 @@ std::vector<Row> handRows(double m, double warm, double lag) {
 /// before the first backward.
 std::vector<Row> vRows(double m, double warm, double alive) {
   std::vector<Row> rows;
+  rows.reserve(3);
   rows.push_back({false, {}, forwards(1, 2), {}, tasks(m)});
   rows.push_back(
       {false, forwards(2, 2), inputs(1, 2), {}, {m - warm / 2, m, m}});

@@ -14,15 +14,15 @@ const ClassCost &CostTable::of(uint32_t moduleClass,
                                const cost::ClassContext &context) {
   auto key = std::make_pair(moduleClass, context);
   {
-    std::lock_guard lock(mutex);
-    auto it = costs.find(key);
-    if (it != costs.end())
+    std::lock_guard lock(classes->mutex);
+    auto it = classes->costs.find(key);
+    if (it != classes->costs.end())
       return it->second;
   }
   ClassCost made = cost::classCost(workload, workload.classes[moduleClass],
                                    context, hardware);
-  std::lock_guard lock(mutex);
-  return costs.emplace(std::move(key), std::move(made)).first->second;
+  std::lock_guard lock(classes->mutex);
+  return classes->costs.emplace(std::move(key), std::move(made)).first->second;
 }
 
 namespace {

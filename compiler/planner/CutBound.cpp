@@ -399,6 +399,15 @@ CutBound cutBound(CostTable &table, const NormalForm &form,
   return Cutter(table, form, costs).run(known, limit);
 }
 
+std::function<Picoseconds(const std::vector<int64_t> &)>
+boundOfCuts(CostTable &table, const NormalForm &form,
+            const ReplicaCosts &costs) {
+  auto cutter = std::make_shared<Cutter>(table, form, costs);
+  return [cutter](const std::vector<int64_t> &cuts) {
+    return cutter->boundOf(cuts);
+  };
+}
+
 void forEachCuts(
     CostTable &table, const NormalForm &form, const ReplicaCosts &costs,
     Picoseconds limit,

@@ -160,13 +160,17 @@ void polishCuts(CostTable &table, CutResult &result) {
     return;
   NormalForm form = openForm(result);
   DeviceMap devices = result.candidate->devices;
+  if (form.stages.size() == 1)
+    return;
   ReplicaCosts costs = replicaCosts(table, form, devices);
+  auto boundOf = boundOfCuts(table, form, costs);
   // An instance more, or less, before each of the stages from..to.
   auto shift = [&](size_t from, size_t to, int64_t step) {
     std::vector<int64_t> cuts = result.candidate->cuts;
     for (size_t s = from; s <= to; ++s)
       cuts[s] += step;
-    if (cuts[from] > cuts[from - 1] && cuts[to] < cuts[to + 1])
+    if (cuts[from] > cuts[from - 1] && cuts[to] < cuts[to + 1] &&
+        wholeStep(table, form, boundOf(cuts)) < result.prediction.step)
       consider(table, form, devices, costs, cuts, result);
   };
   auto stages = static_cast<int64_t>(form.stages.size());

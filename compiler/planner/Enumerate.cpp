@@ -310,6 +310,8 @@ std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
     for (int64_t v = 1; v == 1 || v * shape.pipeline <= layers; ++v) {
       if (v > 1 && layers % (v * shape.pipeline) != 0)
         continue;
+      if (simulator::chunksOf(schedule, v) != v)
+        continue;
       simulator::ScheduleSpec spec;
       spec.order = schedule;
       spec.stages = shape.pipeline;

@@ -237,18 +237,6 @@ const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
   return it->second;
 }
 
-template <class F>
-void FormCosts::forEachRun(int64_t first, int64_t last, F visit) const {
-  int64_t start = 0;
-  for (size_t r = 0; r < table.workload.runs.size(); ++r) {
-    int64_t end = start + table.workload.runs[r].count;
-    int64_t n = std::min(last, end) - std::max(first, start);
-    if (n > 0)
-      visit(r, n);
-    start = end;
-  }
-}
-
 StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
                               int64_t last) const {
   StateBytes state;
@@ -294,86 +282,6 @@ cost::Message FormCosts::message(unsigned stage, int64_t position) const {
     sum += cost.messages[a];
   });
   return sum;
-}
-
-std::vector<FormCosts::Saved>
-FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
-                   const std::vector<Piece> &pieces) const {
-  const std::vector<Run> &runs = table.workload.runs;
-  std::vector<std::pair<int64_t, uint32_t>> seen;
-  // Positions of a run's first instance, and of the first behind it.
-  auto startOf = [&](size_t r) {
-    int64_t start = 0;
-    for (size_t before = 0; before < r; ++before)
-      start += runs[before].count;
-    return start;
-  };
-  // Whether another instance of the stage saves what comes from `source`.
-  auto isSavedTwice = [&](const workload::Source &source) {
-    std::pair<int64_t, uint32_t> key{source.run, source.result};
-    if (std::find(seen.begin(), seen.end(), key) != seen.end())
-      return true;
-    seen.push_back(key);
-    if (source.run < 0)
-      return false;
-    int64_t maker = startOf(source.run) + runs[source.run].count - 1;
-    // The last piece of the maker's run.
-    auto piece = std::find_if(pieces.rbegin(), pieces.rend(), [&](auto &one) {
-      return one.run == static_cast<size_t>(source.run);
-    });
-    return maker >= first && maker < last &&
-           costOf(stage, *piece).cost->memory.savedResults[source.result] >
-               Bytes();
-  };
-  std::vector<Saved> result;
-  const cost::ClassMemory *before = nullptr;
-  for (size_t p = 0; p < pieces.size(); ++p) {
-    size_t r = pieces[p].run;
-    const cost::ClassMemory &m = costOf(stage, pieces[p]).cost->memory;
-    Saved saved{m.saved, m.saved};
-    size_t chained = runs[r].count > 1 ? m.savedResults.size() : 0;
-    bool goesOn = p > 0 && pieces[p - 1].run == r;
-    bool isFirst = startOf(r) >= first && !goesOn;
-    for (size_t k = 0; k < m.savedArguments.size(); ++k) {
-      if (m.savedArguments[k] == Bytes())
-        continue;
-      bool isTwice =
-          goesOn && k < chained
-              ? before->savedResults[k] > Bytes()
-              : (isFirst || k >= chained) && isSavedTwice(runs[r].arguments[k]);
-      if (isTwice)
-        saved.first -= m.savedArguments[k];
-      if (k >= chained || m.savedResults[k] > Bytes())
-        saved.each -= m.savedArguments[k];
-    }
-    result.push_back(saved);
-    before = &m;
-  }
-  return result;
-}
-
-std::vector<Bytes> FormCosts::waitingGradients(unsigned stage, int64_t first,
-                                               int64_t last) const {
-  const std::vector<Run> &runs = table.workload.runs;
-  // The last run of the stage that adds to each value's gradient.
-  std::map<std::pair<int64_t, uint32_t>, std::pair<int64_t, Bytes>> values;
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    const ClassCost &cost = run(stage, r);
-    for (size_t k = 0; k < runs[r].arguments.size(); ++k) {
-      const workload::Source &source = runs[r].arguments[k];
-      bool isShared = n > 1 && k >= cost.memory.savedResults.size();
-      if (source.run >= 0 && cost.argumentGradientBytes[k] > Bytes())
-        values[{source.run, source.result}] = {
-            static_cast<int64_t>(r) + isShared, cost.argumentGradientBytes[k]};
-    }
-  });
-  std::vector<Bytes> result(runs.size());
-  forEachRun(first, last, [&](size_t r, int64_t) {
-    for (const auto &[source, use] : values)
-      if (source.first < int64_t(r) && use.first > int64_t(r))
-        result[r] += use.second;
-  });
-  return result;
 }
 
 /// Activations of all slots; gradients are there from the start.
@@ -502,17 +410,23 @@ bool FormCosts::keepsCopies(unsigned stage) const {
          !cutsParameters(shape);
 }
 
-MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
-                                  int64_t layers) const {
-  StateBytes state = stateOf(stage, first, last);
+MemoryParts FormCosts::heldState(unsigned stage,
+                                 const StateBytes &state) const {
   MemoryParts parts = stateMemory(stage, state);
-  int64_t slots = this->slots(stage);
   // Micro-batches enter at both ends: a stage has the opposite one's part too,
   // which is taken to be as large.
   if (form.schedule == Schedule::DualPipe)
     for (Bytes *part :
          {&parts.parameters, &parts.gradients, &parts.optimizer, &parts.other})
       *part = *part * 2;
+  return parts;
+}
+
+MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
+                                  int64_t layers) const {
+  StateBytes state = stateOf(stage, first, last);
+  MemoryParts parts = heldState(stage, state);
+  int64_t slots = this->slots(stage);
   std::vector<Piece> held = pieces(first, last, layers);
   if (form.microBatches == 1)
     setSinglePeak(parts, stage, first, last, held);
@@ -745,8 +659,39 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
-  StagePrediction whole = this->stage(stage, first, last);
-  return whole.gradientSync + whole.update;
+  StagePrediction once;
+  // What is saved or recomputed matters no more then.
+  if (form.microBatches > 1 &&
+      !table.hardware.execution.stack.overlapsGradients) {
+    once.first = first;
+    once.last = last;
+    StateBytes state = stateOf(stage, first, last);
+    once.memory = heldState(stage, state);
+    forEachRun(first, last, [&](size_t r, int64_t n) {
+      once.gradientSync += summedAlone(stage, run(stage, r)) * n;
+    });
+    setOnce(stage, state, once);
+  } else {
+    once = this->stage(stage, first, last);
+  }
+  return once.gradientSync + once.update;
+}
+
+/// Synchronisation and update, from the memory of the state and the times of
+/// the tasks.
+void FormCosts::setOnce(unsigned stage, const StateBytes &state,
+                        StagePrediction &result) const {
+  setSynchronisation(stage, state, result);
+  cost::OpWork update;
+  update.kind = workload::OpKind::Elementwise;
+  const StageForm &shape = form.stages[stage];
+  int64_t shards = cutsParameters(shape)
+                       ? wholeShards(table.hardware.execution.stack, shape)
+                       : 1;
+  Bytes frozen = ceilDivide(state.frozen, shards);
+  update.bytes = (result.memory.parameters - frozen) * 2 +
+                 result.memory.gradients + result.memory.optimizer * 2;
+  result.update = table.hardware.opTime(types[stage], update);
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,
@@ -759,18 +704,7 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   result.memory = memory(stage, first, last);
   setTimes(stage, first, last, result);
   setMessages(stage, first, last, result);
-  StateBytes state = stateOf(stage, first, last);
-  setSynchronisation(stage, state, result);
-  cost::OpWork update;
-  update.kind = workload::OpKind::Elementwise;
-  const StageForm &shape = form.stages[stage];
-  int64_t shards = cutsParameters(shape)
-                       ? wholeShards(table.hardware.execution.stack, shape)
-                       : 1;
-  Bytes frozen = ceilDivide(state.frozen, shards);
-  update.bytes = (result.memory.parameters - frozen) * 2 +
-                 result.memory.gradients + result.memory.optimizer * 2;
-  result.update = table.hardware.opTime(types[stage], update);
+  setOnce(stage, stateOf(stage, first, last), result);
   return result;
 }
 

@@ -22,6 +22,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 
@@ -122,11 +123,21 @@ struct Tie {
 };
 std::vector<Tie> ties(const workload::Workload &workload);
 
+/// Costs of classes of one workload, on hardware that differs in the number of
+/// its nodes at most; safe for several threads.
+struct ClassCosts {
+  std::mutex mutex;
+  std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassCost> costs;
+};
+
 /// Costs of classes for one problem; safe for several threads.
 class CostTable {
 public:
-  CostTable(const workload::Workload &workload, const cost::Hardware &hardware)
-      : workload(workload), hardware(hardware), ties(planner::ties(workload)) {}
+  /// `costs` may be those of other problems, as far as they are alike.
+  CostTable(const workload::Workload &workload, const cost::Hardware &hardware,
+            std::shared_ptr<ClassCosts> costs = std::make_shared<ClassCosts>())
+      : workload(workload), hardware(hardware), ties(planner::ties(workload)),
+        classes(std::move(costs)) {}
 
   const cost::ClassCost &of(uint32_t moduleClass,
                             const cost::ClassContext &context);
@@ -146,8 +157,8 @@ public:
   const std::vector<Tie> ties;
 
 private:
+  std::shared_ptr<ClassCosts> classes;
   std::mutex mutex;
-  std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassCost> costs;
   std::unordered_map<std::string, std::vector<const cost::ClassCost *>> stages;
   /// By order, stages, chunks and micro-batches; of each stage.
   std::map<std::tuple<Schedule, int64_t, int64_t, int64_t>,
@@ -239,6 +250,7 @@ private:
   std::vector<RunCost> runCosts(unsigned stage, int64_t samples,
                                 Recompute recompute);
   Picoseconds sendTime(unsigned from, unsigned to, Bytes bytes) const;
+  /// Calls `visit(run, count)` for the instances of each run in a range.
   template <class F>
   void forEachRun(int64_t first, int64_t last, F visit) const;
   cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const;
@@ -283,6 +295,8 @@ private:
   double overlapWindow() const;
   void setSynchronisation(unsigned stage, const cost::StateBytes &state,
                           StagePrediction &result) const;
+  void setOnce(unsigned stage, const cost::StateBytes &state,
+               StagePrediction &result) const;
   void setTimes(unsigned stage, int64_t first, int64_t last,
                 StagePrediction &result) const;
   void setMessages(unsigned stage, int64_t first, int64_t last,
@@ -291,6 +305,8 @@ private:
                        const cost::StateBytes &state) const;
   bool keepsCopies(unsigned stage) const;
   MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
+  /// The same of all parts of the model that the schedule gives the stage.
+  MemoryParts heldState(unsigned stage, const cost::StateBytes &state) const;
   /// What a replica axis has copies of: `state` but for what splits on its
   /// devices cut.
   cost::StateBytes copiedOver(unsigned stage, unsigned axis, int64_t first,
@@ -319,6 +335,18 @@ private:
   /// By stage, first and last instance.
   mutable std::map<std::tuple<unsigned, int64_t, int64_t>, int64_t> needed;
 };
+
+template <class F>
+void FormCosts::forEachRun(int64_t first, int64_t last, F visit) const {
+  int64_t start = 0;
+  for (size_t r = 0; r < table.workload.runs.size(); ++r) {
+    int64_t end = start + table.workload.runs[r].count;
+    int64_t n = std::min(last, end) - std::max(first, start);
+    if (n > 0)
+      visit(r, n);
+    start = end;
+  }
+}
 
 /// Replicas that differ in devices or share: one representative each.
 struct ReplicaClass {

@@ -90,6 +90,9 @@ struct Options {
   size_t alternatives = 8;
   /// Whether an error names the pins without which there would be a plan.
   bool freesPins = true;
+  /// The search ends where nothing can be faster by more than this fraction of
+  /// the step.
+  double tolerance = 0;
   /// Most candidates to simulate; more give outcome LimitReached.
   size_t candidateLimit = 20000;
   /// Told now and then, always from one thread; false ends the search with the

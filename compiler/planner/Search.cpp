@@ -102,15 +102,18 @@ struct Found {
 
 class Searcher {
 public:
-  Searcher(const Problem &problem, const Restriction &restriction)
-      : problem(problem), restriction(restriction),
-        table(problem.workload, problem.hardware), state(problem),
+  Searcher(const Problem &problem, const Restriction &restriction,
+           Experience &experience)
+      : problem(problem), restriction(restriction), experience(experience),
+        table(problem.workload, problem.hardware, experience.costs),
+        state(problem),
         dims(restriction.dims ? *restriction.dims
                               : splitDims(problem.workload)) {}
 
   Answer run(Diagnostics &diags) {
     if (!start(diags))
       return {};
+    tryFound();
     explore();
     if (!best && cutShort != Outcome::Optimal) {
       explainLimit(simulated, diags);
@@ -136,10 +139,39 @@ public:
                      : answer.plan->gap > 0       ? Outcome::Feasible
                                                   : Outcome::Optimal;
     answer.plan->outcome = answer.outcome;
+    experience.found = best->choice;
+    experience.samples = samplesOf(best->choice);
     return answer;
   }
 
 private:
+  /// Of a micro-batch on a replica.
+  int64_t samplesOf(const Choice &choice) const {
+    return problem.workload.globalBatch /
+           saturatingMultiply(choice.data, choice.microBatches);
+  }
+
+  /// What an earlier search found, with as many samples or micro-batches.
+  void tryFound() {
+    if (!experience.found || mixed())
+      return;
+    const Choice earlier = *experience.found;
+    auto size = [](const Choice &c) {
+      return std::tuple(c.tensor, c.context, c.pipeline, c.experts, c.sequence);
+    };
+    auto rest = [](const Choice &c) {
+      return std::tuple(c.recompute, c.recomputeLayers, c.shard, c.hybrid,
+                        c.schedule, c.virtualStages, c.pipelineOutside);
+    };
+    for (const Choice &shape : enumerate(problem))
+      if (size(shape) == size(earlier) && state.mayFit(shape) &&
+          (samplesOf(shape) == experience.samples ||
+           shape.microBatches == earlier.microBatches))
+        for (const Choice &choice : variantsOf(shape))
+          if (rest(choice) == rest(earlier))
+            take(simulate({{}, 0, Entry::Kind::Cut, choice, 0}));
+  }
+
   int64_t limit() const {
     return static_cast<int64_t>(problem.options.candidateLimit);
   }
@@ -400,14 +432,16 @@ private:
     case Entry::Kind::Cut:
       break;
     }
+    return simulate(entry);
+  }
+
+  Found simulate(const Entry &entry) {
     Found found;
     NormalForm form;
     DeviceMap devices;
-    if (place(entry, form, devices)) {
-      found.scored = Scored{entry.choice, {}};
-      found.scored->result =
-          bestCuts(table, form, devices, bestStep(), *entry.cuts);
-    }
+    if (place(entry, form, devices))
+      found.scored =
+          score(entry.choice, form, devices, bestStep(), entry.cuts.get());
     return found;
   }
 
@@ -417,21 +451,23 @@ private:
 
   /// The best candidate of one choice.
   Scored score(const Choice &choice, const NormalForm &form,
-               const DeviceMap &devices, Picoseconds below) {
-    Scored scored{choice, {}};
-    if (!fixedCuts) {
-      scored.result = bestCuts(table, form, devices, below);
-      return scored;
-    }
-    scored.result = givenCuts(table, form, devices, *fixedCuts);
-    return scored;
+               const DeviceMap &devices, Picoseconds below,
+               const CutBound *bound = nullptr) {
+    if (fixedCuts)
+      return {choice, givenCuts(table, form, devices, *fixedCuts)};
+    return {choice, bestCuts(table, form, devices, below,
+                             bound ? std::optional(*bound) : std::nullopt)};
   }
 
   void explore() {
-    while (!queue.empty() && queue.top().bound < bestStep() && mayGoOn()) {
+    auto isWorthIt = [&] {
+      return !queue.empty() &&
+             queue.top().bound <
+                 bestStep() - bestStep().scaled(problem.options.tolerance);
+    };
+    while (isWorthIt() && mayGoOn()) {
       std::vector<Entry> batch;
-      while (batch.size() < batchSize && !queue.empty() &&
-             queue.top().bound < bestStep()) {
+      while (batch.size() < batchSize && isWorthIt()) {
         batch.push_back(queue.top());
         queue.pop();
       }
@@ -590,6 +626,7 @@ private:
 
   const Problem &problem;
   const Restriction &restriction;
+  Experience &experience;
   CostTable table;
   LeastState state;
   std::vector<std::string> dims;
@@ -661,6 +698,12 @@ Answer asWritten(const Problem &problem, Diagnostics &diags) {
 } // namespace
 
 Answer solve(const Problem &problem, Diagnostics &diagnostics) {
+  Experience none;
+  return solve(problem, diagnostics, none);
+}
+
+Answer solve(const Problem &problem, Diagnostics &diagnostics,
+             Experience &experience) {
   Restriction restriction = restrictionOf(problem.options.strategy);
   if (restriction.asWritten)
     return asWritten(problem, diagnostics);
@@ -670,7 +713,7 @@ Answer solve(const Problem &problem, Diagnostics &diagnostics) {
     return {};
   Problem pinned = problem;
   pinned.options.pins = *pins;
-  return Searcher(pinned, restriction).run(diagnostics);
+  return Searcher(pinned, restriction, experience).run(diagnostics);
 }
 
 } // namespace whale::planner

@@ -40,17 +40,6 @@ constexpr int64_t exactTasks = 1'000'000;
 /// More micro-batches are not tried: a schedule is a list of its tasks.
 constexpr int64_t mostMicroBatches = 65536;
 
-struct Answer {
-  Outcome outcome = Outcome::Infeasible;
-  /// Set unless infeasible.
-  std::optional<Plan> plan;
-};
-
-/// Answers a problem that passed check(). Where nothing fits, an error with
-/// ExitCode::Infeasible says which device and part is short by how much and
-/// what would help, or which pins cannot hold together.
-Answer solve(const Problem &problem, Diagnostics &diagnostics);
-
 /// The preference list for the model's `split` scopes: dimension names that
 /// together cut the most work for the least communication. Greedy over the
 /// names that variables have, each start without one of them tried.
@@ -85,6 +74,30 @@ struct Choice {
                               saturatingMultiply(context, pipeline));
   }
 };
+
+struct Answer {
+  Outcome outcome = Outcome::Infeasible;
+  /// Set unless infeasible.
+  std::optional<Plan> plan;
+};
+
+/// What a search leaves to the next one, of a problem that is like its own.
+struct Experience {
+  /// What it found: the next one tries the same first, at its own size.
+  std::optional<Choice> found;
+  /// Of a micro-batch of that, on a replica.
+  int64_t samples = 0;
+  /// Its costs; to be kept only for what ClassCosts may be used for.
+  std::shared_ptr<ClassCosts> costs = std::make_shared<ClassCosts>();
+};
+
+/// Answers a problem that passed check(). Where nothing fits, an error with
+/// ExitCode::Infeasible says which device and part is short by how much and
+/// what would help, or which pins cannot hold together. Experience makes it
+/// faster, and decides between plans that are within the tolerance or equal.
+Answer solve(const Problem &problem, Diagnostics &diagnostics);
+Answer solve(const Problem &problem, Diagnostics &diagnostics,
+             Experience &experience);
 
 /// The normal form of a choice; stages without paths yet.
 NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims);

@@ -112,33 +112,35 @@ std::optional<std::string> brokenSize(const ScheduleSpec &spec) {
 
 std::optional<std::string> brokenChunks(const ScheduleSpec &spec) {
   const OrderRow &row = rowOf(spec.order);
-  std::string found = ", found " + std::to_string(spec.chunks);
+  auto broken = [&](const std::string &rule) {
+    return quoted(row.name) + rule + ", found " + std::to_string(spec.chunks);
+  };
   if (row.chunks != 0 && spec.chunks != row.chunks)
-    return quoted(row.name) + " has chunks per stage " +
-           std::to_string(row.chunks) + found;
+    return broken(" has chunks per stage " + std::to_string(row.chunks));
   if (row.chunks == 0 && spec.chunks < 2)
-    return quoted(row.name) + " needs 2 chunks per stage or more" + found;
+    return broken(" needs 2 chunks per stage or more");
   if (spec.chunks > std::numeric_limits<uint16_t>::max())
-    return quoted(row.name) + " cannot have that many chunks per stage" + found;
+    return broken(" cannot have that many chunks per stage");
   return std::nullopt;
 }
 
 std::optional<std::string> brokenMicroBatches(const ScheduleSpec &spec) {
-  std::string name = quoted(nameOf(spec.order));
-  std::string found = ", found " + std::to_string(spec.microBatches);
+  auto broken = [&](const std::string &needs, int64_t found) {
+    return quoted(nameOf(spec.order)) + " needs " + needs + ", found " +
+           std::to_string(found);
+  };
   if (spec.order == Order::Interleaved && spec.microBatches % spec.stages != 0)
-    return name + " needs micro-batches in multiples of the stages (" +
-           std::to_string(spec.stages) + ")" + found;
+    return broken("micro-batches in multiples of the stages (" +
+                      std::to_string(spec.stages) + ")",
+                  spec.microBatches);
   if (spec.order != Order::DualPipe)
     return std::nullopt;
   if (spec.stages % 2 != 0)
-    return name + " needs an even number of stages, found " +
-           std::to_string(spec.stages);
+    return broken("an even number of stages", spec.stages);
   if (spec.microBatches % 2 != 0 || spec.microBatches < 2 * spec.stages)
-    return name +
-           " needs an even number of micro-batches, at least twice the "
-           "stages (" +
-           std::to_string(2 * spec.stages) + ")" + found;
+    return broken("an even number of micro-batches, at least twice the stages "
+                  "(" + std::to_string(2 * spec.stages) + ")",
+                  spec.microBatches);
   return std::nullopt;
 }
 

@@ -168,18 +168,50 @@ readBatches(const Options &options, const workload::Workload &workload,
   return result;
 }
 
-static report::WhatIfPoint pointOf(const workload::Workload &workload,
-                                   const Cluster &cluster,
-                                   const Variant &variant,
-                                   const planner::Options &options) {
+/// How much faster a plan may be that is not looked for any more: as much as a
+/// table of plans can tell.
+static constexpr double kTolerance = 0.02;
+
+namespace {
+/// Answers one question after another; each begins with what those before it
+/// have found.
+class Answering {
+public:
+  explicit Answering(const planner::Options &options) : options(options) {
+    this->options.alternatives = 0;
+    this->options.tolerance = kTolerance;
+  }
+
+  report::WhatIfPoint pointOf(const workload::Workload &workload,
+                              const Cluster &cluster, const Variant &variant);
+
+private:
+  planner::Options options;
+  planner::Experience experience;
+  /// What its costs were made for.
+  const workload::Workload *costed = nullptr;
+  ClusterScale scale;
+  int64_t perNode = 0;
+};
+} // namespace
+
+report::WhatIfPoint Answering::pointOf(const workload::Workload &workload,
+                                       const Cluster &cluster,
+                                       const Variant &variant) {
   report::WhatIfPoint point;
   point.devices = cluster.rankCount();
   point.globalBatch = workload.globalBatch;
   point.change = variant.name;
   Cluster changed = scaled(cluster, variant.scale);
   cost::CatalogueHardware hardware(changed);
+  // Clusters differ in their numbers of nodes, or in the size of the only one.
+  int64_t nodeSize = cluster.classes.front().type.devicesPerNode;
+  if (costed != &workload || !(scale == variant.scale) || perNode != nodeSize)
+    experience.costs = std::make_shared<planner::ClassCosts>();
+  costed = &workload, scale = variant.scale, perNode = nodeSize;
   Diagnostics messages;
-  point.plan = planner::solve({workload, hardware, options}, messages).plan;
+  point.plan =
+      planner::solve({workload, hardware, options}, messages, experience).plan;
   if (point.plan)
     point.plan->economics =
         report::economicsOf(*point.plan, workload, changed, std::nullopt);
@@ -203,14 +235,13 @@ static ExitCode runWhatIf(const Options &options, Session &session) {
   auto batches = readBatches(options, question->workload, diagnostics);
   if (!sizes || !batches)
     return diagnostics.exitCode();
-  planner::Options search = question->options;
-  search.alternatives = 0;
+  Answering answering(question->options);
   std::vector<report::WhatIfPoint> points;
   bool any = false;
   for (const Variant &variant : *variants)
     for (const workload::Workload &workload : *batches)
       for (const Cluster &cluster : *sizes) {
-        points.push_back(pointOf(workload, cluster, variant, search));
+        points.push_back(answering.pointOf(workload, cluster, variant));
         any |= points.back().plan.has_value();
       }
   std::string product;
