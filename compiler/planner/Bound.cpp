@@ -77,7 +77,7 @@ public:
     Flattening flat(costs);
     lines.resize(shape.stages);
     for (int64_t s = 0; s < shape.stages; ++s)
-      for (const Row &row : boundRows(shape, s, alive[s]))
+      for (const Row &row : boundRows(shape, s, alive[s], shape.stages - 1))
         lines[s].push_back(lineOf(row, s, flat));
     most.assign(shape.stages, 1e300);
   }

@@ -30,15 +30,26 @@ Region both(double count, double chunks = 1) {
   Region region = forwards(count, chunks);
   return region += backwards(count, chunks);
 }
+/// There and back, without the gradients of weights.
+Region turns(double count) {
+  Region region = forwards(count);
+  return region += inputs(count);
+}
 Parts tasks(double count) { return {count, count, count}; }
+
+/// Rounds of a block that advance by `block` micro-batches each, once the
+/// forwards before the first backward are over.
+double blockRounds(double m, double warm, double block) {
+  return block < warm ? std::floor((m - 1 - warm) / block) : 0;
+}
 
 /// GPipe and 1F1B. After the last backward of a stage those before it have
 /// theirs, or it has its gradients.
-std::vector<Row> flushRows(double m, double w) {
+std::vector<Row> flushRows(double m, double w, double block) {
   std::vector<Row> rows;
   rows.reserve(8);
   for (bool first : {true, false}) {
-    Row back{first, forwards(1), {}, {}, {}};
+    Row back{first, forwards(1), {}, {}, {}, {}};
     (first ? back.whole : back.behind) += backwards(1);
     // A round: a forward waits for the backward w micro-batches before it,
     // which had all stages behind. The bound is linear in the rounds.
@@ -49,26 +60,34 @@ std::vector<Row> flushRows(double m, double w) {
         rows.back().behind += both(rounds);
         rows.back().own = tasks(m - rounds * w - 1);
       }
+    if (double rounds = blockRounds(m, w, block); rounds >= 1) {
+      rows.push_back(back);
+      rows.back().behind += both(1);
+      rows.back().within = both(rounds);
+      rows.back().own = tasks(m - 1 - w - rounds * block);
+    }
     back.own = {m - w, m - 1, m - 1};
     rows.push_back(back);
-    rows.push_back({first, {}, first ? both(1) : forwards(1), {}, tasks(m)});
+    rows.push_back(
+        {first, {}, first ? both(1) : forwards(1), {}, {}, tasks(m)});
   }
   return rows;
 }
 
 std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
   std::vector<Row> rows;
-  rows.reserve(3);
+  rows.reserve(4);
   // Until the last micro-batch is back from the last chunks, and from there.
-  rows.push_back({true, both(v, v), {}, {}, {m - alive / v, 0, 0}});
+  rows.push_back({true, both(v, v), {}, {}, {}, {m - alive / v, 0, 0}});
   rows.back().own.input = rows.back().own.weight = m - ((v - 1) * p + 1) / v;
   for (bool first : {true, false}) {
     rows.push_back(
-        {first, {}, first ? both(1, v) : forwards(1, v), {}, tasks(m)});
+        {first, {}, first ? both(1, v) : forwards(1, v), {}, {}, tasks(m)});
     rows.push_back({first,
                     forwards(v, v),
                     first ? backwards(1, v) : Region(),
                     backwards(1, v),
+                    {},
                     {m - alive / v, m - 1 / v, m - 1 / v}});
   }
   return rows;
@@ -76,18 +95,24 @@ std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
 
 /// ZB-H1 and ZB-H2: `warm` forwards before the first backward, and gradients of
 /// weights `lag` micro-batches late.
-std::vector<Row> handRows(double m, double warm, double lag) {
+std::vector<Row> handRows(double m, double warm, double lag, double block) {
   double after = lag == 0 ? 0 : std::min(m, lag + 1);
   std::vector<Row> rows;
-  rows.reserve(3);
-  rows.push_back({false, {}, forwards(1), {}, tasks(m)});
-  rows.push_back({false, forwards(1), {}, inputs(1), {m - warm, m - 1, m}});
-  Row row{true, forwards(1), {}, {}, {m - warm, m - 1, m - after}};
+  rows.reserve(4);
+  rows.push_back({false, {}, forwards(1), {}, {}, tasks(m)});
+  rows.push_back({false, forwards(1), {}, inputs(1), {}, {m - warm, m - 1, m}});
+  Row row{true, forwards(1), {}, {}, {}, {m - warm, m - 1, m - after}};
   row.whole += inputs(1);
   rows.push_back(row);
   if (double rounds = std::floor((m - 1) / warm); rounds >= 1) {
-    row = {false, {}, forwards(1), forwards(rounds), tasks(m - rounds * warm)};
-    row.behind += inputs(rounds);
+    row = {false, {}, forwards(1), {}, {}, tasks(m - rounds * warm)};
+    row.behind = turns(rounds);
+    rows.push_back(row);
+  }
+  if (double rounds = blockRounds(m, warm, block); rounds >= 1) {
+    row = {false, {}, forwards(1), {}, {}, tasks(m - warm - rounds * block)};
+    row.behind = turns(1);
+    row.within = turns(rounds);
     rows.push_back(row);
   }
   return rows;
@@ -97,37 +122,38 @@ std::vector<Row> handRows(double m, double warm, double lag) {
 /// before the first backward.
 std::vector<Row> vRows(double m, double warm, double alive) {
   std::vector<Row> rows;
-  rows.reserve(3);
-  rows.push_back({false, {}, forwards(1, 2), {}, tasks(m)});
+  rows.reserve(4);
+  rows.push_back({false, {}, forwards(1, 2), {}, {}, tasks(m)});
   rows.push_back(
-      {false, forwards(2, 2), inputs(1, 2), {}, {m - warm / 2, m, m}});
-  double turns = m / alive;
-  Row lives{
-      false, forwards(2 * turns, 2), {}, {}, {turns / 2, turns / 2, turns}};
-  lives.whole += inputs(2 * turns, 2);
-  rows.push_back(lives);
+      {false, forwards(2, 2), inputs(1, 2), {}, {}, {m - warm / 2, m, m}});
+  double lives = m / alive;
+  Row all{false, forwards(2 * lives, 2),       {}, {},
+          {},    {lives / 2, lives / 2, lives}};
+  all.whole += inputs(2 * lives, 2);
+  rows.push_back(all);
   return rows;
 }
 
 } // namespace
 
 std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
-                           int64_t alive) {
+                           int64_t alive, int64_t last) {
   auto m = static_cast<double>(shape.microBatches);
   auto v = static_cast<double>(shape.chunks);
   auto p = static_cast<double>(shape.stages);
   auto s = static_cast<double>(stage);
   auto most = static_cast<double>(alive);
+  auto block = static_cast<double>(last - stage + 1);
   switch (shape.schedule) {
   case Schedule::GPipe:
   case Schedule::OneFOneB:
-    return flushRows(m, most);
+    return flushRows(m, most, block);
   case Schedule::Interleaved:
     return interleavedRows(p, m, v, most);
   case Schedule::ZeroBubbleH1:
-    return handRows(m, std::min(m, p - s), s);
+    return handRows(m, std::min(m, p - s), s, block);
   case Schedule::ZeroBubbleH2:
-    return handRows(m, std::min(m, 2 * (p - s) - 1), 2 * s);
+    return handRows(m, std::min(m, 2 * (p - s) - 1), 2 * s, 2 * block - 1);
   case Schedule::ZeroBubbleV:
     return vRows(m, most, 2 * p);
   case Schedule::VHalf:
@@ -135,9 +161,9 @@ std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
   case Schedule::VMin:
     return vRows(m, most, 2 * std::floor((p + 1) / 3) + 2);
   case Schedule::DualPipe:
-    return {{false, {}, {}, {}, tasks(m / 2)}};
+    return {{false, {}, {}, {}, {}, tasks(m / 2)}};
   default:
-    return {{false, {}, forwards(1, v), {}, tasks(m)}};
+    return {{false, {}, forwards(1, v), {}, {}, tasks(m)}};
   }
 }
 

@@ -15,7 +15,12 @@
 //                 on all the rest; and for k w < m also
 //                 T + k sum_{i>=s} T_i + (m - k w - 1) T_s: a forward waits for
 //                 the backward w micro-batches before, which had the stages
-//                 behind s before it, k times and at the end
+//                 behind s before it, k times and at the end; and where a
+//                 block of n stages s ... u ends before the last stage, so that
+//                 those behind it may be faster,
+//                 T + sum_{i>=s} T_i + k sum_{s<=i<=u} T_i + (m - 1 - w - k n)
+//                 T_s, k n < m - w: from stage u a micro-batch n - 1 before
+//                 comes back, and lets s begin the next one
 //   interleaved   sum_{i<s} T_i / v + m T_s: its first micro-batch comes
 //                 through a chunk of every stage before s, the last one returns
 //                 through them; and
@@ -27,7 +32,8 @@
 //   ZB-H1, ZB-H2  sum_{i<s} F_i + m T_s, and
 //                 sum F + sum I - I_s + m T_s - w F_s - l W_s: the w forwards
 //                 before its first backward, and the l gradients of weights
-//                 after its last one
+//                 after its last one; and rounds as in 1F1B, of F + I, for a
+//                 block, too, whose w differ by n - 1
 //   V schedules   sum_{i<s} F_i / 2 + m T_s, and
 //                 sum F + sum_{i<s} I_i / 2 + m T_s - (n / 2) F_s as above, the
 //                 backward beginning at stage 0; and
@@ -83,8 +89,9 @@ struct Region {
 struct Row {
   /// Whether stage 0 does what is done once per step after it; else the stage.
   bool endsAtFirst = false;
-  /// All stages; those before the stage; it and those behind it.
-  Region whole, before, behind;
+  /// All stages; those before the stage; it and those behind it; of these the
+  /// ones up to the end of its block.
+  Region whole, before, behind, within;
   Parts own;
 };
 
@@ -93,9 +100,10 @@ struct PipelineShape {
   int64_t stages = 1, chunks = 1, microBatches = 1;
 };
 
-/// `alive` of the stage: (chunk, micro-batch) pairs (CostTable::alive).
+/// `alive` of the stage: (chunk, micro-batch) pairs (CostTable::alive). `last`
+/// is the last stage of its block: stages that may differ from those behind.
 std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
-                           int64_t alive);
+                           int64_t alive, int64_t last);
 
 /// Messages of a way through all stages that the simulator does not charge.
 int64_t freeMessages(Schedule schedule);

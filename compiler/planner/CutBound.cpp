@@ -23,6 +23,12 @@ struct StageRow {
   Parts before, own;
 };
 
+/// Neighbouring stages that are alike, and the instances they hold.
+struct Block {
+  int64_t firstStage = 0, endStage = 0;
+  int64_t first = 0, end = 0;
+};
+
 class Cutter {
 public:
   Cutter(CostTable &table, const NormalForm &form, const ReplicaCosts &costs)
@@ -32,16 +38,118 @@ public:
         messages(table, *costs[0], stages) {
     for (const auto &one : costs)
       addPrefixes(*one);
-    isUniform = costs.size() == 1 && costs[0]->isUniform();
     findRuns();
-    addRows();
+    findBlocks();
+    place(0);
   }
 
   /// Nothing is below `known`, and what is not below `limit` does not matter.
   CutBound run(Picoseconds known, Picoseconds limit) {
     CutBound none{Picoseconds::max(), {}};
     most = limit.asDouble();
-    if (instances < stages || !mayFit() || within(1e300, true).empty())
+    if (instances < stages || !mayFit())
+      return none;
+    best = none;
+    forEachBlocks(static_cast<int64_t>(blocks.size()) - 1, [&] {
+      CutBound here = ofBlocks(known);
+      if (here.step < best.step)
+        best = std::move(here);
+      most = std::min(most, best.step.asDouble());
+    });
+    return best;
+  }
+
+  /// The bound of these cuts; max where they do not fit.
+  Picoseconds boundOf(const std::vector<int64_t> &cuts) {
+    atEnds = true;
+    for (Block &block : blocks)
+      block.first = cuts[block.firstStage], block.end = cuts[block.endStage];
+    if (blocks.size() > 1)
+      place(0);
+    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(limitOf(cuts, true) *
+                                                           (1 - 1e-9))) -
+                              Picoseconds(slack())
+                        : Picoseconds::max();
+  }
+
+private:
+  /// Calls `visit` for the ways to give instances to blocks 0..last that may
+  /// have a bound below `most`; those of the blocks behind are given.
+  template <class F> void forEachBlocks(int64_t last, F visit) {
+    Block &block = blocks[last];
+    if (last == 0) {
+      block.first = 0;
+      place(0);
+      return visit();
+    }
+    for (int64_t first : startsOf(last)) {
+      block.first = first;
+      blocks[last - 1].end = first;
+      place(last);
+      if (blockGoes(last))
+        forEachBlocks(last - 1, visit);
+    }
+  }
+
+  /// Where a block may begin, those first that suit its speed.
+  std::vector<int64_t> startsOf(int64_t b) const {
+    const Block &block = blocks[b];
+    std::vector<int64_t> starts;
+    for (int64_t first = block.firstStage;
+         first <= block.end - (block.endStage - block.firstStage); ++first)
+      starts.push_back(first);
+    double share = rateOf(b) / (rateOf(b) + ratesBefore(b));
+    auto wanted = static_cast<double>(block.end) * (1 - share);
+    auto distance = [&](int64_t first) {
+      return std::abs(static_cast<double>(first) - wanted);
+    };
+    std::stable_sort(starts.begin(), starts.end(), [&](int64_t a, int64_t b) {
+      return distance(a) < distance(b);
+    });
+    return starts;
+  }
+
+  /// Instances that the block's stages take together in some time.
+  double rateOf(int64_t b) const {
+    double time = 1;
+    for (const auto &ofStages : prefixes)
+      time = std::max(time, ofStages[blocks[b].firstStage].back().sum());
+    return static_cast<double>(blocks[b].endStage - blocks[b].firstStage) /
+           time;
+  }
+  double ratesBefore(int64_t b) const {
+    double rates = 0;
+    for (int64_t before = 0; before < b; ++before)
+      rates += rateOf(before);
+    return rates;
+  }
+
+  const Block &blockOf(int64_t stage) const {
+    size_t b = 0;
+    while (stage >= blocks[b].endStage)
+      ++b;
+    return blocks[b];
+  }
+
+  void takeAnyCuts() {
+    firstEnd = INT64_MAX, lastStart = 0;
+    atEnds = true;
+  }
+
+  /// Whether the block's stages can hold its instances below `most`, for all
+  /// that is known of those before it.
+  bool blockGoes(int64_t b) {
+    takeAnyCuts();
+    double limit = std::max(1.0, most - 1);
+    std::vector<int64_t> cuts(stages + 1, blocks[b].end);
+    return fill(b, limit, tailOf(0, 0, 1), true, cuts);
+  }
+
+  /// The best cuts with the instances that the blocks have.
+  CutBound ofBlocks(Picoseconds known) {
+    CutBound none{Picoseconds::max(), {}};
+    takeAnyCuts();
+    if (within(blocks.size() == 1 ? 1e300 : most - 1, true).empty())
       return none;
     atEnds = !messages.onlyAtEnds();
     CutBound least = both(known.asDouble());
@@ -56,16 +164,6 @@ public:
     return least;
   }
 
-  /// The bound of these cuts; max where they do not fit.
-  Picoseconds boundOf(const std::vector<int64_t> &cuts) {
-    atEnds = true;
-    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(limitOf(cuts, true) *
-                                                           (1 - 1e-9))) -
-                              Picoseconds(slack())
-                        : Picoseconds::max();
-  }
-
-private:
   bool mayFit() const {
     return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
       std::vector<int64_t> alive;
@@ -103,16 +201,12 @@ private:
   void addPrefixes(const FormCosts &one) {
     const std::vector<workload::Run> &runs = table.workload.runs;
     std::vector<Prefix> ofStages;
-    std::vector<Parts> least(runs.size(), {1e300, 1e300, 1e300}), previous;
+    std::vector<Parts> previous;
     for (unsigned s = 0; s < form.stages.size(); ++s) {
       std::vector<Parts> times;
-      for (size_t r = 0; r < runs.size(); ++r) {
+      for (size_t r = 0; r < runs.size(); ++r)
         times.push_back(partsOf(one.forward(s, r), one.backward(s, r),
                                 one.run(s, r).weight));
-        least[r].forward = std::min(least[r].forward, times[r].forward);
-        least[r].input = std::min(least[r].input, times[r].input);
-        least[r].weight = std::min(least[r].weight, times[r].weight);
-      }
       if (s > 0 && times == previous) {
         ofStages.push_back(ofStages.back());
         continue;
@@ -121,7 +215,6 @@ private:
       previous = times;
     }
     prefixes.push_back(std::move(ofStages));
-    leastPrefixes.push_back(prefixOf(least));
   }
 
   Prefix prefixOf(const std::vector<Parts> &times) const {
@@ -134,29 +227,83 @@ private:
     return result;
   }
 
+  /// Neighbouring stages whose classes cost the same.
+  void findBlocks() {
+    for (int64_t s = 0; s < stages; ++s) {
+      bool same = s > 0;
+      for (size_t c = 0; c < costs.size() && same; ++c)
+        same = costs[c]->likeStage(s) == costs[c]->likeStage(s - 1);
+      if (!same)
+        blocks.push_back({s, s, 0, instances});
+      blocks.back().endStage = s + 1;
+    }
+  }
+
+  /// What is known of the times of all instances, where blocks from `known` on
+  /// have theirs: those before have the least of any block before.
+  void place(int64_t known) {
+    placed.clear();
+    for (const auto &ofStages : prefixes) {
+      Prefix prefix{{}};
+      for (int64_t i = 0; i < instances; ++i) {
+        prefix.push_back(prefix.back());
+        prefix.back() += leastTime(ofStages, i, known);
+      }
+      placed.push_back(std::move(prefix));
+    }
+    addRows();
+  }
+
+  Parts leastTime(const std::vector<Prefix> &ofStages, int64_t i,
+                  int64_t known) const {
+    std::optional<Parts> least;
+    for (int64_t b = 0; b < static_cast<int64_t>(blocks.size()); ++b) {
+      const Block &block = blocks[b];
+      if (b < known ? i >= blocks[known].first
+                    : i < block.first || i >= block.end)
+        continue;
+      const Prefix &prefix = ofStages[block.firstStage];
+      Parts time = prefix[i + 1] - prefix[i];
+      if (!least)
+        least = time;
+      least->forward = std::min(least->forward, time.forward);
+      least->input = std::min(least->input, time.input);
+      least->weight = std::min(least->weight, time.weight);
+    }
+    return *least;
+  }
+
   void addRows() {
     PipelineShape shape{form.schedule, stages, form.virtualStages,
                         form.microBatches};
-    int64_t free = freeMessages(form.schedule);
-    rows.resize(costs.size());
+    rows.assign(costs.size(), {});
     for (size_t c = 0; c < costs.size(); ++c)
-      for (int64_t s = 0; s < stages; ++s) {
-        rows[c].emplace_back();
-        for (const Row &row : boundRows(shape, s, costs[0]->alive(s))) {
-          const Parts &all = leastPrefixes[c].back();
-          StageRow made;
-          made.endsAtFirst = row.endsAtFirst;
-          made.before = row.before.times - row.behind.times;
-          made.own = row.own;
-          for (bool ends : {false, true})
-            made.constant[ends] =
-                dot(row.whole.times, all) + dot(row.behind.times, all) +
-                messages.least(row.whole, 0, stages - 1, free, ends) +
-                messages.least(row.before, 0, s, free, ends) +
-                messages.least(row.behind, s, stages - 1, free, ends);
-          rows[c][s].push_back(made);
+      for (const Block &block : blocks)
+        for (int64_t s = block.firstStage; s < block.endStage; ++s) {
+          rows[c].emplace_back();
+          for (const Row &row :
+               boundRows(shape, s, costs[0]->alive(s), block.endStage - 1))
+            rows[c][s].push_back(stageRow(row, c, s, block));
         }
-      }
+  }
+
+  StageRow stageRow(const Row &row, size_t c, int64_t s,
+                    const Block &block) const {
+    int64_t free = freeMessages(form.schedule);
+    const Parts &all = placed[c].back();
+    StageRow made;
+    made.endsAtFirst = row.endsAtFirst;
+    made.before = row.before.times - row.behind.times - row.within.times;
+    made.own = row.own;
+    for (bool ends : {false, true})
+      made.constant[ends] =
+          dot(row.whole.times, all) + dot(row.behind.times, all) +
+          dot(row.within.times, placed[c][block.end]) +
+          messages.least(row.whole, 0, stages - 1, free, ends) +
+          messages.least(row.before, 0, s, free, ends) +
+          messages.least(row.behind, s, stages - 1, free, ends) +
+          messages.least(row.within, s, block.endStage - 1, free, ends);
+    return made;
   }
 
   /// Where each instance's run begins and ends, unless variables are shared
@@ -178,7 +325,7 @@ private:
   /// without its ends.
   std::pair<int64_t, int64_t> shifted(int64_t first, int64_t last) const {
     auto [start, end] = runs[first];
-    if (shiftable && isUniform && first > start && last < end)
+    if (shiftable && first > start && last < end)
       return {start + 1, start + 1 + last - first};
     return {first, last};
   }
@@ -196,7 +343,7 @@ private:
     double value = 0, own = tailOf(s, first, last);
     for (size_t c = 0; c < costs.size(); ++c) {
       const Prefix &here = prefixes[c][s];
-      Parts before = leastPrefixes[c][first], times = here[last] - here[first];
+      Parts before = placed[c][first], times = here[last] - here[first];
       if (memory && costs[c]->hasLayers())
         times += recomputedOf(c, s, first, last);
       for (const StageRow &row : rows[c][s])
@@ -222,7 +369,10 @@ private:
   /// A number that stages with equal memory for equal instances share.
   int64_t likeOf(unsigned s) const {
     bool atEnd = s == 0 || s + 1 == form.stages.size();
-    return atEnd || !isUniform ? s : stages + costs[0]->slots(s);
+    if (atEnd)
+      return s;
+    return stages + blockOf(s).firstStage * (form.microBatches + 1) +
+           costs[0]->slots(s);
   }
 
   /// Gradients and update after the last task of a stage, on the replica that
@@ -230,7 +380,7 @@ private:
   double tailOf(unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
     auto [it, isNew] =
-        tails.try_emplace(keyOf(isUniform ? 0 : s, from, to), 1e300);
+        tails.try_emplace(keyOf(blockOf(s).firstStage, from, to), 1e300);
     if (isNew)
       for (const auto &one : costs)
         it->second = std::min(it->second, one->tail(s, first, last).asDouble());
@@ -262,12 +412,11 @@ private:
     return allFit(cuts);
   }
 
-  /// The smallest first instance of a stage that ends before `last`, or `last`
-  /// if not even one goes.
-  int64_t reach(unsigned s, int64_t last, double limit, double tail,
-                bool memory) const {
-    // Each stage before it needs an instance.
-    int64_t least = s, good = last, bad = least - 1;
+  /// The smallest first instance of a stage that ends before `last`, `least` or
+  /// more, or `last` if not even one goes.
+  int64_t reach(unsigned s, int64_t last, int64_t least, double limit,
+                double tail, bool memory) const {
+    int64_t good = last, bad = least - 1;
     if (s + 1 == stages)
       bad = std::max(bad, lastStart - 1);
     while (good - bad > 1) {
@@ -284,6 +433,22 @@ private:
     return good;
   }
 
+  /// Cuts of a block with which no bound of its stages but stage 0 is above
+  /// `limit`; false if there are none.
+  bool fill(int64_t b, double limit, double tail, bool memory,
+            std::vector<int64_t> &cuts) const {
+    const Block &block = blocks[b];
+    cuts[block.endStage] = block.end;
+    for (int64_t s = block.endStage - 1; s >= block.firstStage; --s) {
+      if (s == 0)
+        return true;
+      // Each stage before it needs an instance.
+      int64_t least = block.first + s - block.firstStage;
+      cuts[s] = reach(s, cuts[s + 1], least, limit, tail, memory);
+    }
+    return cuts[block.firstStage] == block.first;
+  }
+
   /// Cuts with which no bound is above `limit`, or none. Stages may be empty:
   /// that one instance more does not go, does not say that less would.
   std::vector<int64_t> within(double limit, bool memory) const {
@@ -291,10 +456,10 @@ private:
     // they leave it more.
     double tail = tailOf(0, 0, 1);
     while (true) {
-      std::vector<int64_t> cuts(stages + 1, instances);
-      for (int64_t s = stages - 1; s > 0; --s)
-        cuts[s] = reach(s, cuts[s + 1], limit, tail, memory);
-      cuts[0] = 0;
+      std::vector<int64_t> cuts(stages + 1, 0);
+      for (auto b = static_cast<int64_t>(blocks.size()); b-- > 0;)
+        if (!fill(b, limit, tail, memory, cuts))
+          return {};
       if (cuts[1] > firstEnd)
         return {};
       double now = tailOf(0, 0, cuts[1]);
@@ -361,12 +526,16 @@ private:
   bool atEnds = false;
   int64_t firstEnd = INT64_MAX, lastStart = 0;
   double most = 1e300;
-  bool isUniform = false, shiftable = true;
+  /// Of the blocks that were tried.
+  CutBound best;
+  bool shiftable = true;
   /// By instance: where its run begins and ends.
   std::vector<std::pair<int64_t, int64_t>> runs;
   /// By class of replicas, then stage.
   std::vector<std::vector<Prefix>> prefixes;
-  std::vector<Prefix> leastPrefixes;
+  std::vector<Block> blocks;
+  /// By class of replicas: times of instances in the blocks that have them.
+  std::vector<Prefix> placed;
   std::vector<std::vector<std::vector<StageRow>>> rows;
   mutable std::unordered_map<uint64_t, double> tails;
   mutable std::unordered_map<uint64_t, bool> fitting;

@@ -44,30 +44,32 @@ struct Pipeline {
     return simulator::simulate(problem).step.value();
   }
 
+  /// Every stage ends a block.
   double bound() const {
     simulator::ScheduleSpec spec{shape.schedule,     shape.stages, shape.chunks,
                                  shape.microBatches, {},           {}};
     std::vector<int64_t> alive = simulator::mostAlive(spec);
     double bound = 0;
     for (int64_t s = 0; s < shape.stages; ++s)
-      for (const Row &row : boundRows(shape, s, alive[s]))
-        bound = std::max(bound, region(row.whole, 0, shape.stages) +
-                                    region(row.before, 0, s) +
-                                    region(row.behind, s, shape.stages) +
-                                    dot(row.own, stages[s]));
+      for (int64_t last = s; last < shape.stages; ++last)
+        for (const Row &row : boundRows(shape, s, alive[s], last))
+          bound = std::max(bound, region(row.whole, 0, shape.stages) +
+                                      region(row.before, 0, s, true) +
+                                      region(row.behind, s, shape.stages) +
+                                      region(row.within, s, last + 1) +
+                                      dot(row.own, stages[s]));
     return bound;
   }
 
 private:
-  /// Messages into the first of stages before `to` come from outside of those
-  /// before a stage, but not of all.
-  double region(const Region &weights, int64_t from, int64_t to) const {
+  /// Of stages before a stage the last one's message counts, too.
+  double region(const Region &weights, int64_t from, int64_t to,
+                bool before = false) const {
     double sum = 0;
     for (int64_t s = from; s < to; ++s)
       sum += dot(weights.times, stages[s]);
-    bool isBefore = from == 0 && to < shape.stages;
     auto count = static_cast<double>(std::max<int64_t>(
-        0, to - from - !isBefore - freeMessages(shape.schedule)));
+        0, to - from - !before - freeMessages(shape.schedule)));
     return sum + (weights.sendForward + weights.sendBack) * count * message;
   }
 };
