@@ -8,6 +8,7 @@ namespace whale::validation {
 
 namespace {
 
+/// With experts as in Megatron-LM, whose layers stay GPT's with them.
 std::string gptConfig(const MeasuredRun &run) {
   json::Writer writer;
   writer.beginObject(json::Writer::Layout::Inline);
@@ -16,6 +17,10 @@ std::string gptConfig(const MeasuredRun &run) {
   writer.field("n_layer", run.layers).field("n_head", run.heads);
   if (run.ffn)
     writer.field("n_inner", run.ffn);
+  if (run.experts) {
+    writer.field("num_local_experts", run.experts);
+    writer.field("num_experts_per_tok", run.chosenExperts);
+  }
   for (const char *rate : {"embd_pdrop", "resid_pdrop", "attn_pdrop"})
     writer.field(rate, 0.0);
   return writer.endObject().take();
@@ -77,9 +82,9 @@ bool setPreset(const MeasuredRun &run, ModelRequest &request) {
     std::string_view words, preset;
   };
   static constexpr Known known[] = {
-      {"DeepSeek-V2", "deepseek-v2"}, {"DeepSeekV2", "deepseek-v2"},
-      {"DeepSeek-V3", "deepseek-v3"}, {"DeepSeekV3", "deepseek-v3"},
-      {"deepseek_v3", "deepseek-v3"}, {"llama4", "llama-4-maverick"},
+      {"DeepSeek-V2", "deepseek-v2"},  {"DeepSeekV2", "deepseek-v2"},
+      {"DeepSeek-V3", "deepseek-v3"},  {"DeepSeekV3", "deepseek-v3"},
+      {"deepseek_v3", "deepseek-v3"},  {"llama4", "llama-4-maverick"},
       {"Llama-4", "llama-4-maverick"}, {"grok1", "grok-1"},
   };
   for (const Known &one : known)
@@ -103,6 +108,8 @@ void setExperts(const MeasuredRun &run, ModelRequest &request) {
     request.config = qwenConfig(run, 128);
   else if (run.says("GPT OSS"))
     request.config = qwenConfig(run, 64);
+  else if (run.says("/gpt3_"))
+    request.config = gptConfig(run);
   else
     request.config = mixtralConfig(run);
 }

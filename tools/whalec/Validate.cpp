@@ -3,6 +3,7 @@
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/importers/Importers.h"
 #include "compiler/support/Files.h"
+#include "compiler/validation/ExpertWidth.h"
 #include "compiler/validation/RunMachine.h"
 #include "compiler/validation/RunModel.h"
 #include "compiler/validation/RunPlan.h"
@@ -88,7 +89,9 @@ Predictor::readModel(const ModelRequest &request, std::string &reason) {
     if (auto read = plan::readWorkload(compilation.model(), {});
         succeeded(read))
       workload = std::move(*read);
-  if (!workload)
+  if (workload)
+    nameExpertWidth(*workload);
+  else
     reason = "the model cannot be rebuilt: " + firstError(diagnostics);
   return workload;
 }
