@@ -32,7 +32,7 @@ struct Degrees {
         expert(run.experts ? atLeastOne(run.expert) : 1),
         micro(atLeastOne(run.microBatch)) {
     // torchtitan's pipelines cut the local batch that its tables print.
-    if (run.prefix() == "titan" && pipeline > 1)
+    if (run.says("torchtitan") && pipeline > 1)
       micro = 1;
   }
 
