@@ -11,9 +11,9 @@ differences of two such runs. What is minimised (measured_fit.py has the parts):
     sum over rows of weight * min(|residual|, 0.5)
         + STIFFNESS * sum over parameters of (log(value / prior) / spread)^2
 
-Half of the weight is equal for all rows and half for all families of runs;
-families of tier E count half. Rows are of tiers A and E; of large families every
-n-th is used, so that one source does not decide. A parameter's prior is what it
+Half of the weight is equal for all rows and half for all families of runs; rows
+of tier E count half. Rows are of tiers A and E; of large families every n-th is
+used and stands for those between. A parameter's prior is what it
 should be physically and its spread how far off that may be in logarithms; both
 stand beside its value (catalogue/execution/parameters.json); where there is no
 prior it is not fitted. Deterministic: from the shipped values it moves nothing.
@@ -82,7 +82,7 @@ def held_out(every, parameters, shipped, count, group_of, jobs):
     first = None
     for group in range(count):
         rows = [row for row, g in zip(every.rows, groups) if g != group]
-        chosen = fit.Runs(every.whalec, fit.thin(rows), every.folder, jobs)
+        chosen = fit.Runs(every.whalec, *fit.thin(rows), every.folder, jobs)
         # The derivatives at the priors are the same for all groups.
         first = first or fit.derivatives_by_id(every, start, parameters)
         values = fit.gauss_newton(chosen, parameters, start, 3, first)
@@ -131,14 +131,15 @@ def main():
         rows = [row for row in csv.DictReader(file) if fit.tier(row) in "AE"]
     with tempfile.TemporaryDirectory() as folder:
         if options.held_out:
-            every = fit.Runs(options.whalec, rows, folder, options.jobs)
+            every = fit.Runs(options.whalec, rows, [1] * len(rows), folder,
+                             options.jobs)
             group_of = (groups_by_families if options.by == "families"
                         else groups_by_rows)
             print_held_out(rows, *held_out(every, parameters, shipped,
                                            options.held_out, group_of,
                                            options.jobs))
             return
-        runs = fit.Runs(options.whalec, fit.thin(rows), folder, options.jobs)
+        runs = fit.Runs(options.whalec, *fit.thin(rows), folder, options.jobs)
         values = fit.gauss_newton(runs, parameters, shipped, options.rounds,
                                   report=print)
     print_values(parameters, values)

@@ -11,7 +11,7 @@ import subprocess
 
 from least_squares import NormalEquations
 
-# Of a family, so that one source does not decide.
+# Of a family.
 MOST_ROWS = {"A": 110, "E": 30}
 TIER_WEIGHT = {"A": 1.0, "E": 0.5}
 # Residuals beyond this are somebody's mistake or ours, and do not pull.
@@ -36,14 +36,17 @@ def tier(row):
 
 
 def thin(rows):
-    """Of every family and tier at most MOST_ROWS rows, evenly spaced."""
+    """Of every family and tier at most MOST_ROWS rows, evenly spaced, and for
+    how many rows each of them stands."""
     members = collections.defaultdict(list)
     for row in rows:
         members[family(row), tier(row)].append(row)
-    chosen = []
+    chosen, counts = [], []
     for (_, of), group in members.items():
-        chosen += group[::-(-len(group) // MOST_ROWS[of])]
-    return chosen
+        some = group[::-(-len(group) // MOST_ROWS[of])]
+        chosen += some
+        counts += [len(group) / len(some)] * len(some)
+    return chosen, counts
 
 
 def mean_percent(errors):
@@ -52,10 +55,11 @@ def mean_percent(errors):
 
 
 class Runs:
-    """Rows and what `whalec` predicts for them."""
+    """Rows, for how many each stands, and what `whalec` predicts for them."""
 
-    def __init__(self, whalec, rows, folder, jobs):
+    def __init__(self, whalec, rows, counts, folder, jobs):
         self.whalec, self.rows, self.jobs = whalec, rows, jobs
+        self.counts = counts
         self.folder = pathlib.Path(folder)
         self.table = self.folder / f"runs-{len(rows)}.csv"
         with open(self.table, "w", newline="") as file:
@@ -105,12 +109,15 @@ def fitted(parameters):
     return [name for name, p in parameters.items() if "prior" in p]
 
 
-def weights(rows, errors):
-    used = [row for row, e in zip(rows, errors) if e is not None]
-    sizes = collections.Counter(family(row) for row in used)
-    return [0.0 if e is None else TIER_WEIGHT[tier(row)] / 2 *
-            (1 / len(used) + 1 / (len(sizes) * sizes[family(row)]))
-            for row, e in zip(rows, errors)]
+def weights(runs, errors):
+    total, sizes = 0, collections.Counter()
+    for row, count, error in zip(runs.rows, runs.counts, errors):
+        if error is not None:
+            total += count
+            sizes[family(row)] += count
+    return [0.0 if e is None else TIER_WEIGHT[tier(row)] / 2 * count *
+            (1 / total + 1 / (len(sizes) * sizes[family(row)]))
+            for row, count, e in zip(runs.rows, runs.counts, errors)]
 
 
 def distances(parameters, values):
@@ -119,14 +126,14 @@ def distances(parameters, values):
             parameters[name]["spread"] for name in fitted(parameters)]
 
 
-def objective(rows, errors, parameters, values):
+def objective(runs, errors, parameters, values):
     misfit = sum(w * min(abs(e), CAP)
-                 for w, e in zip(weights(rows, errors), errors) if w)
+                 for w, e in zip(weights(runs, errors), errors) if w)
     return misfit + STIFFNESS * sum(d * d for d in
                                     distances(parameters, values))
 
 
-def step(rows, errors, derivatives, parameters, values, trust):
+def step(runs, errors, derivatives, parameters, values, trust):
     """The change of the logarithms that the linearised objective asks for, by
     squares that are weighted again and again until they stand for sizes."""
     names = fitted(parameters)
@@ -136,7 +143,7 @@ def step(rows, errors, derivatives, parameters, values, trust):
                                 values[name])) for name in names]
     low = [-trust] * len(names)
     used = [(w, e, [(i, d) for i, d in enumerate(row) if d])
-            for w, e, row in zip(weights(rows, errors), errors, derivatives)
+            for w, e, row in zip(weights(runs, errors), errors, derivatives)
             if w]
     change = [0.0] * len(names)
     for _ in range(40):
@@ -172,11 +179,11 @@ def gauss_newton(runs, parameters, values, rounds, first=None, report=None):
             errors, rows = zip(*[first[row["id"]] for row in runs.rows])
         else:
             errors, rows = runs.derivatives(values, parameters)
-        best = objective(runs.rows, errors, parameters, values)
-        change = step(runs.rows, errors, rows, parameters, values, trust)
+        best = objective(runs, errors, parameters, values)
+        change = step(runs, errors, rows, parameters, values, trust)
         for length in (1, 0.5, 0.25):
             trial = moved(parameters, values, change, length)
-            score = objective(runs.rows, runs.errors(trial), parameters, trial)
+            score = objective(runs, runs.errors(trial), parameters, trial)
             if score < best - LEAST_GAIN:
                 break
         if report:
