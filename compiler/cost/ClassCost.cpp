@@ -479,11 +479,22 @@ private:
     return -1;
   }
 
+  /// Whether rows go to their experts, or come back from them: a dispatcher of
+  /// its own does that, not the product that needs them.
+  bool dispatches(const Transfer &transfer) const {
+    auto routed = [&](int64_t op) {
+      return op >= 0 && op < static_cast<int64_t>(module.ops.size()) &&
+             module.ops[op].routingLoop() >= 0;
+    };
+    return routed(transfer.beforeOp) || routed(makerOf(transfer.value));
+  }
+
   /// Of what is gathered for a product in 8 or fewer bits.
   Bytes gathered(const Transfer &transfer) const {
     bool narrow = hardware.execution.stack.gathersNarrow &&
                   (workload.precision == "fp8" || workload.precision == "fp4");
-    if (!narrow || transfer.kind != CollectiveKind::AllGather ||
+    if (!narrow || dispatches(transfer) ||
+        transfer.kind != CollectiveKind::AllGather ||
         transfer.beforeOp >= module.ops.size())
       return transfer.bytes;
     const Op &op = module.ops[transfer.beforeOp];
@@ -501,7 +512,7 @@ private:
       return;
     Picoseconds time = hardware.collectiveTime(
         context.groups[transfer.axis], transfer.kind, gathered(transfer));
-    if (!transfer.oncePerStep)
+    if (!transfer.oncePerStep && !dispatches(transfer))
       time = time.scaled(1 - execution.parameters.splitOverlap *
                                  execution.stack.overlappedSplits);
     (transfer.phase == Phase::Forward ? cost.forwardKernels

@@ -309,7 +309,8 @@ private:
   }
 
   /// Whether an op works on rows where they are: all its operands with a batch
-  /// are at the experts, and its result has all its loops.
+  /// are at the experts, and its result has all its loops and no more bytes,
+  /// which would have to travel.
   bool staysRouted(const Op &op, uint32_t axis) const {
     int32_t batch = batchLoop(op);
     bool any = false;
@@ -320,7 +321,7 @@ private:
         return false;
       any = true;
     }
-    return any && op.results.size() == 1 &&
+    return any && op.results.size() == 1 && resultNotLarger(op) &&
            op.results.front().dims.size() == op.loops.size();
   }
 
@@ -333,9 +334,23 @@ private:
       result.placements[made.value][axis] = routedPlacement(op, made, experts);
   }
 
+  /// The axes along which an operand is a partial sum first: what is scattered
+  /// there is smaller in what the others exchange.
+  std::vector<uint32_t> visitOrder(const Op &op) const {
+    std::vector<uint32_t> order;
+    for (bool partial : {true, false})
+      for (uint32_t a = 0; a < mesh.axes.size(); ++a)
+        if (partial == std::any_of(op.operands.begin(), op.operands.end(),
+                                   [&](const Access &operand) {
+                                     return isPartial(operand.value, a);
+                                   }))
+          order.push_back(a);
+    return order;
+  }
+
   void visit(uint32_t index) {
     const Op &op = module.ops[index];
-    for (uint32_t a = 0; a < mesh.axes.size(); ++a) {
+    for (uint32_t a : visitOrder(op)) {
       int32_t loop = result.ops[index].loops[a];
       bool routed = result.ops[index].routed[a];
       if (routed || staysRouted(op, a)) {

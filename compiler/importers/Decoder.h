@@ -122,6 +122,10 @@ int64_t partialDims(Config &config, const Decoder &decoder,
 void readWindow(Config &config, Decoder &decoder);
 /// The balance loss of `output_router_logits` and `router_aux_loss_coef`.
 void readBalance(Config &config, Decoder &decoder);
+/// Experts in all layers, as wide as the feed-forward and with its activation;
+/// `count` is the key of their number.
+void readExpertLayers(Config &config, Decoder &decoder, const char *count,
+                      int64_t fallback);
 /// Reports more choices than experts.
 void checkExperts(Config &config, const Decoder &decoder,
                   std::string_view chosenKey);

@@ -173,3 +173,16 @@ void importers::readBalance(Config &config, Decoder &decoder) {
   if (config.flag("output_router_logits", false))
     experts.balanceWeight = weight;
 }
+
+void importers::readExpertLayers(Config &config, Decoder &decoder,
+                                 const char *count, int64_t fallback) {
+  Experts &experts = decoder.experts;
+  experts.count = config.size(count, fallback);
+  experts.chosen = config.size("num_experts_per_tok", 2);
+  experts.ffn = decoder.mlp.ffn;
+  experts.activation = decoder.mlp.activation;
+  experts.init = decoder.init;
+  checkExperts(config, decoder, "num_experts_per_tok");
+  decoder.period = {LayerKind{/*experts=*/true}};
+  readBalance(config, decoder);
+}

@@ -114,15 +114,18 @@ Value importers::applyExperts(ModuleBuilder &m, Value x, const Route &route,
     rows = m.mul("rows.weighed", rows,
                  m.broadcast("rows.weight", weights, {0, 1, 2}, wide));
   SmallVector<int64_t> up = {spec.count, hidden, spec.ffn};
-  Value gate = m.expertMatmul(
-      "gate", rows, m.variable("gate.weight", up, spec.init), route.numbers);
-  gate = activate(m, "activation", gate, spec.activation);
-  Value value = m.expertMatmul(
-      "up", rows, m.variable("up.weight", up, spec.init), route.numbers);
+  auto product = [&](const char *name, const char *weight) {
+    return m.expertMatmul(name, rows, m.variable(weight, up, spec.init),
+                          route.numbers);
+  };
+  const char *outer = spec.gated ? "gate" : "up";
+  Value inner = product(outer, spec.gated ? "gate.weight" : "up.weight");
+  inner = activate(m, "activation", inner, spec.activation);
+  if (spec.gated)
+    inner = m.mul("gated", inner, product("up", "up.weight"));
   Value down =
       m.variable("down.weight", {spec.count, spec.ffn, hidden}, spec.init);
-  Value outputs =
-      m.expertMatmul("down", m.mul("gated", gate, value), down, route.numbers);
+  Value outputs = m.expertMatmul("down", inner, down, route.numbers);
   if (spec.weighInput)
     return m.sum("combine", outputs, {2});
   return m.einsum("combine",

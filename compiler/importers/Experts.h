@@ -26,6 +26,8 @@ struct Experts {
   /// Width of the feed-forward that every token takes; 0 = none.
   int64_t shared = 0;
   Activation activation = Activation::Silu;
+  /// Without a gate, activation(up x) goes down (GPT with experts).
+  bool gated = true;
   Init init;
   Score score = Score::SoftmaxOfChosen;
   /// Weights of the chosen are divided by their sum (DeepSeek-V3, Qwen 3).
@@ -53,7 +55,7 @@ struct Route {
 };
 Route route(ModuleBuilder &module, mlir::Value x, const Experts &spec);
 
-/// Sum over the chosen experts of weight * SwiGLU(x).
+/// Sum over the chosen experts of weight * SwiGLU(x), or of their kind.
 mlir::Value applyExperts(ModuleBuilder &module, mlir::Value x,
                          const Route &route, const Experts &spec);
 

@@ -4,7 +4,8 @@
 // feed-forward, gelu by its tanh form, decoder tied to the token embedding.
 // The fused c_attn of the published weights is three weights here; the number
 // of parameters is the same. GPT-3 (Brown et al. 2020) is imported with dense
-// attention in all layers.
+// attention in all layers. With `num_local_experts` every feed-forward is a
+// mixture of experts of the same kind, without biases, as in Megatron-LM.
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,6 +41,10 @@ Decoder importers::readGpt2(Config &config, const Sizes &sizes) {
   // Residual branches start smaller: 2 per layer add up (GPT-2, section 2.3).
   decoder.attention.out = decoder.mlp.out =
       normal(decoder.init.b / std::sqrt(2.0 * double(decoder.layers)));
+  if (config.has("num_local_experts")) {
+    readExpertLayers(config, decoder, "num_local_experts", 8);
+    decoder.experts.gated = false;
+  }
   config.requireFlag("scale_attn_weights", true, true);
   config.requireFlag("scale_attn_by_inverse_layer_idx", false, false);
   config.requireFlag("add_cross_attention", false, false);

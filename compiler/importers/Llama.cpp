@@ -40,23 +40,9 @@ Decoder importers::readMistral(Config &config, const Sizes &sizes) {
   return decoder;
 }
 
-/// Experts in all layers, with the feed-forward's activation.
-static void readExperts(Config &config, Decoder &decoder, const char *count,
-                        int64_t fallback) {
-  Experts &experts = decoder.experts;
-  experts.count = config.size(count, fallback);
-  experts.chosen = config.size("num_experts_per_tok", 2);
-  experts.ffn = decoder.mlp.ffn;
-  experts.activation = decoder.mlp.activation;
-  experts.init = decoder.init;
-  checkExperts(config, decoder, "num_experts_per_tok");
-  decoder.period = {LayerKind{/*experts=*/true}};
-  readBalance(config, decoder);
-}
-
 Decoder importers::readMixtral(Config &config, const Sizes &sizes) {
   Decoder decoder = readMistral(config, sizes);
-  readExperts(config, decoder, "num_local_experts", 8);
+  readExpertLayers(config, decoder, "num_local_experts", 8);
   if (config.number("router_jitter_noise", 0, json::nonNegativeNumber) > 0)
     config.warning("router_jitter_noise", "'router_jitter_noise' is ignored");
   return decoder;
@@ -115,7 +101,7 @@ Decoder importers::readQwen3(Config &config, const Sizes &sizes) {
 
 Decoder importers::readQwen3Moe(Config &config, const Sizes &sizes) {
   Decoder decoder = readQwen3(config, sizes);
-  readExperts(config, decoder, "num_experts", 128);
+  readExpertLayers(config, decoder, "num_experts", 128);
   decoder.experts.ffn = config.size("moe_intermediate_size");
   decoder.experts.score = Score::Softmax;
   decoder.experts.normalised = config.flag("norm_topk_prob", false);
@@ -133,7 +119,7 @@ Decoder importers::readGrok(Config &config, const Sizes &sizes) {
   keys.tied = true;
   Decoder decoder = readCommon(config, sizes, keys);
   readRotary(config, decoder);
-  readExperts(config, decoder, "num_experts", 8);
+  readExpertLayers(config, decoder, "num_experts", 8);
   // The two chosen keep their shares of all eight.
   decoder.experts.score = Score::Softmax;
   decoder.residual = Residual::Sandwich;

@@ -72,12 +72,12 @@ private:
   unsigned line = 1, start = 1;
 };
 
-using Member =
-    std::variant<std::string MeasuredRun::*, int64_t MeasuredRun::*,
-                 double MeasuredRun::*, bool MeasuredRun::*>;
+using Member = std::variant<std::string MeasuredRun::*, int64_t MeasuredRun::*,
+                            double MeasuredRun::*, bool MeasuredRun::*>;
 struct Column {
   std::string_view name;
   Member member;
+  bool required = true;
 };
 
 const Column columns[] = {
@@ -115,6 +115,7 @@ const Column columns[] = {
     {"measured_value", &MeasuredRun::metricValue},
     {"mem_gb_per_gpu", &MeasuredRun::memory},
     {"notes", &MeasuredRun::notes},
+    {"year", &MeasuredRun::year, false},
 };
 
 std::optional<double> number(std::string_view text) {
@@ -139,10 +140,10 @@ public:
     for (const Column &column : columns) {
       auto it = std::find(names.begin(), names.end(), column.name);
       positions.push_back(it - names.begin());
-      if (it != names.end())
+      if (it != names.end() || !column.required)
         continue;
-      Diag &diag = diagnostics.error(csv.place(), "no column " +
-                                                      quoted(column.name));
+      Diag &diag =
+          diagnostics.error(csv.place(), "no column " + quoted(column.name));
       if (auto nearest = suggest(column.name, names))
         diag.hint("is it the column " + quoted(*nearest) + "?");
     }
@@ -160,14 +161,16 @@ public:
       return std::nullopt;
     }
     for (size_t i = 0; i < positions.size(); ++i)
-      if (!set(run, columns[i], fields[positions[i]]))
+      if (positions[i] < fields.size() &&
+          !set(run, columns[i], fields[positions[i]]))
         return std::nullopt;
     return run;
   }
 
 private:
   bool set(MeasuredRun &run, const Column &column, const std::string &text) {
-    if (auto *member = std::get_if<std::string MeasuredRun::*>(&column.member)) {
+    if (auto *member =
+            std::get_if<std::string MeasuredRun::*>(&column.member)) {
       run.**member = text;
       return true;
     }
@@ -177,12 +180,11 @@ private:
     bool whole = !std::holds_alternative<double MeasuredRun::*>(column.member);
     if (!value || (whole && *value != static_cast<double>(
                                           static_cast<int64_t>(*value)))) {
-      diagnostics.error(run.place, fmt::format("{} is {}, expected {} or "
-                                               "nothing",
-                                               quoted(column.name),
-                                               quoted(text),
-                                               whole ? "a whole number"
-                                                     : "a number"));
+      diagnostics.error(run.place,
+                        fmt::format("{} is {}, expected {} or "
+                                    "nothing",
+                                    quoted(column.name), quoted(text),
+                                    whole ? "a whole number" : "a number"));
       return false;
     }
     if (auto *member = std::get_if<int64_t MeasuredRun::*>(&column.member))
@@ -210,6 +212,61 @@ std::string_view after(std::string_view text, std::string_view key,
   return text.substr(0, text.find_first_of(ends));
 }
 
+bool isDigit(char c) { return c >= '0' && c <= '9'; }
+bool isUpper(char c) { return c >= 'A' && c <= 'Z'; }
+bool isLower(char c) { return c >= 'a' && c <= 'z'; }
+bool isWord(char c) { return isDigit(c) || isUpper(c) || isLower(c); }
+
+/// The letters and digits of a text in lower case, and where words begin.
+class Words {
+public:
+  explicit Words(std::string_view text) {
+    char last = ' ';
+    for (char c : text) {
+      if (isWord(c)) {
+        bool begins = !isWord(last) || (isUpper(c) && isLower(last));
+        begin.push_back(begins);
+        joined += isUpper(c) ? static_cast<char>(c - 'A' + 'a') : c;
+      }
+      last = c;
+    }
+    begin.push_back(true);
+  }
+
+  bool have(std::string_view phrase) const {
+    std::string wanted = Words(phrase).joined;
+    for (size_t at = joined.find(wanted); at != joined.npos;
+         at = joined.find(wanted, at + 1)) {
+      size_t end = at + wanted.size();
+      // "v1" is not in "v12".
+      bool cutsNumber =
+          !begin[end] && isDigit(joined[end - 1]) && isDigit(joined[end]);
+      if (begin[at] && !cutsNumber && !isDenied(at, end))
+        return true;
+    }
+    return false;
+  }
+
+private:
+  bool isDenied(size_t at, size_t end) const {
+    for (std::string_view word :
+         {"no", "not", "without", "non", "disable", "disabled"})
+      if (at >= word.size() && begin[at - word.size()] &&
+          joined.compare(at - word.size(), word.size(), word) == 0)
+        return true;
+    while (!begin[end])
+      ++end;
+    for (std::string_view word : {"off", "disabled", "false"})
+      if (joined.compare(end, word.size(), word) == 0 &&
+          begin[end + word.size()])
+        return true;
+    return false;
+  }
+
+  std::string joined;
+  std::vector<bool> begin;
+};
+
 } // namespace
 
 std::string_view MeasuredRun::prefix() const {
@@ -220,8 +277,14 @@ std::string_view MeasuredRun::tier() const {
   return after(notes, "tier=", "; ");
 }
 
-bool MeasuredRun::says(std::string_view text) const {
-  return notes.find(text) != notes.npos || source.find(text) != source.npos;
+bool MeasuredRun::says(std::initializer_list<std::string_view> phrases) const {
+  for (const std::string *text : {&notes, &source, &id}) {
+    Words words(*text);
+    for (std::string_view phrase : phrases)
+      if (words.have(phrase))
+        return true;
+  }
+  return false;
 }
 
 std::optional<double> MeasuredRun::stepSeconds() const {

@@ -12,6 +12,7 @@
 #include "compiler/support/Diagnostics.h"
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct MeasuredRun {
   int64_t layers = 0, hidden = 0, ffn = 0, heads = 0, keyHeads = 0;
   int64_t sequence = 0, vocabulary = 0, experts = 0, chosenExperts = 0;
   int64_t gpus = 0, gpusPerNode = 0;
+  /// Of the measurement, or of what it was published with.
+  int64_t year = 0;
   int64_t globalBatch = 0, microBatch = 0;
   int64_t tensor = 0, pipeline = 0, virtualStages = 0, context = 0;
   int64_t expert = 0, data = 0, zero = 0;
@@ -43,8 +46,12 @@ struct MeasuredRun {
   std::string_view prefix() const;
   /// `tier=A` of the notes; "" where there is none.
   std::string_view tier() const;
-  /// Whether a text occurs in the notes or the source.
-  bool says(std::string_view text) const;
+  /// Whether the notes, the source or the id have one of these phrases: from
+  /// the beginning of a word, whatever the case and what stands between words
+  /// ("TP comm overlap" is "tp-comm-overlap"), and not denied ("no CUDA
+  /// graphs", "TP comm overlap: off").
+  bool says(std::initializer_list<std::string_view> phrases) const;
+  bool says(std::string_view phrase) const { return says({phrase}); }
   /// Measured seconds of a step; nothing where the metric does not give them.
   std::optional<double> stepSeconds() const;
 };

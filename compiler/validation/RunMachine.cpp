@@ -36,48 +36,6 @@ std::string_view usualNode(const MeasuredRun &run) {
   return "";
 }
 
-/// Megatron-LM and DeepSpeed before FlashAttention.
-cost::Stack megatron2021() {
-  cost::Stack stack;
-  stack.attention = cost::Attention::Unfused;
-  stack.dispatch = cost::Dispatch::Fine;
-  stack.overlapsPipeline = false;
-  stack.logitCopyBytes = 4;
-  stack.scattersMessages = true;
-  stack.gathersTwiceBackward = true;
-  stack.gathersTensors = true;
-  stack.gathersAgain = true;
-  stack.selectsAttention = true;
-  stack.gradientBytes = 2;
-  stack.copiesGradients = true;
-  stack.joinsProducts = true;
-  stack.addsBiasInProducts = true;
-  stack.repeatsActivations = true;
-  stack.repeatsLayersOnly = true;
-  stack.shardsMasters = true;
-  return stack;
-}
-
-/// Megatron-Core with Transformer Engine, as NeMo and MLPerf run it.
-cost::Stack megatronCore() {
-  cost::Stack stack;
-  stack.dispatch = cost::Dispatch::Fused;
-  stack.logitCopyBytes = 4;
-  stack.scattersMessages = true;
-  stack.gathersAgain = true;
-  stack.selectsAttention = true;
-  stack.keepsNarrow = true;
-  stack.gathersNarrow = true;
-  stack.joinsProducts = true;
-  stack.addsBiasInProducts = true;
-  stack.repeatsActivations = true;
-  stack.repeatsLayersOnly = true;
-  stack.shardsMasters = true;
-  stack.joinsSequenceReplicas = true;
-  stack.overlapsGradients = true;
-  return stack;
-}
-
 /// The node type of a run; "" where the catalogue has none.
 std::string_view nodeOf(const MeasuredRun &run) {
   std::string_view node = usualNode(run);
@@ -126,36 +84,6 @@ void writeNodes(json::Writer &writer, const MeasuredRun &run, int64_t perNode) {
   writer.field("count", ceilDivide(run.gpus, perNode)).endObject();
 }
 
-/// Tokens of an example of the instruction data sets that fine-tuning packs
-/// (SQuAD, Dolly): some hundreds.
-constexpr int64_t packedExample = 512;
-
-/// PyTorch's asynchronous tensor parallelism against the user buffers of
-/// Transformer Engine: of projections with one input, which are products of
-/// their own, only the first hides the gather, and gradients of weights wait.
-constexpr double asynchronousShare = 0.5;
-
-/// One for reducing and one for gathering, of 5e8 elements of 2 bytes each:
-/// DeepSpeed's reduce_bucket_size and allgather_bucket_size.
-constexpr int64_t deepSpeedBuckets = 2'000'000'000;
-
-/// FSDP of plain modules: llm-foundry, torchtitan.
-cost::Stack fullySharded() {
-  cost::Stack stack;
-  stack.attention = cost::Attention::Portable;
-  stack.logitCopyBytes = 8;
-  stack.fusedElementwise = false;
-  stack.dispatch = cost::Dispatch::Fused;
-  stack.addsPartials = true;
-  stack.gathersNarrow = true;
-  stack.addsBiasInProducts = true;
-  stack.accumulatesInProducts = true;
-  stack.repeatsLayersOnly = true;
-  stack.joinsSequenceReplicas = true;
-  stack.overlapsGradients = true;
-  return stack;
-}
-
 } // namespace
 
 std::optional<std::string> clusterOf(const MeasuredRun &run,
@@ -180,53 +108,6 @@ std::optional<std::string> clusterOf(const MeasuredRun &run,
     writer.field("bandwidth_gigabits_per_second", link).endObject();
   }
   return writer.endObject().take();
-}
-
-cost::Stack stackOf(const MeasuredRun &run) {
-  std::string_view prefix = run.prefix();
-  bool old = prefix.starts_with("mlm2") || prefix.starts_with("vtrain") ||
-             prefix.starts_with("bs") || prefix == "seqsel" ||
-             prefix == "mtnlg" || prefix == "dlebert" || prefix == "bloom" ||
-             run.says("DeepSpeed") || run.says("bigscience");
-  bool sharded = run.says("llm-foundry") || run.says("torchtitan");
-  cost::Stack stack = old       ? megatron2021()
-                      : sharded ? fullySharded()
-                                : megatronCore();
-  // Megatron-LM's tests without Transformer Engine are named "mcore_tp..".
-  if (run.says("attention-backend unfused") || run.says("mcore_tp") ||
-      run.says("uninstall_te"))
-    stack.attention = cost::Attention::Unfused;
-  // MLPerf's configurations reduce gradients in bf16.
-  if (run.says("MLPerf"))
-    stack.gradientBytes = 2;
-  if (run.says("CUDA graphs"))
-    stack.dispatch = cost::Dispatch::Captured;
-  if (run.says("compile") || run.says("XLA"))
-    stack.fusedElementwise = stack.repeatsActivations = true;
-  if (run.says("llm-foundry")) {
-    stack.joinsProducts = true;
-    stack.attention = cost::Attention::PortableFirst;
-  }
-  // Mixed precision as a rewrite of the graph, with float32 variables.
-  if (run.says("TensorFlow"))
-    stack.widensElementwise = true;
-  if (run.says("SFT"))
-    stack.packedTokens = packedExample;
-  stack.narrowAttention = run.says("FP8 attention");
-  stack.fillsBuffers = run.says("deterministic");
-  stack.keepsSecondProducts = run.says("torchtitan");
-  if (run.says("Megatron-DeepSpeed") || run.says("bigscience")) {
-    stack.bucketBytes = deepSpeedBuckets;
-    // Its optimizer for bf16 accumulates in float32.
-    if (run.precision == "bf16")
-      stack.gradientBytes = 4;
-  }
-  stack.scalesRows = run.precision == "fp8-rowwise";
-  if (run.says("TP comm overlap"))
-    stack.overlappedSplits = 1;
-  else if (run.says("async TP") || run.says("AsyncTP"))
-    stack.overlappedSplits = asynchronousShare;
-  return stack;
 }
 
 } // namespace whale::validation

@@ -3,7 +3,6 @@
 #ifndef WHALE_VALIDATION_RUNMACHINE_H
 #define WHALE_VALIDATION_RUNMACHINE_H
 
-#include "compiler/cost/Execution.h"
 #include "compiler/validation/MeasuredRun.h"
 
 namespace whale::validation {
@@ -11,9 +10,6 @@ namespace whale::validation {
 /// The text of a cluster.json, or nothing and why.
 std::optional<std::string> clusterOf(const MeasuredRun &run,
                                      std::string &reason);
-
-/// The software that a run's source and notes name.
-cost::Stack stackOf(const MeasuredRun &run);
 
 } // namespace whale::validation
 

@@ -4,10 +4,13 @@
 
 #include "compiler/support/Json.h"
 
+#include <span>
+
 namespace whale::validation {
 
 namespace {
 
+/// With experts as in Megatron-LM, whose layers stay GPT's with them.
 std::string gptConfig(const MeasuredRun &run) {
   json::Writer writer;
   writer.beginObject(json::Writer::Layout::Inline);
@@ -16,6 +19,10 @@ std::string gptConfig(const MeasuredRun &run) {
   writer.field("n_layer", run.layers).field("n_head", run.heads);
   if (run.ffn)
     writer.field("n_inner", run.ffn);
+  if (run.experts) {
+    writer.field("num_local_experts", run.experts);
+    writer.field("num_experts_per_tok", run.chosenExperts);
+  }
   for (const char *rate : {"embd_pdrop", "resid_pdrop", "attn_pdrop"})
     writer.field(rate, 0.0);
   return writer.endObject().take();
@@ -71,29 +78,71 @@ std::string qwenConfig(const MeasuredRun &run, int64_t head) {
   return writer.endObject().take();
 }
 
+struct Known {
+  std::string_view words, preset;
+};
+
 /// Models whose columns do not say all: by the names in source and notes.
+constexpr Known particular[] = {
+    {"DeepSeek-V2", "deepseek-v2"},
+    {"DeepSeek-V3", "deepseek-v3"},
+    {"Llama-4", "llama-4-maverick"},
+    {"Grok-1", "grok-1"},
+};
+
+/// Models that are known by name where the columns say nothing.
+constexpr Known named[] = {
+    {"GPT-3 175B", "gpt3-175b"},
+    {"GPT 175B", "gpt3-175b"},
+    {"MT-NLG", "gpt3-530b"},
+    {"Megatron-Turing", "gpt3-530b"},
+    {"BLOOM", "bloom-176b"},
+    {"GPT-NeoX", "gpt-neox-20b"},
+    {"Llama-2 7B", "llama-2-7b"},
+    {"Llama-2 13B", "llama-2-13b"},
+    {"Llama-2 70B", "llama-2-70b"},
+    {"Llama-3 8B", "llama-3-8b"},
+    {"Llama-3.1 8B", "llama-3-8b"},
+    {"Llama-3 70B", "llama-3-70b"},
+    {"Llama-3.1 70B", "llama-3-70b"},
+    {"Llama-3 405B", "llama-3-405b"},
+    {"Llama-3.1 405B", "llama-3-405b"},
+    {"Mistral 7B", "mistral-7b"},
+    {"Mixtral 8x7B", "mixtral-8x7b"},
+    {"Mixtral 8x22B", "mixtral-8x22b"},
+    {"Nemotron-4 15B", "nemotron-4-15b"},
+    {"Nemotron-4 340B", "nemotron-4-340b"},
+    {"Qwen3 30B", "qwen3-30b-a3b"},
+    {"Qwen3 235B", "qwen3-235b-a22b"},
+    {"Qwen3 8B", "qwen3-8b"},
+    {"BERT-large", "bert-large"},
+    {"BERT-base", "bert-base"},
+    {"DeepSeek-V2", "deepseek-v2"},
+    {"DeepSeek-V3", "deepseek-v3"},
+    {"Grok-1", "grok-1"},
+    {"ResNet-50", "resnet50"},
+};
+
+std::string_view presetOf(const MeasuredRun &run,
+                          std::span<const Known> presets) {
+  for (const Known &one : presets)
+    if (run.says(one.words))
+      return one.preset;
+  return {};
+}
+
 bool setPreset(const MeasuredRun &run, ModelRequest &request) {
-  struct Known {
-    std::string_view words, preset;
-  };
-  static constexpr Known known[] = {
-      {"DeepSeek-V2", "deepseek-v2"}, {"DeepSeekV2", "deepseek-v2"},
-      {"DeepSeek-V3", "deepseek-v3"}, {"DeepSeekV3", "deepseek-v3"},
-      {"deepseek_v3", "deepseek-v3"}, {"llama4", "llama-4-maverick"},
-      {"Llama-4", "llama-4-maverick"}, {"grok1", "grok-1"},
-  };
-  for (const Known &one : known)
-    if (run.says(one.words)) {
-      request.preset = one.preset;
-      request.settings = {{"num_hidden_layers", std::to_string(run.layers)}};
-      if (run.says("(1 dense)"))
-        request.settings.emplace_back("first_k_dense_replace", "1");
-      if (one.preset == "llama-4-maverick")
-        request.settings.emplace_back("num_local_experts",
-                                      std::to_string(run.experts));
-      return true;
-    }
-  return false;
+  std::string_view preset = presetOf(run, particular);
+  if (preset.empty())
+    return false;
+  request.preset = preset;
+  request.settings = {{"num_hidden_layers", std::to_string(run.layers)}};
+  if (run.says("1 dense"))
+    request.settings.emplace_back("first_k_dense_replace", "1");
+  if (preset == "llama-4-maverick")
+    request.settings.emplace_back("num_local_experts",
+                                  std::to_string(run.experts));
+  return true;
 }
 
 void setExperts(const MeasuredRun &run, ModelRequest &request) {
@@ -103,6 +152,8 @@ void setExperts(const MeasuredRun &run, ModelRequest &request) {
     request.config = qwenConfig(run, 128);
   else if (run.says("GPT OSS"))
     request.config = qwenConfig(run, 64);
+  else if (run.says({"gpt3 mcore", "gpt3 moe"}))
+    request.config = gptConfig(run);
   else
     request.config = mixtralConfig(run);
 }
@@ -144,20 +195,23 @@ std::string t5Config(const MeasuredRun &run) {
 } // namespace
 
 std::optional<std::string> arithmeticOf(const MeasuredRun &run) {
-  std::string_view text = run.precision;
-  auto begins = [&](std::string_view with) { return text.starts_with(with); };
-  if (begins("fp16"))
-    return "f16";
-  if (begins("bf16"))
-    return "bf16";
-  if (begins("fp8") || begins("mxfp8"))
-    return "fp8";
-  if (begins("fp4") || begins("nvfp4"))
-    return "fp4";
-  if (begins("tf32") || begins("fp32/tf32"))
-    return "tf32";
-  if (begins("fp32"))
-    return "f32";
+  struct Spelling {
+    std::string_view text, format;
+  };
+  // In this order: "bf16-fp8" computes in 8 bits, "fp32/tf32" in tf32.
+  static constexpr Spelling spellings[] = {
+      {"fp4", "fp4"},     {"fp8", "fp8"},       {"e4m3", "fp8"},
+      {"bf16", "bf16"},   {"bfloat16", "bf16"}, {"fp16", "f16"},
+      {"float16", "f16"}, {"half", "f16"},      {"amp", "f16"},
+      {"mixed", "f16"},   {"tf32", "tf32"},     {"fp32", "f32"},
+      {"float32", "f32"},
+  };
+  std::string text;
+  for (char c : run.precision)
+    text += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  for (const Spelling &one : spellings)
+    if (text.find(one.text) != text.npos)
+      return std::string(one.format);
   return std::nullopt;
 }
 
@@ -170,13 +224,18 @@ std::optional<ModelRequest> modelOf(const MeasuredRun &run,
   std::optional<std::string> arithmetic = arithmeticOf(run);
   if (!arithmetic)
     return refuse("precision '" + run.precision + "' is not known");
-  if (!run.layers || !run.hidden || !run.heads || !run.sequence ||
-      !run.vocabulary)
-    return refuse("the model's dimensions are not given");
   ModelRequest request;
-  request.sequence = run.sequence;
   bool single = *arithmetic == "f32" || *arithmetic == "tf32";
   request.precision = single ? "f32" : "bf16";
+  request.sequence = run.sequence;
+  if (!run.layers || !run.hidden || !run.heads || !run.sequence ||
+      !run.vocabulary) {
+    bool isResNet = run.family == "resnet" && !run.hidden;
+    request.preset = isResNet ? "resnet50" : presetOf(run, named);
+    if (request.preset.empty())
+      return refuse("the model's dimensions are not given");
+    return request;
+  }
   request.adapters = run.family == "llama-lora";
   if (run.family == "gpt" && run.vocabulary == 256000)
     request.config = nemotronConfig(run);

@@ -4,10 +4,12 @@
 
 #include "compiler/planner/Search.h"
 #include "compiler/support/CheckedMath.h"
+#include "compiler/validation/ExpertWidth.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace whale::validation {
 
@@ -30,11 +32,25 @@ struct Degrees {
         expert(run.experts ? atLeastOne(run.expert) : 1),
         micro(atLeastOne(run.microBatch)) {
     // torchtitan's pipelines cut the local batch that its tables print.
-    if (run.prefix() == "titan" && pipeline > 1)
+    if (run.says("torchtitan") && pipeline > 1)
       micro = 1;
   }
 
   int64_t tensor, context, pipeline, data, expert;
+  /// How experts lie over the ranks that attention has otherwise (Megatron-
+  /// Core's mesh of experts: the expert's own split fastest, then experts). The
+  /// split of attention goes on as far as experts leave it ranks.
+  int64_t expertOverTensor() const {
+    int64_t lacking = expert / std::gcd(expert, context * data);
+    return std::gcd(lacking, tensor);
+  }
+  int64_t expertOverData() const {
+    return std::gcd(expert / expertOverTensor(), data);
+  }
+  int64_t expertOverContext() const {
+    int64_t left = expert / expertOverTensor() / expertOverData();
+    return left == context ? context : 1;
+  }
   /// Samples of a micro-batch; 1 where the table does not say.
   int64_t micro;
 };
@@ -71,25 +87,45 @@ Axis split(std::string name, int64_t size, std::vector<std::string> dims,
   return axis;
 }
 
+/// The dimensions of tensor parallelism. Experts are cut along their width.
+std::vector<std::string> tensorDims(const MeasuredRun &run,
+                                    const workload::Workload &workload) {
+  std::vector<std::string> dims = planner::splitDims(workload);
+  if (run.experts) {
+    std::erase_if(dims, [](const std::string &dim) {
+      return dim == "experts" || dim == "candidates" || dim == "in" ||
+             dim == "out";
+    });
+    dims.insert(dims.begin(), expertWidth);
+  }
+  if (run.sequenceParallel)
+    dims.insert(dims.end(), {"sequence", "keys"});
+  return dims;
+}
+
 std::vector<Axis> axesOf(const MeasuredRun &run, const Degrees &degrees,
                          const workload::Workload &workload) {
   Shard shard = shardOf(run.zero);
   std::vector<Axis> axes;
-  // Experts lie over the data axis, and what it lacks over the context axis.
-  int64_t overData = std::min(degrees.expert, degrees.data);
+  int64_t overData = degrees.expertOverData();
+  int64_t overTensor = degrees.expertOverTensor();
   // With shards of a sequence also a single one: state is cut over both.
   if (degrees.data > overData || degrees.context > 1)
     axes.push_back(replica(degrees.data / overData, shard));
   if (overData > 1)
     axes.push_back(
         split("e0", overData, {"experts", workload.batchDim}, shard));
+  std::vector<std::string> positions = {"sequence", "keys"};
+  if (degrees.expertOverContext() > 1)
+    positions.insert(positions.begin(), "experts");
   if (degrees.context > 1)
-    axes.push_back(split("c0", degrees.context, {"sequence", "keys"}, shard));
-  if (degrees.tensor > 1) {
-    std::vector<std::string> dims = planner::splitDims(workload);
-    if (run.sequenceParallel)
-      dims.insert(dims.end(), {"sequence", "keys"});
-    axes.push_back(split("t0", degrees.tensor, dims));
+    axes.push_back(split("c0", degrees.context, positions, shard));
+  std::vector<std::string> dims = tensorDims(run, workload);
+  if (degrees.tensor > overTensor)
+    axes.push_back(split("t0", degrees.tensor / overTensor, dims));
+  if (overTensor > 1) {
+    dims.insert(dims.begin(), "experts");
+    axes.push_back(split("t1", overTensor, dims));
   }
   return axes;
 }

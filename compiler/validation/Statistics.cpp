@@ -151,9 +151,9 @@ std::string errorCells(const Errors &errors) {
   if (errors.count() == 0)
     return fmt::format("{:>5}", 0);
   return fmt::format("{:>5} {:>7.1f} {:>7.1f} {:>7.1f} {:>7.1f} {:>+7.1f}",
-                     errors.count(), 100 * errors.mean(),
-                     100 * errors.median(), 100 * errors.p90(),
-                     100 * errors.largest(), 100 * errors.bias());
+                     errors.count(), 100 * errors.mean(), 100 * errors.median(),
+                     100 * errors.p90(), 100 * errors.largest(),
+                     100 * errors.bias());
 }
 
 void printGroups(std::string &text, const Grouping &grouping,
@@ -201,10 +201,9 @@ void printRegret(std::string &text, const std::vector<Outcome> &outcomes) {
     return;
   size_t right = std::count_if(groups.begin(), groups.end(),
                                [](const Ranking &g) { return g.regret == 0; });
-  auto worst = std::max_element(groups.begin(), groups.end(),
-                                [](const Ranking &a, const Ranking &b) {
-                                  return a.regret < b.regret;
-                                });
+  auto worst = std::max_element(
+      groups.begin(), groups.end(),
+      [](const Ranking &a, const Ranking &b) { return a.regret < b.regret; });
   text += fmt::format("regret of the plan ranked first\n  {} groups of five "
                       "plans or more, mean {:.1f} %, right in {}, largest "
                       "{:.1f} % ({})\n",

@@ -1,139 +1,37 @@
 #!/usr/bin/env python3
 """Fits the execution parameters of the cost model on measured training runs.
 
-usage: fit_parameters.py WHALEC RUNS.csv [--rounds N] [--tries N]
-                         [--without FAMILIES] [--write]
+usage: fit_parameters.py WHALEC RUNS.csv [--write]
+       fit_parameters.py WHALEC RUNS.csv --held-out K [--by families|rows]
 
-Coordinate descent on the logarithm of each parameter: steps that make the
-objective smaller are kept, and halved where none does. Then steps of several
-parameters at once, in directions from a generator with a fixed seed: parameters
-stand in for each other, and a descent along the axes stops in the valleys.
-Objective: the mean over
-rows plus the mean over families of runs of |log(predicted / measured)|, each
-row at most 0.5, of rows of tier A whose step is bound by the devices (tiny
-models in deterministic mode, `mlmci`, are left out). Of large families every
-n-th row is used, so that one source does not decide. Deterministic.
+Gauss-Newton on the logarithms of the parameters. Residuals are
+log(predicted / measured) of `whalec validate --json`; their derivatives are
+differences of two such runs. What is minimised (measured_fit.py has the parts):
+
+    sum over rows of weight * min(|residual|, 0.5)
+        + STIFFNESS * sum over parameters of (log(value / prior) / spread)^2
+
+Half of the weight is equal for all rows and half for all families of runs; rows
+of tier E count half. Rows are of tiers A and E; of large families every n-th is
+used and stands for those between. A parameter's prior is what it
+should be physically and its spread how far off that may be in logarithms; both
+stand beside its value (catalogue/execution/parameters.json); where there is no
+prior it is not fitted. Deterministic: from the shipped values it moves nothing.
 
 --write puts the values into compiler/cluster/catalogue/execution.
+--held-out fits K times from the priors, each time without a K-th of the
+families (or rows), and prints the errors of what was left out.
 """
 import argparse
-import collections
 import csv
 import json
-import math
 import pathlib
-import random
-import subprocess
 import tempfile
+
+import measured_fit as fit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "compiler/cluster/catalogue/execution/parameters.json"
-MOST_ROWS = 150
-CAP = 0.5
-# Shares cannot exceed one, and nothing in a step is faster than benchmarks of it
-# alone.
-AT_MOST_ONE = {"split_overlap", "gradient_overlap", "launch_shown",
-               "matmul_sustained", "memory_sustained", "split_sustained",
-               "network_sustained", "attention_forward", "attention_backward",
-               "attention_portable", "attention_products",
-               "row_scaled_products", "unaligned_products"}
-# The objective does not know it: measured memory is looked at for it.
-NOT_FITTED = {"allocator_reserved"}
-
-
-def family(row):
-    return row["id"].rsplit("-", 1)[0]
-
-
-def choose(rows, without):
-    """Rows of tier A of other families than `without`, at most MOST_ROWS a family, evenly spaced."""
-    families = collections.defaultdict(list)
-    for row in rows:
-        if "tier=A" in row["notes"] and family(row) not in without:
-            families[family(row)].append(row)
-    chosen = []
-    for members in families.values():
-        step = -(-len(members) // MOST_ROWS)
-        chosen += members[::step]
-    return chosen
-
-
-class Objective:
-    def __init__(self, whalec, rows, folder):
-        self.whalec, self.rows, self.folder = whalec, rows, folder
-        self.runs = folder / "runs.csv"
-        with open(self.runs, "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
-
-    def errors(self, values):
-        path = self.folder / "parameters.json"
-        path.write_text(json.dumps(values))
-        command = [self.whalec, "validate", "--runs", self.runs,
-                   "--parameters", path, "--json"]
-        output = subprocess.run(command, check=True, capture_output=True,
-                                text=True).stdout
-        errors = collections.defaultdict(list)
-        for row, result in zip(self.rows, json.loads(output)["rows"]):
-            if result["predicted_s"] and result["measured_s"]:
-                error = math.log(result["predicted_s"] / result["measured_s"])
-                errors[family(row)].append(min(abs(error), CAP))
-        return errors
-
-    def __call__(self, values):
-        errors = self.errors(values)
-        every = [e for members in errors.values() for e in members]
-        means = [sum(m) / len(m) for m in errors.values()]
-        return sum(every) / len(every) + sum(means) / len(means)
-
-
-def clamp(name, value):
-    return min(value, 1.0) if name in AT_MOST_ONE else value
-
-
-def descend(objective, values, rounds):
-    best = objective(values)
-    steps = {name: 0.2 for name in values if name not in NOT_FITTED}
-    for round_number in range(rounds):
-        for name in steps:
-            for sign in (1, -1):
-                trial = dict(values)
-                changed = values[name] * math.exp(sign * steps[name])
-                trial[name] = clamp(name, changed)
-                if trial[name] == values[name]:
-                    continue
-                score = objective(trial)
-                if score < best - 1e-6:
-                    best, values = score, trial
-                    steps[name] *= 1.4
-                    break
-            else:
-                steps[name] /= 2
-        print(f"round {round_number}: {best:.5f}", flush=True)
-        for name, value in values.items():
-            print(f"  {name} {value:.4g}", flush=True)
-    return values
-
-
-def wander(objective, values, tries):
-    """Steps of a few parameters at once, longer after one that helped."""
-    generator = random.Random(1)
-    best, length = objective(values), 0.06
-    names = [name for name in values if name not in NOT_FITTED]
-    for number in range(tries):
-        trial = dict(values)
-        for name in generator.sample(names, generator.choice((2, 3, 5, 8))):
-            changed = values[name] * math.exp(generator.gauss(0, length))
-            trial[name] = clamp(name, changed)
-        score = objective(trial)
-        if score < best - 1e-7:
-            best, values, length = score, trial, min(length * 1.3, 0.25)
-        else:
-            length = max(length * 0.97, 0.01)
-        if number % 20 == 19:
-            print(f"try {number}: {best:.5f}", flush=True)
-    return values
 
 
 def render(data):
@@ -144,29 +42,109 @@ def render(data):
             '\n  "parameters": {\n' + ",\n".join(lines) + "\n  }\n}\n")
 
 
+def write(data, values):
+    for name, value in values.items():
+        data["parameters"][name]["value"] = float(f"{value:.3g}")
+    DATA.write_text(render(data))
+
+
+def print_values(parameters, values):
+    for name, value in values.items():
+        print(f"  {name:<24} {parameters[name]['value']:>10.4g} -> "
+              f"{value:.4g}")
+
+
+def groups_by_families(rows, count):
+    """Families of tier A dealt out by size, so that groups have like sizes."""
+    sizes = {}
+    for row in rows:
+        if fit.tier(row) == "A":
+            sizes[fit.family(row)] = sizes.get(fit.family(row), 0) + 1
+    order = sorted(sizes, key=lambda name: (-sizes[name], name))
+    group = {name: i % count for i, name in enumerate(order)}
+    return [group.get(fit.family(row)) for row in rows]
+
+
+def groups_by_rows(rows, count):
+    """Every row in the group of its place in its family."""
+    seen, groups = {}, []
+    for row in rows:
+        seen[fit.family(row)] = seen.get(fit.family(row), 0) + 1
+        groups.append(seen[fit.family(row)] % count)
+    return groups
+
+
+def held_out(every, parameters, shipped, count, group_of, jobs):
+    """Residuals of all rows, each by a fit that did not have it."""
+    groups = group_of(every.rows, count)
+    errors = [None] * len(every.rows)
+    start = {name: p.get("prior", p["value"]) for name, p in parameters.items()}
+    first = None
+    for group in range(count):
+        rows = [row for row, g in zip(every.rows, groups) if g != group]
+        chosen = fit.Runs(every.whalec, *fit.thin(rows), every.folder, jobs)
+        # The derivatives at the priors are the same for all groups.
+        first = first or fit.derivatives_by_id(every, start, parameters)
+        values = fit.gauss_newton(chosen, parameters, start, 3, first)
+        for i, error in enumerate(every.errors(values)):
+            if groups[i] == group:
+                errors[i] = error
+    return errors, every.errors(shipped)
+
+
+def print_held_out(rows, held, fitted):
+    """Mean absolute errors in percent, of rows of tier A."""
+    print(f"{'':<18} {'rows':>5} {'fitted':>8} {'held out':>9}")
+    used = [(row, h, f) for row, h, f in zip(rows, held, fitted)
+            if h is not None and f is not None and fit.tier(row) == "A"]
+    means = []
+    for name in sorted({fit.family(row) for row, _, _ in used}):
+        members = [(h, f) for row, h, f in used if fit.family(row) == name]
+        pair = [fit.mean_percent(c) for c in zip(*members)]
+        means.append(pair)
+        print(f"  {name:<16} {len(members):>5} {pair[1]:>8.1f} {pair[0]:>9.1f}")
+    large = [(h, f) for row, h, f in used if fit.family(row) != "vtrainM"
+             and int(row["gpus_total"]) >= 64]
+    families = [sum(c) / len(c) for c in zip(*means)]
+    for name, pair, n in (
+            ("all rows", [fit.mean_percent(c) for c in zip(*[u[1:] for u in used])], len(used)),
+            ("64 GPUs or more", [fit.mean_percent(c) for c in zip(*large)], len(large)),
+            ("mean of families", families, len(means))):
+        print(f"  {name:<16} {n:>5} {pair[1]:>8.1f} {pair[0]:>9.1f}")
+
+
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("whalec")
     parser.add_argument("runs")
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--tries", type=int, default=300)
-    parser.add_argument("--without", default="",
-                        help="families to leave out, with commas between")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--held-out", type=int, default=0, metavar="K")
+    parser.add_argument("--by", choices=("families", "rows"),
+                        default="families")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     data = json.loads(DATA.read_text())
-    values = {k: p["value"] for k, p in data["parameters"].items()}
+    parameters = data["parameters"]
+    shipped = {name: p["value"] for name, p in parameters.items()}
     with open(options.runs, newline="") as file:
-        without = {"mlmci", *options.without.split(",")}
-        rows = choose(list(csv.DictReader(file)), without)
+        rows = [row for row in csv.DictReader(file) if fit.tier(row) in "AE"]
     with tempfile.TemporaryDirectory() as folder:
-        objective = Objective(options.whalec, rows, pathlib.Path(folder))
-        values = descend(objective, values, options.rounds)
-        values = wander(objective, values, options.tries)
+        if options.held_out:
+            every = fit.Runs(options.whalec, rows, [1] * len(rows), folder,
+                             options.jobs)
+            group_of = (groups_by_families if options.by == "families"
+                        else groups_by_rows)
+            print_held_out(rows, *held_out(every, parameters, shipped,
+                                           options.held_out, group_of,
+                                           options.jobs))
+            return
+        runs = fit.Runs(options.whalec, *fit.thin(rows), folder, options.jobs)
+        values = fit.gauss_newton(runs, parameters, shipped, options.rounds,
+                                  report=print)
+    print_values(parameters, values)
     if options.write:
-        for name, value in values.items():
-            data["parameters"][name]["value"] = float(f"{value:.3g}")
-        DATA.write_text(render(data))
+        write(data, values)
 
 
 if __name__ == "__main__":

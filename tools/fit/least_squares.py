@@ -20,6 +20,29 @@ def solve(matrix, right):
     return x
 
 
+def solve_bounded(matrix, right, low, high):
+    """The same with low <= x <= high: what would leave its bounds is held there
+    and the others are solved again, until none leaves."""
+    n = len(right)
+    free = list(range(n))
+    x = solve(matrix, right)
+    while True:
+        leaving = {i for i in free if not low[i] <= x[i] <= high[i]}
+        if not leaving:
+            return x
+        for i in leaving:
+            x[i] = min(max(x[i], low[i]), high[i])
+        free = [i for i in free if i not in leaving]
+        if not free:
+            return x
+        held = [i for i in range(n) if i not in free]
+        rest = [right[i] - sum(matrix[i][j] * x[j] for j in held)
+                for i in free]
+        inner = solve([[matrix[i][j] for j in free] for i in free], rest)
+        for i, value in zip(free, inner):
+            x[i] = value
+
+
 class NormalEquations:
     """Collects sparse equations sum(weight * x[index]) = value."""
 
@@ -30,11 +53,15 @@ class NormalEquations:
     def add(self, terms, value, importance=1.0):
         for i, wi in terms:
             self.right[i] += importance * wi * value
+            row, scaled = self.matrix[i], importance * wi
             for j, wj in terms:
-                self.matrix[i][j] += importance * wi * wj
+                row[j] += scaled * wj
 
     def solve(self):
         return solve(self.matrix, self.right)
+
+    def solve_bounded(self, low, high):
+        return solve_bounded(self.matrix, self.right, low, high)
 
 
 def summary(errors):

@@ -3,9 +3,12 @@
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/importers/Importers.h"
 #include "compiler/support/Files.h"
+#include "compiler/validation/ExpertWidth.h"
+#include "compiler/validation/RunDefaults.h"
 #include "compiler/validation/RunMachine.h"
 #include "compiler/validation/RunModel.h"
 #include "compiler/validation/RunPlan.h"
+#include "compiler/validation/RunSoftware.h"
 #include "compiler/validation/Statistics.h"
 #include "compiler/workload/Rebatch.h"
 #include "passes/Pipelines.h"
@@ -32,7 +35,7 @@ public:
   Predictor(const cost::Parameters &parameters, const Catalogue &catalogue)
       : parameters(parameters), catalogue(catalogue) {}
 
-  Outcome predict(const MeasuredRun &run);
+  Outcome predict(const MeasuredRun &row);
 
 private:
   const workload::Workload *workloadOf(const ModelRequest &request,
@@ -42,8 +45,8 @@ private:
   std::optional<planner::Prediction> evaluate(const MeasuredRun &run,
                                               std::string &reason);
 
-  Bytes measuredMemory(const MeasuredRun &run,
-                       const planner::MemoryParts &parts) const;
+  Bytes memoryOf(MemoryQuantity quantity,
+                 const planner::MemoryParts &parts) const;
 
   cost::Parameters parameters;
   const Catalogue &catalogue;
@@ -69,7 +72,8 @@ Predictor::readModel(const ModelRequest &request, std::string &reason) {
   MlirMessages messages(*context, diagnostics);
   ImportOptions options;
   options.batch = 1;
-  options.sequence = request.sequence;
+  if (request.sequence > 0)
+    options.sequence = request.sequence;
   options.precision = request.precision;
   if (request.adapters)
     options.lora.emplace();
@@ -88,7 +92,9 @@ Predictor::readModel(const ModelRequest &request, std::string &reason) {
     if (auto read = plan::readWorkload(compilation.model(), {});
         succeeded(read))
       workload = std::move(*read);
-  if (!workload)
+  if (workload)
+    nameExpertWidth(*workload);
+  else
     reason = "the model cannot be rebuilt: " + firstError(diagnostics);
   return workload;
 }
@@ -131,32 +137,42 @@ std::optional<planner::Prediction> Predictor::evaluate(const MeasuredRun &run,
   return planner::evaluate(table, *candidate);
 }
 
-/// In the quantity that the run's table has: what is allocated, in buffers of
-/// their own; what an allocator that keeps freed blocks has reserved (the
-/// figure of torchtitan's logs); or all that the device has given away.
-Bytes Predictor::measuredMemory(const MeasuredRun &run,
-                                const planner::MemoryParts &parts) const {
+Bytes Predictor::memoryOf(MemoryQuantity quantity,
+                          const planner::MemoryParts &parts) const {
   Bytes variable = parts.activations + parts.transients + parts.communication;
   Bytes allocated = parts.arena() - parts.layout;
   Bytes reserved = allocated + variable.scaled(parameters.allocatorReserved);
-  if (run.says("nvidia-smi"))
+  switch (quantity) {
+  case MemoryQuantity::Allocated:
+  case MemoryQuantity::AllocatedLast:
+    return allocated;
+  case MemoryQuantity::Reserved:
+    return reserved;
+  case MemoryQuantity::Device:
     return reserved + parts.layout + parts.reserve;
-  return run.says("torchtitan") ? reserved : allocated;
+  }
+  return allocated;
 }
 
-Outcome Predictor::predict(const MeasuredRun &run) {
+Outcome Predictor::predict(const MeasuredRun &row) {
   Outcome outcome;
-  outcome.run = &run;
-  outcome.measuredSeconds = run.stepSeconds();
-  if (run.memory > 0)
-    outcome.measuredMemory = run.memory;
+  outcome.run = &row;
+  outcome.measuredSeconds = row.stepSeconds();
+  if (row.memory > 0)
+    outcome.measuredMemory = row.memory;
+  MeasuredRun run = withDefaults(row);
   auto prediction = evaluate(run, outcome.reason);
   if (!prediction)
     return outcome;
   outcome.predictedSeconds = toSeconds(prediction->step);
+  MemoryQuantity quantity = memoryQuantityOf(run);
+  bool ofLast = quantity == MemoryQuantity::AllocatedLast;
   Bytes most;
   for (const planner::StagePrediction &stage : prediction->stages)
-    most = std::max(most, measuredMemory(run, stage.memory));
+    if (!ofLast || &stage == &prediction->stages.back())
+      most = std::max(most, memoryOf(quantity, stage.memory));
+  if (quantity != MemoryQuantity::Device)
+    most += libraryWorkspace(run);
   outcome.predictedMemory = most.asDouble() / (int64_t(1) << 30);
   return outcome;
 }

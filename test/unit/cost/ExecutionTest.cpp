@@ -303,3 +303,159 @@ TEST_CASE("packed examples, 8-bit and older attention") {
   machine.stack().attention = Attention::PortableFirst;
   CHECK(machine.hardware->opTime(0, work) > second);
 }
+
+TEST_CASE("a loss on float32 logits moves and keeps more") {
+  Workload workload = model();
+  const ModuleClass &head = workload.classes.back();
+  Machine machine;
+  auto cost = [&](int64_t bytes) {
+    machine.stack().logitCopyBytes = bytes;
+    return classCost(workload, head, context(1), *machine.hardware);
+  };
+  ClassCost none = cost(0), one = cost(4), two = cost(8);
+  // 4 samples of 64 positions and 256 words.
+  constexpr int64_t logits = 4 * 64 * 256;
+  CHECK(one.memory.backwardTransient ==
+        none.memory.backwardTransient + Bytes(4 * logits));
+  CHECK(two.memory.backwardTransient ==
+        none.memory.backwardTransient + Bytes(8 * logits));
+  CHECK(one.forward > none.forward);
+  CHECK(one.backward >= none.backward);
+  CHECK(two.forward == one.forward);
+}
+
+TEST_CASE("elementwise kernels of a framework move more bytes") {
+  Machine machine;
+  OpWork work;
+  work.kind = OpKind::Elementwise;
+  work.precision = "bf16";
+  work.bytes = Bytes(1'000'000'000);
+  auto moving = [&] {
+    return toSeconds(machine.hardware->opTime(0, work) -
+                     machine.device().launchOverhead);
+  };
+  double once = moving();
+  machine.parameters().unfusedTraffic = 1.5;
+  CHECK(moving() == Approx(once));
+  machine.stack().fusedElementwise = false;
+  CHECK(moving() == Approx(1.5 * once));
+  // Copies in float32 of what has 16 bits.
+  machine.stack().widensElementwise = true;
+  CHECK(moving() == Approx(3 * once));
+  work.precision = "f32";
+  CHECK(moving() == Approx(1.5 * once));
+}
+
+TEST_CASE("collectives of splits are hidden where they overlap") {
+  Workload workload = model();
+  Machine machine;
+  machine.parameters().splitOverlap = 0.5;
+  auto communication = [&](double share) {
+    machine.stack().overlappedSplits = share;
+    ClassCost cost =
+        classCost(workload, block(workload), context(4), *machine.hardware);
+    return toSeconds(cost.forwardCommunication);
+  };
+  double whole = communication(0);
+  CHECK(whole > 0);
+  CHECK(communication(1) == Approx(0.5 * whole));
+  CHECK(communication(0.5) == Approx(0.75 * whole));
+}
+
+TEST_CASE("sequence parallelism gathers in 8 bits, and again") {
+  Workload workload = model();
+  workload.precision = "fp8";
+  Machine machine;
+  ClassContext asked = context(4);
+  asked.mesh.axes[0].dims.insert(asked.mesh.axes[0].dims.end(),
+                                 {"sequence", "keys"});
+  auto cost = [&] {
+    return classCost(workload, block(workload), asked, *machine.hardware);
+  };
+  ClassCost wide = cost();
+  machine.stack().gathersNarrow = true;
+  ClassCost narrow = cost();
+  CHECK(narrow.forwardCommunication < wide.forwardCommunication);
+  // As many bytes are counted; 16 bits go back.
+  CHECK(narrow.memory.saved == wide.memory.saved);
+  machine.stack().gathersNarrow = false;
+  machine.stack().gathersAgain = true;
+  ClassCost again = cost();
+  // Both gathered inputs of products: 4 samples x 64 x 128, of which a quarter
+  // is kept in any case.
+  CHECK(again.memory.saved < wide.memory.saved);
+  CHECK(again.forward == wide.forward);
+}
+
+TEST_CASE("an epilogue spares a kernel of its own") {
+  Workload workload = model();
+  ModuleClass module = block(workload);
+  Machine machine;
+  auto kernels = [&] {
+    return classCost(workload, module, context(1), *machine.hardware)
+        .forwardKernels;
+  };
+  // A bias behind the first product of one reader.
+  size_t product = 0;
+  while (module.ops[product].name != "fc1")
+    ++product;
+  Op bias;
+  bias.name = "bias";
+  bias.kind = OpKind::Elementwise;
+  bias.linearity = Linearity::Joint;
+  const Access made = module.ops[product].results.front();
+  const Value like = module.values[made.value];
+  module.values.push_back(like);
+  uint32_t sum = static_cast<uint32_t>(module.values.size() - 1);
+  for (int64_t extent : like.extents) {
+    LoopDim loop;
+    loop.extent = extent;
+    bias.loops.push_back(loop);
+  }
+  std::vector<std::vector<uint32_t>> dims;
+  for (uint32_t d = 0; d < like.extents.size(); ++d)
+    dims.push_back({d});
+  bias.operands = {{made.value, dims}};
+  bias.results = {{sum, dims}};
+  for (Op &op : module.ops)
+    for (Access &operand : op.operands)
+      if (operand.value == made.value)
+        operand.value = sum;
+  module.ops.insert(module.ops.begin() + static_cast<int64_t>(product) + 1,
+                    bias);
+  auto alone = kernels();
+  machine.stack().addsBiasInProducts = true;
+  CHECK(kernels() == alone - 1);
+}
+
+TEST_CASE("the backward kernels of activations read less") {
+  Workload workload = model();
+  Machine machine;
+  auto cost = [&](bool repeats) {
+    machine.stack().repeatsActivations = repeats;
+    return classCost(workload, block(workload), context(1), *machine.hardware);
+  };
+  ClassCost read = cost(false), repeated = cost(true);
+  CHECK(repeated.memory.saved <= read.memory.saved);
+  CHECK(repeated.flops == read.flops);
+}
+
+TEST_CASE("a selection by operator keeps every second product") {
+  Workload workload = model();
+  Machine machine;
+  auto cost = [&](Recompute mode, bool second) {
+    machine.stack().keepsSecondProducts = second;
+    ClassContext asked = context(1);
+    asked.recompute = mode;
+    return classCost(workload, block(workload), asked, *machine.hardware);
+  };
+  ClassCost none = cost(Recompute::None, true),
+            half = cost(Recompute::Selective, true),
+            full = cost(Recompute::Full, true);
+  // Between keeping all and keeping nothing.
+  CHECK(full.memory.saved < half.memory.saved);
+  CHECK(half.memory.saved < none.memory.saved);
+  CHECK(none.recompute < half.recompute);
+  CHECK(half.recompute < full.recompute);
+  CHECK(cost(Recompute::None, false).memory.saved == none.memory.saved);
+}

@@ -173,6 +173,60 @@ TEST_CASE("a split that no op has a dimension for leaves replicas alone") {
     CHECK(sharded.ops[i].extents == plain.ops[i].extents);
 }
 
+/// A block of experts behind a wide value: each row meets one of 4.
+static ModuleClass expertBlock() {
+  test::ClassBuilder c("experts",
+                       {{"batch", 8},
+                        {"experts", 4},
+                        {"hidden", 16},
+                        {"expert_ffn", 32},
+                        {"out", 16}},
+                       2);
+  auto x = c.argument("x", "batch hidden"),
+       residual = c.argument("residual", "batch out");
+  auto w1 = c.variable("w1", "experts hidden expert_ffn"),
+       w2 = c.variable("w2", "experts expert_ffn out");
+  auto h = c.value("h", "batch expert_ffn"), z = c.value("z", "batch out"),
+       y = c.value("y", "batch out");
+  auto routed = [&](std::string name, const std::string &text,
+                    std::vector<uint32_t> operands, uint32_t result) {
+    Op &op = c.op(std::move(name), OpKind::Contraction, Phase::Forward, text,
+                  std::move(operands), {result}, 2);
+    op.usedDenominator = 4;
+  };
+  routed("up", "batch hidden, experts hidden expert_ffn -> batch expert_ffn",
+         {x, w1}, h);
+  routed("down", "batch expert_ffn, experts expert_ffn out -> batch out",
+         {h, w2}, z);
+  c.op("add", OpKind::Elementwise, Phase::Forward,
+       "batch out, batch out -> batch out", {z, residual}, {y}, 1);
+  c.module.results = {y};
+  return c.take();
+}
+
+TEST_CASE("sums are scattered before rows go home from their experts") {
+  Workload workload = gpt(shape());
+  ModuleClass block = expertBlock();
+  LocalMesh mesh;
+  mesh.samples = 4;
+  workload.batchDim = "batch", workload.globalBatch = 8;
+  mesh.axes.push_back({2, {"experts", "batch"}});
+  mesh.axes.push_back({2, {"expert_ffn", "out"}});
+  ShardedClass sharded = shard(workload, block, mesh);
+  int64_t scattered = 0, exchanged = 0;
+  for (const Transfer &t : sharded.transfers) {
+    if (block.values[t.value].name != "z")
+      continue;
+    if (t.kind == CollectiveKind::ReduceScatter)
+      scattered = t.bytes.value();
+    if (t.kind == CollectiveKind::AllToAll)
+      exchanged = t.bytes.value();
+  }
+  // 2 rows of 16 bf16 elements; half of each row travels.
+  CHECK(scattered == 2 * 16 * 2);
+  CHECK(exchanged == scattered / 2);
+}
+
 TEST_CASE("extents need not divide") {
   GptShape s = shape();
   s.ffn = 66;

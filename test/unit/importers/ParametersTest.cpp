@@ -10,6 +10,15 @@
 using namespace whale;
 using namespace whale::test;
 
+TEST_CASE("gpt2 with experts", "[parameters]") {
+  ImportOptions options;
+  options.settings = {{"num_local_experts", "4"}, {"num_experts_per_tok", "1"}};
+  // 12 times a feed-forward with biases less, a router and 4 without more.
+  constexpr int64_t products = 2 * 768 * 3072;
+  CHECK(parametersOf("gpt2-small", options) ==
+        124'439'808 + 12 * (3 * products - 768 - 3072 + 768 * 4));
+}
+
 TEST_CASE("gpt2 parameter counts", "[parameters]") {
   CHECK(parametersOf("gpt2-small") == 124'439'808);
   CHECK(parametersOf("gpt2-medium") == 354'823'168);

@@ -17,11 +17,13 @@ std::string errorsOf(const std::string &text) {
 } // namespace
 
 TEST_CASE("a row's columns, whatever their order, quotes within quotes") {
-  std::string text =
-      "notes," + header() + "\r\n" + "\"tier=A; a \"\"b\"\", c\"," +
-      row({{"id", "vtrain1-0001"}, {"layers", "24"}, {"params_b", "1.5"},
-           {"sequence_parallel", "1"}}) +
-      "\r\n";
+  std::string text = "notes," + header() + "\r\n" +
+                     "\"tier=A; a \"\"b\"\", c\"," +
+                     row({{"id", "vtrain1-0001"},
+                          {"layers", "24"},
+                          {"params_b", "1.5"},
+                          {"sequence_parallel", "1"}}) +
+                     "\r\n";
   // The notes come twice: the first column of a name counts.
   text.replace(text.find(",notes\r"), 6, "");
   text.replace(text.rfind(",\r\n"), 1, "");
@@ -49,6 +51,41 @@ TEST_CASE("a line break within quotes belongs to the field") {
   REQUIRE(runs->size() == 2);
   CHECK((*runs)[0].notes == "tier=B\nmore");
   CHECK((*runs)[1].place.line() == 4);
+}
+
+TEST_CASE("phrases of the notes, however they are written") {
+  auto says = [](const char *notes, const char *phrase) {
+    MeasuredRun run;
+    run.notes = notes;
+    return run.says(phrase);
+  };
+  for (const char *notes :
+       {"TP comm overlap (userbuffers)", "x; tp-comm-overlap",
+        "TPCommOverlap on", "TP_COMM_OVERLAP=1"})
+    CHECK(says(notes, "TP comm overlap"));
+  CHECK(says("with CUDA graphs", "CUDA graph"));
+  CHECK(says("asyncTP", "async TP"));
+  // Words begin where they begin, and numbers end where they end.
+  CHECK(!says("nondeterministic", "deterministic"));
+  CHECK(!says("Llama-405B", "Llama-4"));
+  CHECK(says("20 of 128 / 80 of 512", "20 of 128"));
+  // What is denied is not there.
+  CHECK(!says("no CUDA graphs", "CUDA graph"));
+  CHECK(!says("without TP comm overlap", "TP comm overlap"));
+  CHECK(!says("CUDA graphs: off", "CUDA graph"));
+  CHECK(says("CUDA graphs: off in v1, CUDA graphs in v2", "CUDA graph"));
+}
+
+TEST_CASE("the year is a column that may be missing") {
+  std::string head = header() + ",year\n", line = row({{"id", "x-1"}});
+  Diagnostics diagnostics;
+  auto with = readRuns(head + line + ",2021\n", "runs.csv", diagnostics);
+  auto without =
+      readRuns(header() + "\n" + line + "\n", "runs.csv", diagnostics);
+  REQUIRE(with);
+  REQUIRE(without);
+  CHECK(with->front().year == 2021);
+  CHECK(without->front().year == 0);
 }
 
 TEST_CASE("seconds of a step by metric") {

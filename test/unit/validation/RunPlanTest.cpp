@@ -1,8 +1,11 @@
 //===- RunPlanTest.cpp - rows as plans and clusters -----------------------===//
 
+#include "compiler/validation/RunPlan.h"
+#include "compiler/validation/ExpertWidth.h"
+#include "compiler/validation/RunDefaults.h"
 #include "compiler/validation/RunMachine.h"
 #include "compiler/validation/RunModel.h"
-#include "compiler/validation/RunPlan.h"
+#include "compiler/validation/RunSoftware.h"
 
 #include "compiler/cluster/Cluster.h"
 
@@ -32,9 +35,8 @@ MeasuredRun run175() {
 workload::Workload layered(int64_t layers) {
   workload::Workload workload;
   workload.classes.resize(3);
-  workload.runs = {{0, "embeddings", 1, {}},
-                   {1, "layers", layers, {}},
-                   {2, "head", 1, {}}};
+  workload.runs = {
+      {0, "embeddings", 1, {}}, {1, "layers", layers, {}}, {2, "head", 1, {}}};
   return workload;
 }
 } // namespace
@@ -48,8 +50,7 @@ TEST_CASE("degrees, micro-batches and stages of a run") {
   CHECK(plan->form.virtualStages == 12);
   CHECK(planner::rankCount(plan->form) == 128);
   // 12 layers a stage, embedding and head at the ends.
-  CHECK(plan->cuts ==
-        std::vector<int64_t>{0, 13, 25, 37, 49, 61, 73, 85, 98});
+  CHECK(plan->cuts == std::vector<int64_t>{0, 13, 25, 37, 49, 61, 73, 85, 98});
 }
 
 TEST_CASE("embedding and head count as layers where that divides") {
@@ -58,7 +59,8 @@ TEST_CASE("embedding and head count as layers where that divides") {
   auto plan = planOf(run, layered(126), reason);
   REQUIRE(plan);
   // (126 + 2) / 8 = 16: 15 layers at either end.
-  CHECK(plan->cuts == std::vector<int64_t>{0, 16, 32, 48, 64, 80, 96, 112, 128});
+  CHECK(plan->cuts ==
+        std::vector<int64_t>{0, 16, 32, 48, 64, 80, 96, 112, 128});
 }
 
 TEST_CASE("rows that contradict themselves say why") {
@@ -116,6 +118,95 @@ TEST_CASE("precision of the linear layers") {
   CHECK(!arithmeticOf(run));
 }
 
+TEST_CASE("experts take what the split of attention leaves them") {
+  MeasuredRun run = run175();
+  run.pipeline = 1, run.gpus = 16, run.tensor = 4, run.data = 4;
+  run.experts = 8;
+  auto axes = [&](int64_t expert) {
+    run.expert = expert;
+    std::string reason, text;
+    auto plan = planOf(run, layered(96), reason);
+    INFO(reason);
+    REQUIRE(plan);
+    for (const planner::Axis &axis : plan->form.stages.front().axes)
+      text += axis.name + std::to_string(axis.size) + " ";
+    return text;
+  };
+  // Over replicas; where these do not suffice, over the split too.
+  CHECK(axes(1) == "r04 t04 ");
+  CHECK(axes(2) == "r02 e02 t04 ");
+  CHECK(axes(4) == "e04 t04 ");
+  CHECK(axes(8) == "e04 t02 t12 ");
+}
+
+TEST_CASE("the width of experts has a name through all their ops") {
+  using namespace workload;
+  // up: [rows, in] x [experts, in, out] -> [rows, out]; gelu; down.
+  auto product = [](const char *name, uint32_t from, uint32_t to) {
+    Op op;
+    op.name = name;
+    op.usedDenominator = 4;
+    op.loops.resize(4);
+    op.loops[1].name = "experts", op.loops[1].extent = 4;
+    op.loops[2].name = "in", op.loops[3].name = "out";
+    op.operands = {{from, {{0}, {2}}}};
+    op.results = {{to, {{0}, {3}}}};
+    return op;
+  };
+  Op gelu;
+  gelu.name = "experts/activation";
+  gelu.loops.resize(2);
+  gelu.operands = {{1, {{0}, {1}}}};
+  gelu.results = {{2, {{0}, {1}}}};
+  Workload workload;
+  workload.classes.resize(1);
+  workload.classes[0].ops = {product("experts/up", 0, 1), gelu,
+                             product("experts/down", 2, 3)};
+  nameExpertWidth(workload);
+  const std::vector<Op> &ops = workload.classes[0].ops;
+  CHECK(ops[0].findLoop(expertWidth) == 3);
+  CHECK(ops[1].findLoop(expertWidth) == 1);
+  CHECK(ops[2].findLoop(expertWidth) == 2);
+}
+
+TEST_CASE("what a row leaves open") {
+  MeasuredRun run = run175();
+  run.precision = "";
+  CHECK(withDefaults(run).precision == "bf16");
+  run.notes = "MLPerf Training v4.1";
+  CHECK(withDefaults(run).precision == "fp8");
+  run.gpuType = "V100-SXM-32";
+  CHECK(withDefaults(run).precision == "fp16");
+  // 4 x 8 ranks are no 16 GPUs.
+  run.gpus = 16;
+  CHECK(withDefaults(run).gpus == 32);
+  run.sequence = 512;
+  CHECK(withDefaults(run).sequence == 512);
+  run.notes += "; padding removed";
+  CHECK(withDefaults(run).sequence == 256);
+  run.zero = 3;
+  CHECK(withDefaults(run).zero == 3);
+  run.source = "pytorch/torchtitan";
+  CHECK(withDefaults(run).zero == 2);
+}
+
+TEST_CASE("models by name where the columns say nothing") {
+  MeasuredRun run;
+  run.precision = "bf16";
+  std::string reason;
+  CHECK(!modelOf(run, reason));
+  CHECK(reason == "the model's dimensions are not given");
+  for (auto [notes, preset] : {std::pair("Llama3.1 405B", "llama-3-405b"),
+                               std::pair("LLAMA3_70B", "llama-3-70b"),
+                               std::pair("MT-NLG, 530B", "gpt3-530b"),
+                               std::pair("Mixtral-8x7B", "mixtral-8x7b")}) {
+    run.notes = notes;
+    auto model = modelOf(run, reason);
+    REQUIRE(model);
+    CHECK(model->preset == preset);
+  }
+}
+
 TEST_CASE("software by source and notes") {
   MeasuredRun run = run175();
   CHECK(stackOf(run).attention == cost::Attention::Fused);
@@ -124,6 +215,46 @@ TEST_CASE("software by source and notes") {
   run.notes = "CUDA graphs; TP comm overlap";
   CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
   CHECK(stackOf(run).overlappedSplits == 1);
+  run.notes = "scoped_cudagraph; asyncTP; deterministic-mode";
+  CHECK(stackOf(run).dispatch == cost::Dispatch::Fused);
+  CHECK(stackOf(run).overlappedSplits == 0.5);
+  CHECK(stackOf(run).fillsBuffers);
+  run.notes = "FSDP + torch.compile, SFT, FP8 DPA";
+  run.source = "torchtitan";
+  CHECK(stackOf(run).attention == cost::Attention::Portable);
+  CHECK(stackOf(run).fusedElementwise);
+  CHECK(stackOf(run).packedTokens == 512);
+  CHECK(stackOf(run).narrowAttention);
+  run.source = run.notes = "";
   run.id = "vtrain1-0001";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  // By the year, where no name says it.
+  run.id = "other-0001";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  run.year = 2021;
+  CHECK(stackOf(run).attention == cost::Attention::Unfused);
+}
+
+TEST_CASE("what a run's memory is of") {
+  MeasuredRun run;
+  auto quantity = [&](const char *notes) {
+    run.notes = notes;
+    return memoryQuantityOf(run);
+  };
+  CHECK(quantity("") == MemoryQuantity::Allocated);
+  CHECK(quantity("mem = nvidia-smi max rank") == MemoryQuantity::Device);
+  CHECK(quantity("mem = max allocated GiB (reserved 5)") ==
+        MemoryQuantity::Allocated);
+  CHECK(quantity("CI golden value; mem = max allocated GiB") ==
+        MemoryQuantity::AllocatedLast);
+  run.source = "pytorch/torchtitan benchmarks";
+  CHECK(quantity("") == MemoryQuantity::Reserved);
+  // 8 + 4 MiB; 32 each on Hopper; 32 + 4 where it is deterministic.
+  constexpr int64_t mebibyte = 1 << 20;
+  run.gpuType = "A100-SXM-80";
+  CHECK(libraryWorkspace(run) == Bytes(12 * mebibyte));
+  run.notes = "deterministic-mode";
+  CHECK(libraryWorkspace(run) == Bytes(36 * mebibyte));
+  run.gpuType = "H100-SXM-80";
+  CHECK(libraryWorkspace(run) == Bytes(64 * mebibyte));
 }

@@ -30,7 +30,8 @@ struct Group {
     for (size_t i = 0; i < times.size(); ++i) {
       runs[i].id = "r-" + std::to_string(i);
       runs[i].tensor = static_cast<int64_t>(i);
-      outcomes.push_back({&runs[i], times[i].first, times[i].second, {}, {}, ""});
+      outcomes.push_back(
+          {&runs[i], times[i].first, times[i].second, {}, {}, ""});
     }
   }
   std::vector<MeasuredRun> runs;

@@ -1,0 +1,190 @@
+//===- RunSoftware.cpp - the software of a measured run -------------------===//
+//
+// Phrases of source and notes (MeasuredRun::says) that stand for switches of
+// the cost model, each for what it does to any run; none for a row or a source.
+// What no phrase names is as in Megatron-Core, or, of before 2023, as in
+// Megatron-LM of 2021.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/validation/RunSoftware.h"
+
+namespace whale::validation {
+
+namespace {
+
+/// Megatron-LM and DeepSpeed before FlashAttention.
+cost::Stack megatron2021() {
+  cost::Stack stack;
+  stack.attention = cost::Attention::Unfused;
+  stack.dispatch = cost::Dispatch::Fine;
+  stack.overlapsPipeline = false;
+  stack.logitCopyBytes = 4;
+  stack.scattersMessages = true;
+  stack.gathersTwiceBackward = true;
+  stack.gathersTensors = true;
+  stack.gathersAgain = true;
+  stack.selectsAttention = true;
+  stack.gradientBytes = 2;
+  stack.copiesGradients = true;
+  stack.joinsProducts = true;
+  stack.addsBiasInProducts = true;
+  stack.repeatsActivations = true;
+  stack.repeatsLayersOnly = true;
+  stack.shardsMasters = true;
+  return stack;
+}
+
+/// Megatron-Core with Transformer Engine, as NeMo and MLPerf run it.
+cost::Stack megatronCore() {
+  cost::Stack stack;
+  stack.dispatch = cost::Dispatch::Fused;
+  stack.logitCopyBytes = 4;
+  stack.scattersMessages = true;
+  stack.gathersAgain = true;
+  stack.selectsAttention = true;
+  stack.keepsNarrow = true;
+  stack.gathersNarrow = true;
+  stack.joinsProducts = true;
+  stack.addsBiasInProducts = true;
+  stack.repeatsActivations = true;
+  stack.repeatsLayersOnly = true;
+  stack.shardsMasters = true;
+  stack.joinsSequenceReplicas = true;
+  stack.overlapsGradients = true;
+  return stack;
+}
+
+/// Tokens of an example of the instruction data sets that fine-tuning packs
+/// (SQuAD, Dolly): some hundreds.
+constexpr int64_t packedExample = 512;
+
+/// PyTorch's asynchronous tensor parallelism against the user buffers of
+/// Transformer Engine: of projections with one input, which are products of
+/// their own, only the first hides the gather, and gradients of weights wait.
+constexpr double asynchronousShare = 0.5;
+
+/// One for reducing and one for gathering, of 5e8 elements of 2 bytes each:
+/// DeepSpeed's reduce_bucket_size and allgather_bucket_size.
+constexpr int64_t deepSpeedBuckets = 2'000'000'000;
+
+/// FlashAttention (May 2022) came into the frameworks with their releases of
+/// 2023.
+constexpr int64_t lastUnfusedYear = 2022;
+
+/// FSDP of plain modules: llm-foundry, torchtitan.
+cost::Stack fullySharded() {
+  cost::Stack stack;
+  stack.attention = cost::Attention::Portable;
+  stack.logitCopyBytes = 8;
+  stack.fusedElementwise = false;
+  stack.dispatch = cost::Dispatch::Fused;
+  stack.addsPartials = true;
+  stack.gathersNarrow = true;
+  stack.addsBiasInProducts = true;
+  stack.accumulatesInProducts = true;
+  stack.repeatsLayersOnly = true;
+  stack.joinsSequenceReplicas = true;
+  stack.overlapsGradients = true;
+  return stack;
+}
+
+/// Software of before fused attention: by name, or by the year.
+bool isOld(const MeasuredRun &run) {
+  if (run.says("MLPerf"))
+    return false;
+  return (run.year > 0 && run.year <= lastUnfusedYear) ||
+         run.says({"DeepSpeed", "Megatron-DeepSpeed", "bigscience", "vtrain",
+                   "mlm20", "mlm21", "bs176", "bsv", "seqsel", "mtnlg",
+                   "dlebert", "bloom", "Megatron-LM 2021", "Megatron-LM v2"});
+}
+
+cost::Stack frameworkOf(const MeasuredRun &run) {
+  if (isOld(run))
+    return megatron2021();
+  return run.says({"llm-foundry", "torchtitan", "PyTorch FSDP", "nanotron",
+                   "ColossalAI", "nnscaler"})
+             ? fullySharded()
+             : megatronCore();
+}
+
+void setKernels(const MeasuredRun &run, cost::Stack &stack) {
+  // Megatron-LM's tests without Transformer Engine are named "mcore_tp..".
+  if (run.says({"attention-backend unfused", "unfused attention",
+                "without flash attention", "mcore_tp", "uninstall_te"}))
+    stack.attention = cost::Attention::Unfused;
+  // Graphs of a part of the layer leave the rest to the host.
+  if (run.says({"CUDA graph", "graph capture"}) &&
+      !run.says({"scoped CUDA graph", "attn CUDA graph"}))
+    stack.dispatch = cost::Dispatch::Captured;
+  if (run.says({"compile", "XLA"}))
+    stack.fusedElementwise = stack.repeatsActivations = true;
+  if (run.says("llm-foundry")) {
+    stack.joinsProducts = true;
+    stack.attention = cost::Attention::PortableFirst;
+  }
+  // Mixed precision as a rewrite of the graph, with float32 variables.
+  if (run.says("TensorFlow"))
+    stack.widensElementwise = true;
+  stack.narrowAttention =
+      run.says({"FP8 attention", "attention in FP8", "FP8 DPA", "FP8 MHA"});
+  stack.scalesRows = run.precision == "fp8-rowwise" ||
+                     run.says({"rowwise scaling", "row-wise scaling"});
+}
+
+void setSplits(const MeasuredRun &run, cost::Stack &stack) {
+  if (run.says({"TP comm overlap", "TP communication overlap", "TP overlap",
+                "userbuffer"}))
+    stack.overlappedSplits = 1;
+  else if (run.says({"async TP", "asynchronous tensor parallel"}) &&
+           !run.says("vanilla TP"))
+    stack.overlappedSplits = asynchronousShare;
+}
+
+} // namespace
+
+cost::Stack stackOf(const MeasuredRun &run) {
+  cost::Stack stack = frameworkOf(run);
+  setKernels(run, stack);
+  setSplits(run, stack);
+  if (run.says("MLPerf")) // Its configurations reduce gradients in bf16.
+    stack.gradientBytes = 2;
+  if (run.says({"SFT", "supervised fine", "instruction tuning"}))
+    stack.packedTokens = packedExample;
+  stack.fillsBuffers = run.says("deterministic");
+  stack.keepsSecondProducts = run.says("torchtitan");
+  if (run.says({"Megatron-DeepSpeed", "bigscience"})) {
+    stack.bucketBytes = deepSpeedBuckets;
+    // Its optimizer for bf16 accumulates in float32.
+    if (run.precision == "bf16")
+      stack.gradientBytes = 4;
+  }
+  return stack;
+}
+
+MemoryQuantity memoryQuantityOf(const MeasuredRun &run) {
+  if (run.says({"nvidia-smi", "device memory used"}))
+    return MemoryQuantity::Device;
+  if (run.says({"CI golden", "golden value", "functional tests"}))
+    return MemoryQuantity::AllocatedLast;
+  if (run.says({"max allocated", "allocated memory", "peak allocated"}))
+    return MemoryQuantity::Allocated;
+  if (run.says({"torchtitan", "max reserved", "reserved memory"}))
+    return MemoryQuantity::Reserved;
+  return MemoryQuantity::Allocated;
+}
+
+Bytes libraryWorkspace(const MeasuredRun &run) {
+  constexpr Bytes mebibyte(int64_t(1) << 20);
+  bool isHopperOrNewer = run.gpuType.starts_with("H") ||
+                         run.gpuType.starts_with("B") ||
+                         run.gpuType.starts_with("G");
+  // PyTorch's documentation of CUBLAS_WORKSPACE_CONFIG: 8 buffers of 4 MiB on
+  // Hopper and where results must be deterministic, else 2 and 8 of 16 KiB.
+  Bytes own =
+      mebibyte * (isHopperOrNewer || run.says("deterministic") ? 32 : 8);
+  // Transformer Engine's get_cublas_workspace_size_bytes().
+  return own + mebibyte * (isHopperOrNewer ? 32 : 4);
+}
+
+} // namespace whale::validation
