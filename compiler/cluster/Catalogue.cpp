@@ -11,8 +11,7 @@ using json::Value;
 
 using Sources = std::vector<std::pair<std::string, std::string>>;
 
-/// Takes "source" of a group and files it under the group's name.
-static void readSource(ObjectReader &reader, std::string_view group,
+void whale::readSource(ObjectReader &reader, std::string_view group,
                        Sources &sources) {
   auto source = reader.string("source");
   if (!source)
@@ -440,6 +439,7 @@ std::optional<NodeType> Catalogue::readNode(ObjectReader &reader,
   }
   readNvlinkDomain(reader, node, diags);
   readBridge(reader, node, diags);
+  readHost(reader, node, diags);
   readCollectiveFit(reader, node, diags);
   if (diags.errorCount() != errorsBefore)
     return std::nullopt;
@@ -589,6 +589,8 @@ bool Catalogue::readFile(const EmbeddedFile &file, Diagnostics &diags) {
   std::string_view folder = file.path.substr(0, file.path.find('/'));
   if (file.path == "defaults/network.json")
     return readNetworkParameters(*value, diags);
+  if (file.path == "defaults/host.json")
+    return readHostDefaults(*value, diags);
   if (folder == "defaults")
     return readCollectiveDefaults(*value, diags);
   if (folder == "efficiency")

@@ -17,6 +17,22 @@
 
 namespace whale {
 
+/// What the devices of a node can use of its host's memory. Each has an equal
+/// share of all of it.
+struct HostMemory {
+  Bytes memory;
+  /// Of all channels, printed.
+  BytesPerSecond bandwidth;
+  /// Devices that share one link to the host (DeviceType::hostLink).
+  int64_t devicesPerLink = 1;
+  /// What programs get of both.
+  double usableMemory = 1, achievableBandwidth = 1;
+  /// Nothing was said: the catalogue's default.
+  bool isAssumed = false;
+
+  bool operator==(const HostMemory &) const = default;
+};
+
 /// A kind of node: equal devices, how they are linked and what leads out.
 struct NodeType {
   std::string name;
@@ -45,6 +61,9 @@ struct NodeType {
   std::shared_ptr<const CollectiveFits> collectives;
   /// The same within one bridge.
   std::shared_ptr<const CollectiveFits> bridgeCollectives;
+
+  /// Of a node; empty where its devices are the host's own processors.
+  std::optional<HostMemory> host;
 
   int64_t devicesPerDomain() const { return devicesPerNode * nvlinkDomain; }
   std::vector<std::pair<std::string, std::string>> sources;
@@ -94,6 +113,8 @@ public:
   /// default, scaled to its own link.
   void completeCollectives(NodeType &node) const;
   std::shared_ptr<const CollectiveFits> standInFits(const Link &link) const;
+  /// Gives the node what it lacks of a host, from defaults/host.json.
+  void completeHost(NodeType &node) const;
   const NetworkParameters &networkParameters() const { return network; }
   /// A network link: as `readLink`, with the catalogue's default latency.
   std::optional<Link> readNetwork(json::ObjectReader &group,
@@ -113,6 +134,7 @@ private:
   bool readEfficiency(const json::Value &value, Diagnostics &diags);
   bool readCollectives(const json::Value &value, Diagnostics &diags);
   bool readNetworkParameters(const json::Value &value, Diagnostics &diags);
+  bool readHostDefaults(const json::Value &value, Diagnostics &diags);
   bool readCollectiveDefaults(const json::Value &value, Diagnostics &diags);
   /// Reports link levels for which no fit stands in.
   bool checkDefaults(Diagnostics &diags) const;
@@ -135,9 +157,19 @@ private:
   std::map<std::string, std::shared_ptr<const CollectiveFits>, std::less<>>
       collectives;
   NetworkParameters network;
+  /// For each device.
+  HostMemory defaultHost;
   /// Names of the fits that stand in, by link level.
   std::map<LinkLevel, std::string> defaultCollectives;
 };
+
+/// Reads `host` of a node: {"memory_gibibytes",
+/// "bandwidth_gigabytes_per_second", "gpus_per_link" (1), "source"}.
+void readHost(json::ObjectReader &reader, NodeType &node, Diagnostics &diags);
+
+/// Takes "source" of a group and files it under the group's name.
+void readSource(json::ObjectReader &reader, std::string_view group,
+                std::vector<std::pair<std::string, std::string>> &sources);
 
 /// Reports a name that is not among `known`, with the nearest as a hint.
 Diag &unknownName(const json::Value &value, std::string_view what,

@@ -241,6 +241,15 @@ void whale::writeNodeType(const NodeType &type, json::Writer &writer) {
     writer.field("rails", type.rails);
     writer.field("oversubscription", type.oversubscription);
   }
+  if (type.host) {
+    writer.key("host").beginObject(json::Writer::Layout::Inline);
+    writer.field("memory_bytes", type.host->memory.value());
+    writer.field("bytes_per_second", type.host->bandwidth.value);
+    writer.field("devices_per_link", type.host->devicesPerLink);
+    writer.field("usable_memory", type.host->usableMemory);
+    writer.field("achievable_bandwidth", type.host->achievableBandwidth);
+    writer.field("assumed", type.host->isAssumed).endObject();
+  }
   writer.field("collectives_of",
                type.collectives ? type.collectives->name : "");
   writer.endObject();

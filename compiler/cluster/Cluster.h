@@ -19,7 +19,7 @@
 //     nodes            how many (1); gpus_per_node (1), on a CPU ranks (1)
 //   nodes              or a list, in rank order, of
 //     {type | gpus: {type, count}, count (1), title, within, network,
-//      nvlink_domain (1), bridge, collectives: {fit}}
+//      nvlink_domain (1), bridge, host, collectives: {fit}}
 //   within             {level: nvlink | pcie, bandwidth, latency}: between two
 //                      devices of a node, per device, one direction
 //   network            {bandwidth, latency, rails (1), oversubscription (1)}:
@@ -30,6 +30,11 @@
 //   bridge             {gpus, bandwidth, latency}: so many devices in a row of
 //   a
 //                      PCIe node have NVLink
+//   host               {memory_gibibytes, bandwidth_gigabytes_per_second,
+//                      gpus_per_link (1)}: the node's main memory, all of it,
+//                      and how many devices share one link to it (whose rate is
+//                      the device type's `pcie`). Where nothing is said, that
+//                      of catalogue/defaults/host.json
 //   nvlink_domain      nodes in a row that share one NVLink domain
 //   bandwidth, latency bandwidth_gigabytes_per_second or
 //                      bandwidth_gigabits_per_second; latency_microseconds

@@ -315,8 +315,10 @@ std::optional<Cluster> ClusterReader::read() {
     checkNetworks();
   if (diags.errorCount() != errorsBefore)
     return std::nullopt;
-  for (NodeClass &nodes : cluster.classes)
+  for (NodeClass &nodes : cluster.classes) {
     catalogue.completeCollectives(nodes.type);
+    catalogue.completeHost(nodes.type);
+  }
   cluster.network = catalogue.networkParameters();
   return std::move(cluster);
 }

@@ -38,6 +38,21 @@ Bytes CatalogueHardware::capacity(unsigned type) const {
 Bytes CatalogueHardware::reserve(unsigned type) const {
   return device(type).reserve;
 }
+HostShare CatalogueHardware::host(unsigned type) const {
+  const NodeType &node = cluster.classes[type].type;
+  if (!node.host)
+    return {};
+  auto devices = static_cast<double>(node.devicesPerNode);
+  auto sharing = static_cast<double>(
+      std::min(node.host->devicesPerLink, node.devicesPerNode));
+  HostShare share;
+  share.memory = node.host->memory.scaled(node.host->usableMemory / devices);
+  share.link = {node.device.hostLink->bandwidth.value / sharing};
+  share.bandwidth = {node.host->bandwidth.value *
+                     node.host->achievableBandwidth / devices};
+  share.isAssumed = node.host->isAssumed;
+  return share;
+}
 FlopsPerSecond CatalogueHardware::peak(unsigned type,
                                        std::string_view name) const {
   return device(type).peak(precisionFromName(name).value_or(Precision::F32));

@@ -24,6 +24,7 @@ public:
   std::string typeName(unsigned type) const override;
   Bytes capacity(unsigned type) const override;
   Bytes reserve(unsigned type) const override;
+  HostShare host(unsigned type) const override;
   FlopsPerSecond peak(unsigned type, std::string_view name) const override;
   Picoseconds opTime(unsigned type, const OpWork &work) const override;
   Picoseconds collectiveTime(const Group &group, CollectiveKind kind,

@@ -69,6 +69,18 @@ struct Pool {
   }
 };
 
+/// What one device can use of its node's main memory: an equal share of it.
+struct HostShare {
+  /// Nothing: state and activations cannot lie there.
+  Bytes memory;
+  /// To it and from it at once, each way, while all devices do the same.
+  BytesPerSecond link;
+  /// Of the memory: what transfers and the host's processor take together.
+  BytesPerSecond bandwidth;
+  /// The catalogue's default, since the cluster file says nothing.
+  bool isAssumed = false;
+};
+
 class Hardware {
 public:
   virtual ~Hardware() = default;
@@ -82,6 +94,7 @@ public:
   /// Of one device: whole memory, and what a program cannot have of it.
   virtual Bytes capacity(unsigned type) const = 0;
   virtual Bytes reserve(unsigned type) const = 0;
+  virtual HostShare host(unsigned) const { return {}; }
   /// Printed peak for an element type; bounds and utilisation come from it.
   virtual FlopsPerSecond peak(unsigned type,
                               std::string_view precision) const = 0;

@@ -344,8 +344,8 @@ private:
     for (size_t c = 0; c < costs.size(); ++c) {
       const Prefix &here = prefixes[c][s];
       Parts before = placed[c][first], times = here[last] - here[first];
-      if (memory && costs[c]->hasLayers())
-        times += recomputedOf(c, s, first, last);
+      if (memory && costs[c]->hasRelief())
+        times += relievedOf(c, s, first, last);
       for (const StageRow &row : rows[c][s])
         value = std::max(value,
                          row.constant[atEnds] + (row.endsAtFirst ? tail : own) +
@@ -354,13 +354,13 @@ private:
     return value;
   }
 
-  /// What layers that recompute in full add.
-  Parts recomputedOf(size_t c, unsigned s, int64_t first, int64_t last) const {
+  /// What is done so that it fits adds.
+  Parts relievedOf(size_t c, unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
     uint64_t key = keyOf(likeOf(s), from, to) * costs.size() + c;
-    auto [it, isNew] = recomputed.try_emplace(key);
+    auto [it, isNew] = relieved.try_emplace(key);
     if (isNew) {
-      FormCosts::Times more = costs[c]->recomputed(s, first, last);
+      FormCosts::Times more = costs[c]->relieved(s, first, last);
       it->second = {more.forward.asDouble(), more.backward.asDouble(), 0};
     }
     return it->second;
@@ -406,8 +406,8 @@ private:
   bool allFree(const std::vector<int64_t> &cuts) const {
     for (unsigned s = 0; s < form.stages.size(); ++s)
       for (size_t c = 0; c < costs.size(); ++c)
-        if (costs[c]->hasLayers() &&
-            recomputedOf(c, s, cuts[s], cuts[s + 1]).sum() > 0)
+        if (costs[c]->hasRelief() &&
+            relievedOf(c, s, cuts[s], cuts[s + 1]).sum() > 0)
           return false;
     return allFit(cuts);
   }
@@ -540,7 +540,7 @@ private:
   mutable std::unordered_map<uint64_t, double> tails;
   mutable std::unordered_map<uint64_t, bool> fitting;
   /// By likeOf() the stage, first and last instance, and class of replicas.
-  mutable std::unordered_map<uint64_t, Parts> recomputed;
+  mutable std::unordered_map<uint64_t, Parts> relieved;
 };
 
 } // namespace

@@ -33,17 +33,23 @@ std::optional<Partition> balanced(CostTable &table, const NormalForm &form,
   return partition(problem);
 }
 
-/// Gives each stage of a form that leaves them open as many recomputed layers
-/// as the fullest replica needs.
-void setLayers(const ReplicaCosts &costs, Candidate &candidate) {
+/// Gives each stage of a form that leaves it open as much relief as the fullest
+/// replica needs.
+void settleRelief(const ReplicaCosts &costs, Candidate &candidate) {
   for (unsigned s = 0; s < candidate.form.stages.size(); ++s) {
-    int64_t &layers = candidate.form.stages[s].recomputeLayers;
-    if (layers != asNeeded)
+    StageForm &stage = candidate.form.stages[s];
+    if (!reliefOf(stage).isOpen())
       continue;
-    layers = 0;
-    for (const auto &one : costs)
-      layers = std::max(layers, one->recomputeLayers(s, candidate.cuts[s],
-                                                     candidate.cuts[s + 1]));
+    Relief most;
+    for (const auto &one : costs) {
+      Relief here = one->relief(s, candidate.cuts[s], candidate.cuts[s + 1]);
+      most.recomputeLayers =
+          std::max(most.recomputeLayers, here.recomputeLayers);
+      forEachOffload(
+          [](auto, int64_t &all, int64_t own) { all = std::max(all, own); },
+          most.offload, here.offload);
+    }
+    setRelief(stage, most);
   }
 }
 
@@ -52,7 +58,7 @@ void consider(CostTable &table, const NormalForm &form,
               const DeviceMap &devices, const ReplicaCosts &costs,
               const std::vector<int64_t> &cuts, CutResult &best) {
   Candidate candidate{form, cuts, devices};
-  setLayers(costs, candidate);
+  settleRelief(costs, candidate);
   Prediction prediction = evaluate(table, candidate);
   if (prediction.deficit() > Bytes())
     return;
@@ -64,11 +70,10 @@ void consider(CostTable &table, const NormalForm &form,
 
 } // namespace
 
-/// Whether its recomputed layers follow from memory.
-static bool isOpen(const NormalForm &form) {
-  return std::any_of(
-      form.stages.begin(), form.stages.end(),
-      [](const StageForm &stage) { return stage.recomputeLayers == asNeeded; });
+/// What the form leaves to memory; it is the same in all stages.
+static std::optional<Relief> openRelief(const NormalForm &form) {
+  Relief relief = reliefOf(form.stages.front());
+  return relief.isOpen() ? std::optional(relief) : std::nullopt;
 }
 
 /// All cuts that may be faster than `limit`, one after another.
@@ -76,9 +81,9 @@ static CutResult tryAll(CostTable &table, const NormalForm &form,
                         const DeviceMap &devices, Picoseconds limit) {
   CutResult best;
   best.bound = limit;
-  best.hasOpenLayers = isOpen(form);
+  best.openRelief = openRelief(form);
   ReplicaCosts costs;
-  if (best.hasOpenLayers || form.stages.size() > 1)
+  if (best.openRelief || form.stages.size() > 1)
     costs = replicaCosts(table, form, devices);
   auto visit = [&](const std::vector<int64_t> &cuts) {
     consider(table, form, devices, costs, cuts, best);
@@ -124,7 +129,7 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
   if (isExact(table, form))
     return tryAll(table, form, devices, limit);
   CutResult best;
-  best.hasOpenLayers = isOpen(form);
+  best.openRelief = openRelief(form);
   ReplicaCosts costs = replicaCosts(table, form, devices);
   if (!bound)
     bound = cutBound(table, form, costs);
@@ -140,9 +145,9 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
 
 NormalForm openForm(const CutResult &result) {
   NormalForm form = result.candidate->form;
-  if (result.hasOpenLayers)
+  if (result.openRelief)
     for (StageForm &stage : form.stages)
-      stage.recomputeLayers = asNeeded;
+      setRelief(stage, *result.openRelief);
   return form;
 }
 
@@ -210,7 +215,7 @@ std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
     return std::nullopt;
   CutResult result;
   result.candidate = Candidate{form, found->cuts, devices};
-  setLayers(costs, *result.candidate);
+  settleRelief(costs, *result.candidate);
   result.prediction = evaluate(table, *result.candidate);
   return result;
 }

@@ -406,6 +406,30 @@ recomputeModes(const Problem &problem) {
   return modes;
 }
 
+/// What lies in the host's memory: as pinned, or as little as is needed where
+/// that is planned at all and devices are searched one layer at a time.
+Offload offloadOf(const Problem &problem) {
+  const Pins &pins = problem.options.pins;
+  const cost::Hardware &hardware = problem.hardware;
+  bool isOpen = problem.options.space == Space::Full &&
+                (hardware.pools().size() == 1 ||
+                 hardware.deviceCount() <= mostMixedDevices) &&
+                std::any_of(hardware.pools().begin(), hardware.pools().end(),
+                            [&](const cost::Pool &pool) {
+                              return hardware.host(pool.type).memory > Bytes();
+                            });
+  int64_t rest = isOpen ? asNeeded : 0;
+  Offload offload;
+  offload.parameters = pins.offloadParameters.value_or(rest);
+  offload.activations = pins.offloadActivations.value_or(rest);
+  offload.optimizer =
+      pins.offloadOptimizer.value_or(std::max(rest, offload.parameters));
+  // Parameters stay where their optimizer state does.
+  if (pins.offloadOptimizer && !pins.offloadParameters)
+    offload.parameters = 0;
+  return offload;
+}
+
 } // namespace
 
 /// splitDims() at one weight of communication.
@@ -479,6 +503,7 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
   StageForm stage;
   stage.recompute = choice.recompute;
   stage.recomputeLayers = choice.recomputeLayers;
+  stage.offload = choice.offload;
   stage.axes = replicaAxes(choice);
   if (!choice.pipelineOutside)
     form.outerAxes = stage.axes.size();
@@ -571,6 +596,7 @@ std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   const std::optional<Layout> &layout = problem.options.pins.layout;
   std::vector<Choice> result;
   Choice choice = shape;
+  choice.offload = offloadOf(problem);
   for (auto [recompute, layers] : recomputeModes(problem))
     for (const Sharding &sharding : shardings(problem, shape))
       for (bool outside : {false, true}) {
@@ -588,12 +614,20 @@ std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   return result;
 }
 
+/// Stages of several chunks have nothing in the host's memory.
+static void keepRules(Choice &choice) {
+  if (choice.virtualStages > 1)
+    choice.offload = Offload();
+}
+
 std::vector<Choice> scheduled(const Problem &problem, const Choice &placed) {
   std::vector<Choice> result;
   Choice choice = placed;
   for (auto [schedule, virtualStages] : schedules(problem, placed)) {
     choice.schedule = schedule;
     choice.virtualStages = virtualStages;
+    choice.offload = placed.offload;
+    keepRules(choice);
     result.push_back(choice);
   }
   return result;
@@ -601,17 +635,23 @@ std::vector<Choice> scheduled(const Problem &problem, const Choice &placed) {
 
 bool goTogether(const Problem &problem, const Choice &choice) {
   bool layers = choice.recomputeLayers != 0;
+  const Pins &pins = problem.options.pins;
+  bool offloads = pins.offloadOptimizer.value_or(0) > 0 ||
+                  pins.offloadParameters.value_or(0) > 0 ||
+                  pins.offloadActivations.value_or(0) > 0;
   if (choice.virtualStages > 1)
-    return !layers;
+    return !layers && !offloads;
   return layers || !coversModes(problem);
 }
 
 std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
   std::vector<Choice> result;
   for (const Choice &choice : scheduled(problem, shape))
-    for (const Choice &placed : placements(problem, choice))
+    for (Choice &placed : placements(problem, choice)) {
+      keepRules(placed);
       if (goTogether(problem, placed))
         result.push_back(placed);
+    }
   return result;
 }
 

@@ -15,54 +15,9 @@ using workload::Workload;
 
 namespace {
 
-/// Whether the shards of a sequence, which lie next to the replicas of this
-/// axis, count as such.
-bool joinsNext(const cost::Stack &stack, const StageForm &form, size_t axis) {
-  if (!stack.joinsSequenceReplicas || axis + 1 >= form.axes.size() ||
-      form.axes[axis].kind != AxisKind::Replica)
-    return false;
-  const Axis &next = form.axes[axis + 1];
-  return next.kind == AxisKind::Split && next.dims.size() > 1 &&
-         next.dims.front() == "sequence";
-}
-
-int64_t shardDegree(const StageForm &stage) {
-  int64_t degree = 1;
-  for (const Axis &axis : stage.axes)
-    // With colocated splits the classes' state is sharded already.
-    if (axis.kind == AxisKind::Replica && axis.shard != Shard::None &&
-        axis.colocated.empty())
-      degree *= axis.size;
-  return degree;
-}
-
-/// Over how many ranks parameters and gradients are cut that lie whole on them;
-/// what ZeRO-1 cuts, the classes have cut over the shards of a sequence.
-int64_t wholeShards(const cost::Stack &stack, const StageForm &stage) {
-  int64_t degree = shardDegree(stage);
-  for (size_t a = 0; a < stage.axes.size(); ++a)
-    if (stage.axes[a].shard != Shard::None && joinsNext(stack, stage, a))
-      degree *= stage.axes[a + 1].size;
-  return degree;
-}
-
 /// The greater of two times that overlap, and what they hold each other up.
 Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
   return std::max(a, b) + std::min(a, b).scaled(1 - overlap);
-}
-
-/// Whether some replicas keep no more than a share of this or of what comes
-/// after it.
-bool cuts(const StageForm &stage, Shard least) {
-  return std::any_of(
-      stage.axes.begin(), stage.axes.end(),
-      [&](const Axis &axis) { return axis.shard >= least && axis.size > 1; });
-}
-bool cutsParameters(const StageForm &stage) {
-  return cuts(stage, Shard::Parameters);
-}
-bool cutsGradients(const StageForm &stage) {
-  return cuts(stage, Shard::Gradients);
 }
 
 /// What a user of a variable that another instance owns needs less: all where
@@ -95,6 +50,9 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   layered = std::any_of(
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.recomputeLayers != 0; });
+  offloads = std::any_of(
+      form.stages.begin(), form.stages.end(),
+      [](const StageForm &stage) { return stage.offload != Offload(); });
   place = placeOf(form, devices, replica, table.hardware);
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     like.push_back(likeEarlier(s));
@@ -106,7 +64,7 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
     types.push_back(types[like[s]]);
     costs.push_back(costs[like[s]]);
     again.push_back(again[like[s]]);
-    uniform &= form.stages[s].recomputeLayers == form.stages[0].recomputeLayers;
+    uniform &= reliefOf(form.stages[s]) == reliefOf(form.stages[0]);
   }
 }
 
@@ -132,7 +90,7 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
   types.push_back(table.hardware.poolOf(place.stages[s]).type);
   costs.push_back(runCosts(s, samples, form.stages[s].recompute));
   again.emplace_back();
-  if (hasLayers())
+  if (layered)
     again.back() = runCosts(s, samples, Recompute::Full);
 }
 
@@ -288,7 +246,7 @@ cost::Message FormCosts::message(unsigned stage, int64_t position) const {
 void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
                         int64_t last, const std::vector<Piece> &pieces,
                         int64_t slots) const {
-  Bytes saved, once, forward, backward, peak;
+  Bytes saved, once, forward, backward, peak, staged;
   bool isLastPart =
       form.virtualStages > 1 && last == workload::instanceCount(table.workload);
   std::vector<Saved> savedByPiece = savedOf(stage, first, last, pieces);
@@ -298,11 +256,17 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
     Bytes here =
         savedByPiece[p].first + savedByPiece[p].each * (pieces[p].count - 1);
     Bytes waiting = waitingByRun[pieces[p].run];
+    if (pieces[p].savedAway) {
+      parts.hostActivations += here * slots;
+      Bytes most = std::max(savedByPiece[p].first, savedByPiece[p].each);
+      staged = std::max(staged, most);
+      here = Bytes();
+    }
     saved += here;
     // The head, in the last part of a pipeline, goes back at once.
     bool isHead = isLastPart && table.workload.runs[pieces[p].run].count == 1;
     once = isHead ? once + here : Bytes();
-    Bytes before = saved - m.saved;
+    Bytes before = pieces[p].savedAway ? saved : saved - m.saved;
     peak = std::max(
         {peak, before + m.forwardTotal, before + m.backwardTotal + waiting});
     forward = std::max(forward, m.forwardTransient);
@@ -311,6 +275,8 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
   parts.activations = (saved - once) * slots + once;
   parts.transients =
       slots > 1 ? std::max(forward, backward) : std::max(peak - saved, Bytes());
+  // One instance's is written or fetched while another one's is used.
+  parts.transients += staged * (slots > 1 ? 2 : 1);
 }
 
 /// With one micro-batch gradients take the place of activations: the peak is
@@ -324,12 +290,14 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
   int64_t shards = cutsGradients(shape)
                        ? wholeShards(table.hardware.execution.stack, shape)
                        : 1;
-  auto gradientsOf = [&](size_t r) {
-    return ceilDivide(run(stage, r).state.gradients, shards);
+  auto gradientsOf = [&](const Piece &piece) {
+    return piece.parametersAway
+               ? Bytes()
+               : ceilDivide(run(stage, piece.run).state.gradients, shards);
   };
-  Bytes saved, after, peak;
-  forEachRun(first, last,
-             [&](size_t r, int64_t n) { after += gradientsOf(r) * n; });
+  Bytes saved, after, peak, staged;
+  for (const Piece &piece : pieces)
+    after += gradientsOf(piece) * piece.count;
   auto consider = [&](Bytes activations, Bytes gradients, Bytes transients) {
     if (activations + gradients + transients <= peak)
       return;
@@ -345,17 +313,25 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
     const cost::ClassMemory &m = cost.memory;
     const Saved &next = savedByPiece[p];
     int64_t n = pieces[p].count;
-    Bytes own = gradientsOf(pieces[p].run);
+    Bytes own = gradientsOf(pieces[p]);
     Bytes backward = std::max(m.backwardOnce - m.saved, Bytes()) +
                      waitingByRun[pieces[p].run];
     consider(saved + next.first, after, backward);
-    saved += next.first + next.each * (n - 1);
+    Bytes all = next.first + next.each * (n - 1), here = all;
+    if (pieces[p].savedAway) {
+      parts.hostActivations += all;
+      here = Bytes();
+      staged = std::max({staged, next.first, next.each});
+    }
+    saved += here;
     after = std::max(after - own * (n - 1), Bytes());
-    consider(saved, after, backward);
-    consider(saved, after - std::min(after, own),
+    Bytes last = pieces[p].savedAway ? saved + next.each : saved;
+    consider(last, after, backward);
+    consider(last, after - std::min(after, own),
              std::max(m.forwardTotal - m.saved, Bytes()));
     after = std::max(after - own, Bytes());
   }
+  parts.transients += staged;
 }
 
 /// Parameters, gradients and optimizer state of a stage on one rank.
@@ -384,9 +360,12 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
 /// Copies of parameters that are made when they are needed: of the whole stage,
 /// or of the instance that runs and the next one, with the gradients of one.
 Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
-                                const StateBytes &state) const {
+                                const StateBytes &state,
+                                const Offload &offload) const {
   const StageForm &shape = form.stages[stage];
   Bytes whole = keepsCopies(stage) ? Bytes() : state.copies;
+  if (offload.parameters > 0 && whole > Bytes())
+    whole -= stateOf(stage, first, first + offload.parameters).copies;
   if (!cutsGradients(shape))
     return whole;
   Bytes copies, gradients;
@@ -423,16 +402,19 @@ MemoryParts FormCosts::heldState(unsigned stage,
 }
 
 MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
-                                  int64_t layers) const {
+                                  const Relief &relief) const {
   StateBytes state = stateOf(stage, first, last);
-  MemoryParts parts = heldState(stage, state);
+  MemoryParts parts = relief.offload.optimizer == 0
+                          ? heldState(stage, state)
+                          : offloadedState(stage, first, state, relief.offload);
   int64_t slots = this->slots(stage);
-  std::vector<Piece> held = pieces(first, last, layers);
+  std::vector<Piece> held = pieces(first, last, relief);
   if (form.microBatches == 1)
     setSinglePeak(parts, stage, first, last, held);
   else
     setPeak(parts, stage, first, last, held, slots);
-  parts.transients += gatheredMemory(stage, first, last, state);
+  parts.transients += gatheredMemory(stage, first, last, state, relief.offload);
+  parts.transients += stagedMemory(stage, first, relief.offload);
   if (form.microBatches > 1 && stage > 0)
     parts.communication += boundary(stage, first, false);
   if (form.microBatches > 1 && stage + 1 < form.stages.size())
@@ -486,6 +468,8 @@ bool FormCosts::mayFit(const std::vector<int64_t> &alive,
   if (!uniform)
     return true;
   Bytes room = table.hardware.usable(types[0]), state;
+  if (offloads)
+    room += table.hardware.host(types[0]).memory;
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     int64_t count = table.workload.runs[r].count, holds = 0;
     LeastMemory least = leastMemory(r);
@@ -601,11 +585,10 @@ Picoseconds FormCosts::summedAlone(unsigned stage,
   return time;
 }
 
-/// Times of one micro-batch.
-void FormCosts::setTimes(unsigned stage, int64_t first, int64_t last,
-                         StagePrediction &result) const {
-  int64_t layers = recomputeLayers(stage, first, last);
-  for (const Piece &piece : pieces(first, last, layers)) {
+/// Times of one micro-batch, as far as the device goes.
+void FormCosts::setCompute(unsigned stage, const Relief &relief,
+                           StagePrediction &result) const {
+  for (const Piece &piece : pieces(result.first, result.last, relief)) {
     const RunCost &one = costOf(stage, piece);
     const ClassCost &cost = *one.cost;
     int64_t n = piece.count;
@@ -660,7 +643,8 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
   StagePrediction once;
-  // What is saved or recomputed matters no more then.
+  // What is saved or recomputed matters no more then, and memory of the host
+  // makes it no shorter.
   if (form.microBatches > 1 &&
       !table.hardware.execution.stack.overlapsGradients) {
     once.first = first;
@@ -670,28 +654,12 @@ Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
     forEachRun(first, last, [&](size_t r, int64_t n) {
       once.gradientSync += summedAlone(stage, run(stage, r)) * n;
     });
-    setOnce(stage, state, once);
+    setSynchronisation(stage, state, once);
+    setUpdate(stage, {}, state, once);
   } else {
     once = this->stage(stage, first, last);
   }
   return once.gradientSync + once.update;
-}
-
-/// Synchronisation and update, from the memory of the state and the times of
-/// the tasks.
-void FormCosts::setOnce(unsigned stage, const StateBytes &state,
-                        StagePrediction &result) const {
-  setSynchronisation(stage, state, result);
-  cost::OpWork update;
-  update.kind = workload::OpKind::Elementwise;
-  const StageForm &shape = form.stages[stage];
-  int64_t shards = cutsParameters(shape)
-                       ? wholeShards(table.hardware.execution.stack, shape)
-                       : 1;
-  Bytes frozen = ceilDivide(state.frozen, shards);
-  update.bytes = (result.memory.parameters - frozen) * 2 +
-                 result.memory.gradients + result.memory.optimizer * 2;
-  result.update = table.hardware.opTime(types[stage], update);
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,
@@ -701,10 +669,16 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   result.last = last;
   result.deviceType = types[stage];
   result.capacity = table.hardware.capacity(types[stage]);
-  result.memory = memory(stage, first, last);
-  setTimes(stage, first, last, result);
+  result.hostCapacity = table.hardware.host(types[stage]).memory;
+  Relief relief = this->relief(stage, first, last);
+  result.memory = memoryWith(stage, first, last, relief);
+  setCompute(stage, relief, result);
+  if (relief.offload != Offload())
+    setHostTimes(stage, relief, result);
   setMessages(stage, first, last, result);
-  setOnce(stage, stateOf(stage, first, last), result);
+  StateBytes state = stateOf(stage, first, last);
+  setSynchronisation(stage, state, result);
+  setUpdate(stage, relief, state, result);
   return result;
 }
 

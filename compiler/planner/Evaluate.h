@@ -24,6 +24,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 
 namespace whale::planner {
@@ -36,14 +37,19 @@ constexpr int64_t layoutPercent = 4;
 struct MemoryParts {
   Bytes parameters, gradients, optimizer, other;
   Bytes activations, transients, communication, layout, reserve;
+  /// In the memory of the host.
+  Bytes hostParameters, hostGradients, hostOptimizer, hostActivations;
 
   Bytes total() const;
+  Bytes host() const;
   /// What the program's arena may be: all but the reserve.
   Bytes arena() const { return total() - reserve; }
 };
 /// The parts by name, in a fixed order.
 std::vector<std::pair<std::string_view, Bytes>>
 namedParts(const MemoryParts &memory);
+std::vector<std::pair<std::string_view, Bytes>>
+namedHostParts(const MemoryParts &memory);
 
 struct StagePrediction {
   /// Instances first..last-1.
@@ -51,6 +57,8 @@ struct StagePrediction {
   unsigned deviceType = 0;
   /// One micro-batch.
   Picoseconds forward, backward, communication, recompute;
+  /// Of both directions, what waits for transfers from or to the host.
+  Picoseconds hostWait;
   /// Of `backward`, what only the gradients of weights need.
   Picoseconds weight;
   Picoseconds sendForward, sendBackward;
@@ -61,14 +69,30 @@ struct StagePrediction {
   int64_t inFlight = 0;
   /// Per step and rank: split collectives, boundary, gradients.
   Bytes splitTraffic, boundaryTraffic, gradientTraffic;
+  /// Per step and rank, both directions.
+  Bytes hostTraffic;
   MemoryParts memory;
   Bytes capacity;
+  /// What the rank can use of the host's memory.
+  Bytes hostCapacity;
+
+  /// What is missing on the device or in the host; not positive = it fits.
+  Bytes deficit() const {
+    return std::max(memory.total() - capacity, memory.host() - hostCapacity);
+  }
+  /// Whether the host's memory is what is short, or shortest.
+  bool isHostShort() const {
+    return memory.host() - hostCapacity > memory.total() - capacity &&
+           memory.host() > hostCapacity;
+  }
 };
 
 /// Where the step's time goes, on the stage that is busy longest.
 struct Breakdown {
   Picoseconds compute, recompute, splitCommunication, pipelineIdle;
   Picoseconds gradientSync, update;
+  /// Waiting for transfers from or to the host's memory.
+  Picoseconds hostTransfers;
   /// The host's, and waiting for the slowest of many devices.
   Picoseconds overhead;
 };
@@ -84,9 +108,22 @@ struct Prediction {
   /// the model the search goes by.
   bool memoryMeasured = false;
 
-  /// Largest total over capacity; positive = does not fit.
+  /// Of the stage that is most short; positive = does not fit.
   Bytes deficit() const;
+  /// Whether something lies in the host's memory.
+  bool usesHost() const;
 };
+
+/// What instances of a stage do so that it fits, by number.
+struct Relief {
+  int64_t recomputeLayers = 0;
+  Offload offload;
+
+  auto operator<=>(const Relief &) const = default;
+  bool isOpen() const;
+};
+Relief reliefOf(const StageForm &stage);
+void setRelief(StageForm &stage, const Relief &relief);
 
 struct Candidate {
   NormalForm form;
@@ -104,6 +141,18 @@ bool isMeshAxis(const Axis &axis);
 cost::LocalMesh meshOf(const workload::Workload &workload,
                        const StageForm &stage, const workload::Run &run,
                        int64_t samples);
+
+/// Whether the shards of a sequence, which lie next to the replicas of this
+/// axis, count as such.
+bool joinsNext(const cost::Stack &stack, const StageForm &stage, size_t axis);
+/// Over how many replicas what is cut of the state is cut.
+int64_t shardDegree(const StageForm &stage);
+/// Over how many ranks parameters and gradients are cut that lie whole on them;
+/// what ZeRO-1 cuts, the classes have cut over the shards of a sequence.
+int64_t wholeShards(const cost::Stack &stack, const StageForm &stage);
+/// Whether replicas keep no more than a share of them.
+bool cutsParameters(const StageForm &stage);
+bool cutsGradients(const StageForm &stage);
 
 /// An op's dimension with fewer elements than the pieces that an axis must make
 /// of it.
@@ -184,17 +233,19 @@ public:
   struct Times {
     Picoseconds forward, backward;
   };
-  /// What the layers that recompute in full add to forward() and backward().
-  Times recomputed(unsigned stage, int64_t first, int64_t last) const;
-  /// Instances of a stage that recompute in full: as the form says, or the
-  /// fewest with which it fits (all where it does not).
-  int64_t recomputeLayers(unsigned stage, int64_t first, int64_t last) const;
+  /// What the relief of a stage adds to forward() and backward().
+  Times relieved(unsigned stage, int64_t first, int64_t last) const;
+  /// As the form says, or what it takes to fit (Relief.cpp).
+  Relief relief(unsigned stage, int64_t first, int64_t last) const;
   unsigned deviceType(unsigned stage) const { return types[stage]; }
   /// Whether all stages' classes cost the same.
   bool isUniform() const { return uniform; }
   /// The first stage whose classes cost what this one's do.
   unsigned likeStage(unsigned stage) const { return like[stage]; }
-  bool hasLayers() const { return layered; }
+  /// Whether some stage recomputes single layers or has something in the host's
+  /// memory.
+  bool hasRelief() const { return layered || offloads; }
+  bool mayOffload() const { return offloads; }
   /// Micro-batches whose activations the stage holds at once, in whole stages;
   /// and in chunks of them.
   int64_t slots(unsigned stage) const {
@@ -230,22 +281,74 @@ private:
     /// With what is gathered and scattered.
     Picoseconds forward, backward;
   };
-  /// Instances of one run that follow each other and recompute alike.
+  /// Instances of one run that follow each other and have the same relief.
   struct Piece {
     size_t run = 0;
     int64_t count = 0;
-    /// In full, whatever the stage says of others.
+    /// Recompute in full, whatever the stage says of others.
     bool again = false;
+    /// In the host's memory: what is saved; parameters and gradients.
+    bool savedAway = false, parametersAway = false;
   };
-  std::vector<Piece> pieces(int64_t first, int64_t last, int64_t layers) const;
+  std::vector<Piece> pieces(int64_t first, int64_t last,
+                            const Relief &relief) const;
   const RunCost &costOf(unsigned stage, const Piece &piece) const {
     return (piece.again ? again : costs)[stage][piece.run];
   }
-  int64_t layersNeeded(unsigned stage, int64_t first, int64_t last) const;
+  /// A stage, and what it holds.
+  struct Held {
+    unsigned stage = 0;
+    int64_t first = 0, last = 0;
+
+    auto operator<=>(const Held &) const = default;
+  };
+  Relief reliefNeeded(const Held &held) const;
+  Relief fewest(const Held &held, Relief relief, size_t kind) const;
+  Relief filled(const Held &held, Relief relief,
+                const std::vector<size_t> &order) const;
+  Relief trimmed(const Held &held, Relief relief,
+                 const std::vector<size_t> &order) const;
+  std::vector<size_t> byPrice(const Held &held, const Relief &none) const;
+  Relief hidden(const Held &held, Relief none) const;
+  bool isOpen(unsigned stage, size_t kind) const;
+  double timeWith(const Held &held, const Relief &relief) const;
   MemoryParts memoryWith(unsigned stage, int64_t first, int64_t last,
-                         int64_t layers) const;
-  bool fitsWith(unsigned stage, int64_t first, int64_t last,
-                int64_t layers) const;
+                         const Relief &relief) const;
+  bool fitsWith(const Held &held, const Relief &relief) const;
+  /// Between a device and its host.
+  struct HostTraffic {
+    /// To the device, and from it.
+    Bytes in, out;
+    /// What the host's processor reads and writes besides.
+    Bytes touched;
+  };
+  Picoseconds hostTime(unsigned stage, const HostTraffic &traffic) const;
+  /// Of a micro-batch that saves so much in the host's memory.
+  HostTraffic forwardTraffic(unsigned stage, int64_t first,
+                             const Offload &offload, Bytes saved) const;
+  HostTraffic backwardTraffic(unsigned stage, int64_t first,
+                              const Offload &offload, Bytes saved) const;
+  void setHostTimes(unsigned stage, const Relief &relief,
+                    StagePrediction &result) const;
+  /// Once a step, where the host's processor updates; and where the device
+  /// does.
+  HostTraffic hostUpdate(unsigned stage, int64_t first,
+                         const Offload &offload) const;
+  HostTraffic deviceUpdate(unsigned stage, int64_t first,
+                           const Offload &offload) const;
+  void setUpdate(unsigned stage, const Relief &relief,
+                 const cost::StateBytes &state, StagePrediction &result) const;
+  Bytes weightsOf(unsigned stage, int64_t first, int64_t last) const;
+  Bytes hostedGradients(unsigned stage, int64_t first,
+                        const Offload &offload) const;
+  Bytes updatedState(unsigned stage, int64_t first, int64_t last) const;
+  MemoryParts offloadedState(unsigned stage, int64_t first,
+                             const cost::StateBytes &state,
+                             const Offload &offload) const;
+  void addMiddle(unsigned stage, int64_t first, int64_t last,
+                 MemoryParts &parts) const;
+  Bytes stagedMemory(unsigned stage, int64_t first,
+                     const Offload &offload) const;
   void addStage(unsigned stage, int64_t samples);
   std::vector<RunCost> runCosts(unsigned stage, int64_t samples,
                                 Recompute recompute);
@@ -295,14 +398,13 @@ private:
   double overlapWindow() const;
   void setSynchronisation(unsigned stage, const cost::StateBytes &state,
                           StagePrediction &result) const;
-  void setOnce(unsigned stage, const cost::StateBytes &state,
-               StagePrediction &result) const;
-  void setTimes(unsigned stage, int64_t first, int64_t last,
-                StagePrediction &result) const;
+  void setCompute(unsigned stage, const Relief &relief,
+                  StagePrediction &result) const;
   void setMessages(unsigned stage, int64_t first, int64_t last,
                    StagePrediction &result) const;
   Bytes gatheredMemory(unsigned stage, int64_t first, int64_t last,
-                       const cost::StateBytes &state) const;
+                       const cost::StateBytes &state,
+                       const Offload &offload) const;
   bool keepsCopies(unsigned stage) const;
   MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
   /// The same of all parts of the model that the schedule gives the stage.
@@ -329,11 +431,11 @@ private:
   std::vector<unsigned> like;
   int64_t replicas = 1;
   bool uniform = true;
-  /// Instances of some stage recompute in full, whatever the others do.
-  bool layered = false;
+  /// Instances of some stage recompute in full, whatever the others do; or
+  /// have something in the host's memory.
+  bool layered = false, offloads = false;
   mutable std::map<std::pair<unsigned, unsigned>, cost::Group> groups;
-  /// By stage, first and last instance.
-  mutable std::map<std::tuple<unsigned, int64_t, int64_t>, int64_t> needed;
+  mutable std::map<Held, Relief> needed;
 };
 
 template <class F>

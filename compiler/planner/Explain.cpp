@@ -23,13 +23,13 @@ struct Fullest {
 
 Fullest fullest(const Prediction &prediction) {
   Fullest result;
-  auto room = [&](size_t s) {
-    return prediction.stages[s].memory.total() - prediction.stages[s].capacity;
-  };
   for (size_t s = 1; s < prediction.stages.size(); ++s)
-    if (room(s) > room(result.stage))
+    if (prediction.stages[s].deficit() >
+        prediction.stages[result.stage].deficit())
       result.stage = s;
-  for (auto [name, bytes] : namedParts(prediction.stages[result.stage].memory))
+  const StagePrediction &stage = prediction.stages[result.stage];
+  for (auto [name, bytes] : stage.isHostShort() ? namedHostParts(stage.memory)
+                                                : namedParts(stage.memory))
     if (bytes > result.partBytes) {
       result.part = name;
       result.partBytes = bytes;
@@ -141,6 +141,7 @@ namedTimes(const Breakdown &b) {
           {"pipeline idle", b.pipelineIdle},
           {"gradient synchronisation", b.gradientSync},
           {"update", b.update},
+          {"host transfers", b.hostTransfers},
           {"overhead", b.overhead}};
 }
 
@@ -189,10 +190,12 @@ Alternative describe(const Plan &plan, const Candidate &candidate,
   result.step = prediction.step;
   if (prediction.deficit() > Bytes()) {
     result.step = Picoseconds::max();
-    result.reason = fmt::format("does not fit: stage {} needs {} of {} ({} {})",
-                                worst.stage, formatBytes(result.memory),
-                                formatBytes(stage.capacity), worst.part,
-                                formatBytes(worst.partBytes));
+    bool host = stage.isHostShort();
+    result.reason = fmt::format(
+        "does not fit: stage {} needs {} of {} ({} {})", worst.stage,
+        formatBytes(host ? stage.memory.host() : result.memory),
+        formatBytes(host ? stage.hostCapacity : stage.capacity), worst.part,
+        formatBytes(worst.partBytes));
     return result;
   }
   result.reason = slowerReason(plan.prediction, prediction);
@@ -222,25 +225,38 @@ void explainInfeasible(
   }
   Fullest worst = fullest(least->prediction);
   const StagePrediction &stage = least->prediction.stages[worst.stage];
+  // All that can go lies in the host's memory then, and some of it could come
+  // back.
+  bool host = stage.isHostShort();
+  Bytes needed = stage.memory.arena();
+  Bytes room = stage.capacity - stage.memory.reserve;
+  if (host) {
+    needed += stage.memory.host();
+    room += stage.hostCapacity;
+  }
   Diag &error = diagnostics.error(
       {},
       fmt::format("no plan fits: the smallest needs {} per rank, '{}' has {} "
-                  "after reserve",
-                  formatBytes(stage.memory.arena()),
+                  "after reserve{}",
+                  formatBytes(needed),
                   problem.hardware.typeName(stage.deviceType),
-                  formatBytes(stage.capacity - stage.memory.reserve)),
+                  formatBytes(room),
+                  host ? " with its share of the host's memory" : ""),
       ExitCode::Infeasible);
-  error.hint(
-      fmt::format("it is short by {} on stage {}; the largest part is {} ({})",
-                  formatBytes(least->prediction.deficit()), worst.stage,
-                  worst.part, formatBytes(worst.partBytes)));
+  error.hint(fmt::format(
+      "it is short by {} on stage {}; the largest part is {} ({})",
+      formatBytes(needed > room ? needed - room : least->prediction.deficit()),
+      worst.stage, worst.part, formatBytes(worst.partBytes)));
+  if (problem.hardware.host(stage.deviceType).isAssumed &&
+      problem.options.space == Space::Full)
+    error.hint("the cluster file says nothing of the nodes' 'host': its memory "
+               "is the catalogue's assumption");
   error.hint(fmt::format(
       "that plan is {}",
       printStrategy(strategyOf(*least->candidate, problem.workload))));
   if (problem.options.pins == Pins{}) {
-    int64_t factor = ceilDivide(
-        stage.memory.arena().value(),
-        std::max<int64_t>(1, (stage.capacity - stage.memory.reserve).value()));
+    int64_t factor =
+        ceilDivide(needed.value(), std::max<int64_t>(1, room.value()));
     error.hint(fmt::format("about {} times the devices, or devices with more "
                            "memory, would hold it",
                            std::max<int64_t>(2, factor)));

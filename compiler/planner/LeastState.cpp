@@ -54,9 +54,12 @@ Bytes LeastState::onOneRank(const Choice &shape) const {
 
 bool LeastState::mayFit(const Choice &shape) const {
   Bytes least = onOneRank(shape);
-  const std::vector<cost::Pool> &pools = problem.hardware.pools();
+  const cost::Hardware &hardware = problem.hardware;
+  const std::vector<cost::Pool> &pools = hardware.pools();
+  bool offloads = problem.options.space == Space::Full;
   return std::any_of(pools.begin(), pools.end(), [&](const cost::Pool &pool) {
-    return least <= problem.hardware.usable(pool.type);
+    Bytes host = offloads ? hardware.host(pool.type).memory : Bytes();
+    return least <= hardware.usable(pool.type) + host;
   });
 }
 

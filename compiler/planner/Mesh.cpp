@@ -101,4 +101,43 @@ std::optional<ShortDim> shortDim(const Workload &workload,
   return std::nullopt;
 }
 
+bool joinsNext(const cost::Stack &stack, const StageForm &form, size_t axis) {
+  if (!stack.joinsSequenceReplicas || axis + 1 >= form.axes.size() ||
+      form.axes[axis].kind != AxisKind::Replica)
+    return false;
+  const Axis &next = form.axes[axis + 1];
+  return next.kind == AxisKind::Split && next.dims.size() > 1 &&
+         next.dims.front() == "sequence";
+}
+
+int64_t shardDegree(const StageForm &stage) {
+  int64_t degree = 1;
+  for (const Axis &axis : stage.axes)
+    // With colocated splits the classes' state is sharded already.
+    if (axis.kind == AxisKind::Replica && axis.shard != Shard::None &&
+        axis.colocated.empty())
+      degree *= axis.size;
+  return degree;
+}
+
+int64_t wholeShards(const cost::Stack &stack, const StageForm &stage) {
+  int64_t degree = shardDegree(stage);
+  for (size_t a = 0; a < stage.axes.size(); ++a)
+    if (stage.axes[a].shard != Shard::None && joinsNext(stack, stage, a))
+      degree *= stage.axes[a + 1].size;
+  return degree;
+}
+
+static bool cuts(const StageForm &stage, Shard least) {
+  return std::any_of(
+      stage.axes.begin(), stage.axes.end(),
+      [&](const Axis &axis) { return axis.shard >= least && axis.size > 1; });
+}
+bool cutsParameters(const StageForm &stage) {
+  return cuts(stage, Shard::Parameters);
+}
+bool cutsGradients(const StageForm &stage) {
+  return cuts(stage, Shard::Gradients);
+}
+
 } // namespace whale::planner

@@ -103,6 +103,7 @@ public:
     sameBatchEverywhere(root);
     checkSchedule(root);
     checkRecompute(root);
+    checkOffload(root);
     if (diags.errorCount() != errorsBefore)
       return std::nullopt;
     return std::move(form);
@@ -115,7 +116,8 @@ private:
 
   void checkLowered(const Node &node) {
     if (auto why = notLowered(node); why && space == Space::Default)
-      unsupported(node, *why);
+      diags.error(node.place, *why, ExitCode::Unsupported)
+          .hint(std::string(notLoweredHint));
   }
 
   void inherit(const Node &node, StageForm &stage) {
@@ -123,6 +125,12 @@ private:
       stage.recompute = *node.recompute;
     stage.recomputeLayers =
         node.recomputeLayers.value_or(stage.recomputeLayers);
+    forEachOffload(
+        [](auto, int64_t &here, std::optional<int64_t> said) {
+          here = said.value_or(here);
+        },
+        stage.offload, node.offload);
+    checkLowered(node);
     // The paths of a split restrict the axis, those of others the stage.
     if (!node.paths.empty() && node.primitive != Primitive::Split)
       stage.paths = node.paths;
@@ -142,7 +150,6 @@ private:
     if (axis.size == 0)
       diags.error(node.place,
                   fmt::format("'{}' has no degree", nameOf(node.primitive)));
-    checkLowered(node);
     stage.axes.push_back(std::move(axis));
   }
 
@@ -228,7 +235,6 @@ private:
         form.schedule, std::max<int64_t>(node.virtualStages, 1));
     if (node.microBatches == 0)
       diags.error(node.place, "'pipeline' has no number of micro-batches");
-    checkLowered(node);
     if (node.virtualStages > 1 && form.virtualStages != node.virtualStages)
       diags.error(node.place,
                   fmt::format("schedule '{}' has virtual stages {}, found {}",
@@ -264,6 +270,24 @@ private:
             fmt::format("recompute of {} layers of stages that "
                         "have {} virtual stages",
                         stage.recomputeLayers, form.virtualStages)));
+    }
+  }
+
+  void checkOffload(const Node &root) {
+    for (const StageForm &stage : form.stages) {
+      const Offload &offload = stage.offload;
+      if (offload.parameters > offload.optimizer)
+        return void(diags.error(
+            root.place,
+            fmt::format("parameters of {} layers in the host's memory, but the "
+                        "optimizer's state of {}",
+                        layerCount(offload.parameters),
+                        layerCount(offload.optimizer))));
+      if (offload != Offload() && form.virtualStages > 1)
+        return void(diags.error(
+            root.place, fmt::format("offload of stages that have {} virtual "
+                                    "stages",
+                                    form.virtualStages)));
     }
   }
 
@@ -395,6 +419,14 @@ int64_t StageForm::degree(AxisKind kind) const {
 std::optional<std::string> notLowered(const Node &node) {
   if (node.shard == Shard::Gradients || node.shard == Shard::Parameters)
     return fmt::format("shard '{}' is not compilable yet", nameOf(*node.shard));
+  bool offloads = false;
+  forEachOffload(
+      [&](auto, std::optional<int64_t> layers) {
+        offloads |= layers.value_or(0) > 0;
+      },
+      node.offload);
+  if (offloads)
+    return "offload to the host is not compilable yet";
   if (node.schedule && *node.schedule != Schedule::GPipe &&
       *node.schedule != Schedule::OneFOneB)
     return fmt::format("schedule '{}' is not compilable yet",
@@ -422,6 +454,12 @@ Node toTree(const NormalForm &form) {
     node.recompute = stage.recompute;
     if (stage.recomputeLayers > 0)
       node.recomputeLayers = stage.recomputeLayers;
+    forEachOffload(
+        [](auto, std::optional<int64_t> &said, int64_t layers) {
+          if (layers > 0)
+            said = layers;
+        },
+        node.offload, stage.offload);
     node.body = wrap(std::span(stage.axes).subspan(form.outerAxes), {});
     stages.push_back(std::move(node));
   }

@@ -64,11 +64,16 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
     pins.recomputeLayers = n;
     return n || bad("0 or a positive number");
   }
+  bool offloads = key.starts_with("offload_");
+  if (offloads && value == "all")
+    n = allLayers;
   forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
     if constexpr (std::is_same_v<T, int64_t>)
       if (name == key)
         pins.*pin = n;
   });
+  if (offloads)
+    return n || bad("'all', 0 or a positive number");
   return (n && *n > 0) || bad("a positive number");
 }
 
@@ -105,7 +110,9 @@ std::string printPins(const Pins &pins) {
   forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
     if (!(pins.*pin))
       return;
-    if constexpr (std::is_arithmetic_v<T>)
+    if constexpr (std::is_same_v<T, int64_t>)
+      words.push_back(fmt::format("{}={}", name, layerCount(*(pins.*pin))));
+    else if constexpr (std::is_arithmetic_v<T>)
       words.push_back(fmt::format("{}={}", name, int64_t(*(pins.*pin))));
     else
       words.push_back(fmt::format("{}={}", name, nameOf(*(pins.*pin))));
@@ -116,9 +123,32 @@ std::string printPins(const Pins &pins) {
 /// What is written and only planned yet, with its place.
 static void refuseNotLowered(const Node &node, Diagnostics &diagnostics) {
   if (auto why = notLowered(node))
-    diagnostics.error(node.place, *why, ExitCode::Unsupported);
+    diagnostics.error(node.place, *why, ExitCode::Unsupported)
+        .hint(std::string(notLoweredHint));
   for (const Node &inner : node.body)
     refuseNotLowered(inner, diagnostics);
+}
+
+/// Pins of what compile does not lower yet, as "zero=2".
+static std::vector<std::string> pinsNotLowered(const Pins &pins) {
+  Pins kept;
+  if (pins.zero.value_or(0) > 1)
+    kept.zero = pins.zero;
+  if (pins.virtualStages.value_or(1) > 1)
+    kept.virtualStages = pins.virtualStages;
+  Node pipeline;
+  pipeline.schedule = pins.schedule;
+  if (notLowered(pipeline))
+    kept.schedule = pins.schedule;
+  for (auto pin : {&Pins::offloadOptimizer, &Pins::offloadParameters,
+                   &Pins::offloadActivations})
+    if ((pins.*pin).value_or(0) > 0)
+      kept.*pin = pins.*pin;
+  std::string text = printPins(kept);
+  std::vector<std::string> words;
+  for (const auto &[key, value] : splitAssignments(text))
+    words.push_back(fmt::format("{}={}", key, value));
+  return words;
 }
 
 bool check(const Problem &problem, Diagnostics &diagnostics) {
@@ -130,24 +160,19 @@ bool check(const Problem &problem, Diagnostics &diagnostics) {
   if (problem.hardware.deviceCount() <= 0)
     diagnostics.error({}, "the cluster has no devices");
   const Pins &pins = problem.options.pins;
-  if (pins.zero && *pins.zero > 1 && problem.options.space == Space::Default)
-    diagnostics
-        .error({},
-               fmt::format("pin 'zero={}' is not compilable yet", *pins.zero),
-               ExitCode::Unsupported)
-        .hint("--space full plans it");
-  bool compiles = !pins.schedule || *pins.schedule == Schedule::GPipe ||
-                  *pins.schedule == Schedule::OneFOneB;
-  if ((!compiles || pins.virtualStages.value_or(1) > 1) &&
-      problem.options.space == Space::Default)
-    diagnostics
-        .error({},
-               fmt::format("pin '{}' is not compilable yet",
-                           compiles ? fmt::format("vp={}", *pins.virtualStages)
-                                    : fmt::format("schedule={}",
-                                                  nameOf(*pins.schedule))),
-               ExitCode::Unsupported)
-        .hint("--space full plans it");
+  if (problem.options.space == Space::Default)
+    for (const std::string &pin : pinsNotLowered(pins))
+      diagnostics
+          .error({}, fmt::format("pin '{}' is not compilable yet", pin),
+                 ExitCode::Unsupported)
+          .hint("--space full plans it");
+  if (pins.offloadOptimizer &&
+      pins.offloadParameters.value_or(0) > *pins.offloadOptimizer)
+    diagnostics.error(
+        {}, fmt::format("pin 'offload_parameters={}' needs at least as many "
+                        "layers in 'offload_optimizer', found {}",
+                        layerCount(*pins.offloadParameters),
+                        layerCount(*pins.offloadOptimizer)));
   return diagnostics.errorCount() == before;
 }
 

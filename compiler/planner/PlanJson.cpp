@@ -57,6 +57,11 @@ constexpr MemoryField memoryFields[] = {
     {"communication", &MemoryParts::communication},
     {"layout", &MemoryParts::layout},
     {"reserve", &MemoryParts::reserve}};
+constexpr MemoryField hostFields[] = {
+    {"parameters", &MemoryParts::hostParameters},
+    {"gradients", &MemoryParts::hostGradients},
+    {"optimizer", &MemoryParts::hostOptimizer},
+    {"activations", &MemoryParts::hostActivations}};
 struct BreakdownField {
   std::string_view name;
   Picoseconds Breakdown::*field;
@@ -69,6 +74,8 @@ constexpr BreakdownField breakdownFields[] = {
     {"gradient_sync_seconds", &Breakdown::gradientSync},
     {"update_seconds", &Breakdown::update},
     {"overhead_seconds", &Breakdown::overhead}};
+
+constexpr std::string_view hostTransfersKey = "host_transfers_seconds";
 
 /// `memory_from` of memory that was measured; absent = the cost model's.
 constexpr std::string_view measuredMemory = "compiler";
@@ -179,6 +186,12 @@ private:
       w.field("recompute", nameOf(form.stages[s].recompute));
       if (form.stages[s].recomputeLayers > 0)
         w.field("recompute_layers", form.stages[s].recomputeLayers);
+      forEachOffload(
+          [&](std::string_view key, int64_t layers) {
+            if (layers > 0)
+              w.field(key, layers);
+          },
+          form.stages[s].offload);
       w.endObject();
     }
     w.endArray();
@@ -221,9 +234,13 @@ private:
       w.field("total", stage.memory.total().value());
       w.field("capacity", stage.capacity.value()).endObject();
     }
-    w.endArray().key("breakdown").beginObject();
+    w.endArray();
+    host();
+    w.key("breakdown").beginObject();
     for (const BreakdownField &field : breakdownFields)
       w.field(field.name, toSeconds(p.breakdown.*field.field));
+    if (p.breakdown.hostTransfers > Picoseconds())
+      w.field(hostTransfersKey, toSeconds(p.breakdown.hostTransfers));
     w.endObject().key("stages").beginArray();
     for (const StagePrediction &stage : p.stages) {
       w.beginObject(oneLine);
@@ -240,6 +257,24 @@ private:
       writeEconomics(w, *plan.economics);
     }
     w.endObject();
+  }
+
+  /// Only of plans that have something in the host's memory.
+  void host() {
+    const std::vector<StagePrediction> &stages = plan.prediction.stages;
+    if (!plan.prediction.usesHost())
+      return;
+    w.key("host_memory").beginArray();
+    for (const StagePrediction &stage : stages) {
+      w.beginObject(oneLine);
+      for (const MemoryField &field : hostFields)
+        w.field(field.name, (stage.memory.*field.field).value());
+      w.field("total", stage.memory.host().value());
+      w.field("capacity", stage.hostCapacity.value());
+      w.field("traffic_bytes", stage.hostTraffic.value());
+      w.field("wait_seconds", toSeconds(stage.hostWait)).endObject();
+    }
+    w.endArray();
   }
 
   void alternatives() {
@@ -380,6 +415,9 @@ private:
     // These follow from the strategy.
     r.optional("recompute");
     r.optional("recompute_layers");
+    Offload offload;
+    forEachOffload([&](std::string_view key, int64_t) { r.optional(key); },
+                   offload);
     r.finish();
     plan.chosen.cuts.push_back(stage.first);
     plan.prediction.stages.push_back(stage);
@@ -431,10 +469,16 @@ private:
       if (s < p.stages.size())
         memory(v, p.stages[s++]);
     });
+    s = 0;
+    if (const json::Value::Array *host = r.array("host_memory"))
+      for (const json::Value &v : *host)
+        if (s < p.stages.size())
+          hostMemory(v, p.stages[s++]);
     if (const json::Value *parts = r.required("breakdown")) {
       ObjectReader b(*parts, "breakdown", diags);
       for (const BreakdownField &field : breakdownFields)
         p.breakdown.*field.field = seconds(b, field.name);
+      p.breakdown.hostTransfers = seconds(b, hostTransfersKey);
       b.finish();
     }
     s = 0;
@@ -451,6 +495,17 @@ private:
       stage.memory.*field.field = Bytes(r.integer(field.name).value_or(0));
     r.integer("total");
     stage.capacity = Bytes(r.integer("capacity").value_or(0));
+    r.finish();
+  }
+
+  void hostMemory(const json::Value &value, StagePrediction &stage) {
+    ObjectReader r(value, "host memory", diags);
+    for (const MemoryField &field : hostFields)
+      stage.memory.*field.field = Bytes(r.integer(field.name).value_or(0));
+    r.integer("total");
+    stage.hostCapacity = Bytes(r.integer("capacity").value_or(0));
+    stage.hostTraffic = Bytes(r.integer("traffic_bytes").value_or(0));
+    stage.hostWait = seconds(r, "wait_seconds");
     r.finish();
   }
 

@@ -26,10 +26,45 @@ namedParts(const MemoryParts &memory) {
           {"reserve", memory.reserve}};
 }
 
+Bytes MemoryParts::host() const {
+  Bytes sum;
+  for (const auto &[name, bytes] : namedHostParts(*this))
+    sum += bytes;
+  return sum;
+}
+
+std::vector<std::pair<std::string_view, Bytes>>
+namedHostParts(const MemoryParts &memory) {
+  return {{"host parameters", memory.hostParameters},
+          {"host gradients", memory.hostGradients},
+          {"host optimizer", memory.hostOptimizer},
+          {"host activations", memory.hostActivations}};
+}
+
+bool Relief::isOpen() const {
+  return recomputeLayers == asNeeded || offload.optimizer == asNeeded ||
+         offload.parameters == asNeeded || offload.activations == asNeeded;
+}
+
+Relief reliefOf(const StageForm &stage) {
+  return {stage.recomputeLayers, stage.offload};
+}
+
+void setRelief(StageForm &stage, const Relief &relief) {
+  stage.recomputeLayers = relief.recomputeLayers;
+  stage.offload = relief.offload;
+}
+
+bool Prediction::usesHost() const {
+  return std::any_of(stages.begin(), stages.end(), [](const auto &stage) {
+    return stage.memory.host() > Bytes();
+  });
+}
+
 Bytes Prediction::deficit() const {
   Bytes worst = Bytes(INT64_MIN);
   for (const StagePrediction &stage : stages)
-    worst = std::max(worst, stage.memory.total() - stage.capacity);
+    worst = std::max(worst, stage.deficit());
   return worst;
 }
 

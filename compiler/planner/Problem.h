@@ -36,6 +36,9 @@ struct Pins {
   std::optional<Recompute> recompute;
   /// Of each stage.
   std::optional<int64_t> recomputeLayers;
+  /// As StageForm's: of each stage.
+  std::optional<int64_t> offloadOptimizer, offloadParameters,
+      offloadActivations;
   std::optional<Schedule> schedule;
   std::optional<Layout> layout;
 
@@ -56,6 +59,9 @@ template <class F> void forEachPin(F visit) {
   visit("zero", &Pins::zero);
   visit("recompute", &Pins::recompute);
   visit("recompute_layers", &Pins::recomputeLayers);
+  visit("offload_optimizer", &Pins::offloadOptimizer);
+  visit("offload_parameters", &Pins::offloadParameters);
+  visit("offload_activations", &Pins::offloadActivations);
   visit("schedule", &Pins::schedule);
   visit("layout", &Pins::layout);
 }

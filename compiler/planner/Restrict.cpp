@@ -23,6 +23,13 @@ private:
       result.pins.recompute = node.recompute;
     if (node.recomputeLayers)
       result.pins.recomputeLayers = node.recomputeLayers;
+    auto pin = [](std::optional<int64_t> &pinned, std::optional<int64_t> said) {
+      if (said)
+        pinned = said;
+    };
+    pin(result.pins.offloadOptimizer, node.offload.optimizer);
+    pin(result.pins.offloadParameters, node.offload.parameters);
+    pin(result.pins.offloadActivations, node.offload.activations);
     switch (node.primitive) {
     case Primitive::Replica:
       return replica(node, inStage);

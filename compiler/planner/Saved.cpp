@@ -55,9 +55,12 @@ FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
     for (size_t k = 0; k < m.savedArguments.size(); ++k) {
       if (m.savedArguments[k] == Bytes())
         continue;
+      // What the maker keeps in the host's memory is needed here as well.
+      bool isFetched =
+          goesOn && pieces[p - 1].savedAway && !pieces[p].savedAway;
       bool isTwice =
           goesOn && k < chained
-              ? before->savedResults[k] > Bytes()
+              ? before->savedResults[k] > Bytes() && !isFetched
               : (isFirst || k >= chained) && isSavedTwice(runs[r].arguments[k]);
       if (isTwice)
         saved.first -= m.savedArguments[k];

@@ -520,6 +520,7 @@ private:
         continue;
       auto thrift = [](const Choice &c) {
         return std::tuple(
+            c.offload.optimizer == asNeeded,
             c.recompute == Recompute::Full || c.recomputeLayers == asNeeded,
             c.recompute, c.shard, !c.hybrid, c.schedule == Schedule::OneFOneB,
             c.sequence, c.group, c.microBatches);
@@ -697,6 +698,19 @@ Answer asWritten(const Problem &problem, Diagnostics &diags) {
 
 } // namespace
 
+/// On more devices something is in the host's memory only where nothing fits
+/// without: a few percent of the step at most, for several times the search.
+static constexpr int64_t mostOffloadDevices = 64;
+
+/// The same problem with nothing in the host's memory but what is pinned.
+static Problem withoutOffload(Problem problem) {
+  for (auto pin : {&Pins::offloadOptimizer, &Pins::offloadParameters,
+                   &Pins::offloadActivations})
+    problem.options.pins.*pin = (problem.options.pins.*pin).value_or(0);
+  problem.options.freesPins = false;
+  return problem;
+}
+
 Answer solve(const Problem &problem, Diagnostics &diagnostics) {
   Experience none;
   return solve(problem, diagnostics, none);
@@ -713,6 +727,16 @@ Answer solve(const Problem &problem, Diagnostics &diagnostics,
     return {};
   Problem pinned = problem;
   pinned.options.pins = *pins;
+  if (pinned.options.space == Space::Full &&
+      pinned.hardware.deviceCount() > mostOffloadDevices) {
+    Diagnostics first;
+    Problem kept = withoutOffload(pinned);
+    Answer answer = Searcher(kept, restriction, experience).run(first);
+    if (answer.plan || answer.outcome != Outcome::Infeasible) {
+      diagnostics.append(first);
+      return answer;
+    }
+  }
   return Searcher(pinned, restriction, experience).run(diagnostics);
 }
 

@@ -62,6 +62,7 @@ struct Choice {
   Recompute recompute = Recompute::None;
   /// As StageForm's: of each stage.
   int64_t recomputeLayers = 0;
+  Offload offload;
   Schedule schedule = Schedule::OneFOneB;
   int64_t virtualStages = 1;
   /// Replicas inside the stages, so that they are neighbours.
@@ -144,8 +145,8 @@ struct CutResult {
   Prediction prediction;
   /// No cuts are faster than this; max where none fits.
   Picoseconds bound;
-  /// The form left the recomputed layers to memory.
-  bool hasOpenLayers = false;
+  /// What the form left to memory, if anything.
+  std::optional<Relief> openRelief;
 };
 /// The candidate's form with these open again.
 NormalForm openForm(const CutResult &result);

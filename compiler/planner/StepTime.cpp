@@ -128,7 +128,9 @@ private:
     Breakdown &parts = prediction.breakdown;
     parts.recompute = stage.recompute * m;
     parts.splitCommunication = stage.communication * m;
-    parts.compute = stage.busy - parts.recompute - parts.splitCommunication;
+    parts.hostTransfers = stage.hostWait * m;
+    parts.compute = stage.busy - parts.recompute - parts.splitCommunication -
+                    parts.hostTransfers;
     parts.gradientSync = stage.gradientSync;
     parts.update = stage.update;
     parts.pipelineIdle =
@@ -187,10 +189,10 @@ Prediction evaluate(CostTable &table, const Candidate &candidate) {
     const Prediction &other = &kept == &one ? slowest : one;
     // Of each stage the replica with the least room.
     for (size_t s = 0; s < kept.stages.size(); ++s)
-      if (other.stages[s].memory.total() - other.stages[s].capacity >
-          kept.stages[s].memory.total() - kept.stages[s].capacity) {
+      if (other.stages[s].deficit() > kept.stages[s].deficit()) {
         kept.stages[s].memory = other.stages[s].memory;
         kept.stages[s].capacity = other.stages[s].capacity;
+        kept.stages[s].hostCapacity = other.stages[s].hostCapacity;
         kept.stages[s].deviceType = other.stages[s].deviceType;
       }
     if (&kept == &one)

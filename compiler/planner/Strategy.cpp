@@ -130,6 +130,13 @@ struct NodeCheck {
     if (node.recomputeLayers.value_or(0) < 0)
       fail(fmt::format("{} recompute layers: must not be negative",
                        *node.recomputeLayers));
+    forEachOffload(
+        [&](std::string_view name, std::optional<int64_t> layers) {
+          if (layers.value_or(0) < 0)
+            fail(
+                fmt::format("'{}' is {}: must not be negative", name, *layers));
+        },
+        node.offload);
     for (int64_t share : node.shares)
       if (share <= 0)
         fail(fmt::format("share {} is not positive", share));
@@ -217,7 +224,12 @@ bool Node::operator==(const Node &other) const {
          microBatches == other.microBatches && schedule == other.schedule &&
          virtualStages == other.virtualStages && paths == other.paths &&
          recompute == other.recompute &&
-         recomputeLayers == other.recomputeLayers && body == other.body;
+         recomputeLayers == other.recomputeLayers && offload == other.offload &&
+         body == other.body;
+}
+
+std::string layerCount(int64_t layers) {
+  return layers == allLayers ? "all" : fmt::format("{}", layers);
 }
 
 std::span<const NestingRule> nestingTable() { return table; }
@@ -230,12 +242,37 @@ bool check(const Node &root, Diagnostics &diagnostics) {
   return checkBelow(root, diagnostics, 0);
 }
 
+/// Whether the scope says that something lies in the host's memory.
+static bool offloads(const Node &node) {
+  bool result = false;
+  forEachOffload(
+      [&](auto, std::optional<int64_t> layers) {
+        result |= layers.value_or(0) > 0;
+      },
+      node.offload);
+  return result;
+}
+
 /// One stage with one micro-batch, of which nothing else is said.
 static bool isPlainPipeline(const Node &node) {
   return node.primitive == Primitive::Pipeline && node.microBatches == 1 &&
          node.body.size() == 1 && node.body[0].paths.empty() &&
          node.body[0].recompute.value_or(Recompute::None) == Recompute::None &&
-         node.body[0].recomputeLayers.value_or(0) == 0;
+         node.body[0].recomputeLayers.value_or(0) == 0 &&
+         !offloads(node.body[0]);
+}
+
+/// "offload [optimizer 4, activations all]".
+static std::string offloadWords(const Node &node) {
+  std::vector<std::string> kinds;
+  forEachOffload(
+      [&](std::string_view name, std::optional<int64_t> layers) {
+        if (layers.value_or(0) > 0)
+          kinds.push_back(fmt::format("{} {}", name.substr(sizeof("offload")),
+                                      layerCount(*layers)));
+      },
+      node.offload);
+  return fmt::format("offload [{}]", fmt::join(kinds, ", "));
 }
 
 std::string printStrategy(const Node &node) {
@@ -268,6 +305,8 @@ std::string printStrategy(const Node &node) {
     words.push_back(fmt::format("recompute {}", nameOf(*node.recompute)));
   if (node.recomputeLayers.value_or(0) > 0)
     words.push_back(fmt::format("recompute layers {}", *node.recomputeLayers));
+  if (offloads(node))
+    words.push_back(offloadWords(node));
   std::vector<std::string> inner;
   for (const Node &child : node.body)
     inner.push_back(printStrategy(child));
@@ -289,9 +328,15 @@ std::string printCompact(const Node &node) {
     // Stages are alike if they differ in no more than what they hold and how
     // many layers that leads them to recompute.
     int64_t layers = 0;
+    Offload offload;
     for (Node &stage : copy.body) {
       stage.paths.clear();
       layers += std::exchange(stage.recomputeLayers, {}).value_or(0);
+      forEachOffload(
+          [](auto, int64_t &sum, std::optional<int64_t> &said) {
+            sum = saturatingAdd(sum, std::exchange(said, {}).value_or(0));
+          },
+          offload, stage.offload);
     }
     bool equal =
         std::all_of(copy.body.begin(), copy.body.end(),
@@ -299,9 +344,18 @@ std::string printCompact(const Node &node) {
     if (equal) {
       std::string stage = printStrategy(copy.body[0]);
       copy.body.clear();
-      return fmt::format(
-          "{}{{{} x {}{}}}", printStrategy(copy), node.body.size(), stage,
-          layers ? fmt::format(", {} layers in full", layers) : std::string());
+      std::string sums =
+          layers ? fmt::format(", {} layers in full", layers) : std::string();
+      forEachOffload(
+          [&](std::string_view name, int64_t sum) {
+            if (sum > 0)
+              sums += fmt::format(", {} of {} layers in the host",
+                                  name.substr(sizeof("offload")),
+                                  layerCount(sum));
+          },
+          offload);
+      return fmt::format("{}{{{} x {}{}}}", printStrategy(copy),
+                         node.body.size(), stage, sums);
     }
     copy = node;
   }

@@ -56,6 +56,34 @@ std::optional<Shard> shardOf(std::string_view name);
 std::optional<Recompute> recomputeOf(std::string_view name);
 std::optional<Schedule> scheduleOf(std::string_view name);
 
+/// A number of instances that means all of a stage.
+constexpr int64_t allLayers = INT64_MAX;
+
+/// Of how many instances of a stage something lies in the host's memory: the
+/// first ones; of activations those first that do not recompute in full.
+template <class Count> struct OffloadOf {
+  /// Optimizer state and master copies, which are updated from there.
+  Count optimizer{};
+  /// Parameters, fetched for each task, and gradients, added up there; of no
+  /// more instances than `optimizer`.
+  Count parameters{};
+  /// What the backward part needs, written after the forward part.
+  Count activations{};
+
+  auto operator<=>(const OffloadOf &) const = default;
+};
+using Offload = OffloadOf<int64_t>;
+/// "4", or "all".
+std::string layerCount(int64_t layers);
+
+/// Calls `visit(name, member...)` for each kind, with that member of each of
+/// `of`.
+template <class F, class... Of> void forEachOffload(F visit, Of &...of) {
+  visit("offload_optimizer", of.optimizer...);
+  visit("offload_parameters", of.parameters...);
+  visit("offload_activations", of.activations...);
+}
+
 /// One scope. Fields that a primitive does not have keep their defaults;
 /// check() refuses others.
 struct Node {
@@ -87,6 +115,8 @@ struct Node {
   std::optional<Recompute> recompute;
   /// Any scope; unset = as the parent says: see StageForm.
   std::optional<int64_t> recomputeLayers;
+  /// Any scope; unset = as the parent says.
+  OffloadOf<std::optional<int64_t>> offload;
   /// Where it was written.
   Place place;
   std::vector<Node> body;
@@ -184,8 +214,8 @@ struct Axis {
   bool operator==(const Axis &) const = default;
 };
 
-/// StageForm::recomputeLayers of a form without cuts, in the search only: as
-/// few as fit.
+/// StageForm's numbers of instances in a form without cuts, in the search only:
+/// as few as fit.
 constexpr int64_t asNeeded = -1;
 
 struct StageForm {
@@ -198,6 +228,7 @@ struct StageForm {
   /// The first so many instances of the stage recompute in full, whatever
   /// `recompute` says of the others.
   int64_t recomputeLayers = 0;
+  Offload offload;
 
   /// How an instance recomputes, by its position in the stage.
   Recompute recomputeOf(int64_t position) const {
@@ -235,6 +266,8 @@ struct Coordinates {
   bool operator==(const Coordinates &) const = default;
 };
 
+constexpr std::string_view notLoweredHint =
+    "'whalec plan --space full' plans it";
 /// Why `compile` cannot lower what the node itself says, if so.
 std::optional<std::string> notLowered(const Node &node);
 
@@ -244,7 +277,7 @@ std::optional<std::string> notLowered(const Node &node);
 /// side in one stage, colocated scopes that hold others. Those have
 /// ExitCode::Unsupported; a colocated split without replicas of its degree
 /// around it is bad input. In the default space, so has what `compile` does not
-/// lower yet: ZeRO-2 and -3, schedules but GPipe and 1F1B.
+/// lower yet: ZeRO-2 and -3, schedules but GPipe and 1F1B, memory of the host.
 std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics,
                                     Space space = Space::Default);
 /// The tree of a normal form, with everything said: outer scopes, pipeline,

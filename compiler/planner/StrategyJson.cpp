@@ -49,6 +49,17 @@ std::vector<std::string> scheduleNames() {
   return names;
 }
 
+/// A number of instances, or "all".
+std::optional<int64_t> readLayers(json::ObjectReader &reader,
+                                  std::string_view key, Diagnostics &diags) {
+  const json::Value *value = reader.optional(key);
+  if (!value)
+    return std::nullopt;
+  if (value->isString() && value->asString() == "all")
+    return allLayers;
+  return json::toInteger(*value, quoted(key), diags, json::nonNegative);
+}
+
 Node readNode(const json::Value &value, Diagnostics &diags) {
   Node node;
   node.place = value.place();
@@ -78,6 +89,11 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
   node.recompute = readName<Recompute>(reader, "recompute", recomputeOf,
                                        {"none", "selective", "full"}, diags);
   node.recomputeLayers = reader.integer("recompute_layers", json::nonNegative);
+  forEachOffload(
+      [&](std::string_view key, std::optional<int64_t> &layers) {
+        layers = readLayers(reader, key, diags);
+      },
+      node.offload);
   // The parser bounds the depth.
   if (const json::Value::Array *body = reader.array("body"))
     for (const json::Value &inner : *body)
@@ -127,6 +143,14 @@ void writeStrategy(json::Writer &writer, const Node &node) {
     writer.field("recompute", nameOf(*node.recompute));
   if (node.recomputeLayers)
     writer.field("recompute_layers", *node.recomputeLayers);
+  forEachOffload(
+      [&](std::string_view key, std::optional<int64_t> layers) {
+        if (layers == allLayers)
+          writer.field(key, "all");
+        else if (layers)
+          writer.field(key, *layers);
+      },
+      node.offload);
   if (!node.body.empty()) {
     writer.key("body").beginArray();
     for (const Node &inner : node.body)

@@ -81,6 +81,19 @@ template <class F> std::string overStages(const Plan &plan, F of) {
   return fmt::format("{}", fmt::join(words, "; "));
 }
 
+/// "optimizer 4, activations 2".
+std::string offloadOf(const StageForm &stage) {
+  std::vector<std::string> words;
+  forEachOffload(
+      [&](std::string_view name, int64_t layers) {
+        if (layers > 0)
+          words.push_back(
+              fmt::format("{} {}", name.substr(sizeof("offload")), layers));
+      },
+      stage.offload);
+  return words.empty() ? "-" : fmt::format("{}", fmt::join(words, ", "));
+}
+
 /// All decisions of a plan by name, in a fixed order.
 Traits traitsOf(const Plan &plan) {
   const NormalForm &form = plan.chosen.form;
@@ -117,7 +130,8 @@ Traits traitsOf(const Plan &plan) {
                         ? mode
                         : fmt::format("{}, {} layers full", mode,
                                       stage.recomputeLayers);
-           })}};
+           })},
+          {"offload", each(offloadOf)}};
 }
 
 std::vector<Change> changes(const Plan &before, const Plan &after) {
@@ -180,6 +194,10 @@ std::vector<Figure> memoryOf(const Plan &before, const Plan &after) {
   result.push_back(
       largest("memory_total_bytes", before, after,
               [](const StagePrediction &s) { return s.memory.total(); }));
+  if (before.prediction.usesHost() || after.prediction.usesHost())
+    result.push_back(
+        largest("memory_host_bytes", before, after,
+                [](const StagePrediction &s) { return s.memory.host(); }));
   return result;
 }
 

@@ -68,6 +68,7 @@ public:
     balance();
     bounds();
     memory();
+    hostMemory();
     traffic();
     marginals();
     economics();
@@ -134,6 +135,27 @@ private:
       line(fmt::format("the first instances of stages, {} together, are "
                        "computed again whole: that makes them fit",
                        layers));
+    offloadWords();
+  }
+
+  /// What lies in the host's memory, over all stages.
+  void offloadWords() {
+    planner::Offload all;
+    for (const StageForm &stage : form.stages)
+      planner::forEachOffload([](auto, int64_t &sum, int64_t n) { sum += n; },
+                              all, stage.offload);
+    if (all == planner::Offload())
+      return;
+    std::vector<std::string> words;
+    auto add = [&](int64_t layers, std::string_view what) {
+      if (layers > 0)
+        words.push_back(fmt::format("{} of {} instances", what, layers));
+    };
+    add(all.optimizer, "optimizer state");
+    add(all.parameters, "parameters and gradients");
+    add(all.activations, "activations");
+    line(fmt::format("in the host's memory: {}", fmt::join(words, ", ")));
+    line("compile does not lower that yet");
   }
 
   void time() {
@@ -150,6 +172,8 @@ private:
     add("pipeline idle", p.breakdown.pipelineIdle);
     add("gradient synchronisation", p.breakdown.gradientSync);
     add("update", p.breakdown.update);
+    if (p.breakdown.hostTransfers > Picoseconds())
+      add("waiting for the host's memory", p.breakdown.hostTransfers);
     add("host and stragglers", p.breakdown.overhead);
     out += table({"part", "time", "share"}, rows);
   }
@@ -214,6 +238,28 @@ private:
       for (const auto &[name, bytes] : namedParts(stage.memory))
         row.push_back(formatBytes(bytes));
       row.push_back(formatBytes(stage.memory.total()));
+      rows.push_back(std::move(row));
+    }
+    out += table(header, rows);
+  }
+
+  void hostMemory() {
+    if (!p.usesHost())
+      return;
+    title("the host's memory, share of one rank");
+    std::vector<std::string> header = {"stage", "of"};
+    for (const auto &[name, bytes] : namedHostParts({}))
+      header.emplace_back(name.substr(sizeof("host")));
+    header.insert(header.end(), {"total", "moved in a step"});
+    std::vector<std::vector<std::string>> rows;
+    for (size_t s = 0; s < p.stages.size(); ++s) {
+      const StagePrediction &stage = p.stages[s];
+      std::vector<std::string> row = {fmt::format("{}", s),
+                                      formatBytes(stage.hostCapacity)};
+      for (const auto &[name, bytes] : namedHostParts(stage.memory))
+        row.push_back(formatBytes(bytes));
+      row.push_back(formatBytes(stage.memory.host()));
+      row.push_back(formatBytes(stage.hostTraffic));
       rows.push_back(std::move(row));
     }
     out += table(header, rows);

@@ -497,6 +497,24 @@ LogicalResult SplitOp::verify() {
   return verifyDegree(*this, getDegree());
 }
 
+LogicalResult StageOp::verify() {
+  auto counts = {std::pair("recompute_layers", getRecomputeLayers()),
+                 std::pair("offload_optimizer", getOffloadOptimizer()),
+                 std::pair("offload_parameters", getOffloadParameters()),
+                 std::pair("offload_activations", getOffloadActivations())};
+  for (auto [name, layers] : counts)
+    if (layers && static_cast<int64_t>(*layers) < 0)
+      return emitOpError(name) << " is " << static_cast<int64_t>(*layers)
+                               << ", expected 0 or more";
+  if (getOffloadOptimizer() && getOffloadParameters() &&
+      *getOffloadParameters() > *getOffloadOptimizer())
+    return emitOpError("has the parameters of ")
+           << *getOffloadParameters()
+           << " layers in the host's memory, but the optimizer's state of "
+           << *getOffloadOptimizer();
+  return success();
+}
+
 LogicalResult PipelineOp::verify() {
   if (getMicroBatches() < 1)
     return emitOpError("has ") << getMicroBatches()

@@ -52,6 +52,12 @@ static Node readScope(Operation *op) {
         node.primitive = Primitive::Stage;
         if (auto layers = scope.getRecomputeLayers())
           node.recomputeLayers = *layers;
+        auto read = [](std::optional<uint64_t> layers) {
+          return layers ? std::optional<int64_t>(*layers) : std::nullopt;
+        };
+        node.offload = {read(scope.getOffloadOptimizer()),
+                        read(scope.getOffloadParameters()),
+                        read(scope.getOffloadActivations())};
       })
       .Case([&](PipelineOp scope) {
         node.primitive = Primitive::Pipeline;

@@ -60,6 +60,14 @@ private:
   }
   void scope();
   void recomputeScope();
+  void offloadScope();
+  /// What a word that is no scope says belongs to the scope before it, or to a
+  /// new one.
+  Node &saidOf() {
+    if (!nodes.empty())
+      return nodes.back();
+    return alone ? *alone : alone.emplace();
+  }
   void arguments(Node &node);
   void argument(Node &node, const std::string &key, const std::string &value);
   static std::optional<int64_t> number(const std::string &value) {
@@ -79,8 +87,8 @@ private:
   /// The message of this parser.
   Diag *added = nullptr;
   std::vector<Node> nodes;
-  /// `recompute(mode)` belongs to the scope before it, or to a new one.
-  std::optional<Node> recompute;
+  /// What was said before any scope.
+  std::optional<Node> alone;
 };
 
 } // namespace
@@ -151,7 +159,7 @@ void ScopeParser::arguments(Node &node) {
 /// `recompute`, `recompute(selective)`, `recompute(selective, layers = 4)`,
 /// `recompute(layers = 4)`.
 void ScopeParser::recomputeScope() {
-  Node &node = nodes.empty() ? recompute.emplace() : nodes.back();
+  Node &node = saidOf();
   node.recompute = planner::Recompute::Full;
   if (!eat('('))
     return;
@@ -171,15 +179,45 @@ void ScopeParser::recomputeScope() {
   eat(')');
 }
 
+/// `offload(optimizer)`, `offload(optimizer = 8, activations = 2)`.
+void ScopeParser::offloadScope() {
+  Node &node = saidOf();
+  if (!eat('('))
+    return fail("expected '('");
+  do {
+    std::string kind = "offload_" + word();
+    std::string value = eat('=') ? word() : "all";
+    std::optional<int64_t> layers =
+        value == "all" ? planner::allLayers : number(value);
+    if (layers.value_or(-1) < 0)
+      return fail("'" + kind + "' is '" + value + "', expected a number");
+    bool isKnown = false;
+    planner::forEachOffload(
+        [&](std::string_view name, std::optional<int64_t> &said) {
+          if (name != kind)
+            return;
+          said = layers;
+          isKnown = true;
+        },
+        node.offload);
+    if (!isKnown)
+      return fail("unknown '" + kind + "'");
+  } while (eat(','));
+  if (!eat(')'))
+    fail("expected ',' or ')'");
+}
+
 void ScopeParser::scope() {
   std::string name = word();
   if (name == "recompute")
     return recomputeScope();
+  if (name == "offload")
+    return offloadScope();
   auto primitive = planner::primitiveOf(name == "replicate" ? "replica" : name);
   if (!primitive) {
     fail("unknown primitive '" + name + "'");
-    std::vector<std::string> known = {"replica", "split", "stage", "pipeline",
-                                      "recompute"};
+    std::vector<std::string> known = {"replica",  "split",     "stage",
+                                      "pipeline", "recompute", "offload"};
     if (auto near = suggest(name, known); near && added)
       added->hint("did you mean '" + *near + "'?");
     return;
@@ -195,13 +233,14 @@ void ScopeParser::scope() {
 std::vector<Node> ScopeParser::run() {
   for (skip(); at < text.size() && !failed; skip())
     scope();
-  if (nodes.empty() && recompute) {
-    // Alone: a cluster that says nothing else.
+  if (nodes.empty() && alone) {
+    // A cluster that says nothing else.
     nodes.emplace_back().place = place;
   }
-  if (recompute && !nodes.empty()) {
-    nodes.front().recompute = recompute->recompute;
-    nodes.front().recomputeLayers = recompute->recomputeLayers;
+  if (alone && !nodes.empty()) {
+    nodes.front().recompute = alone->recompute;
+    nodes.front().recomputeLayers = alone->recomputeLayers;
+    nodes.front().offload = alone->offload;
   }
   if (nodes.empty())
     fail("no scope");
@@ -264,11 +303,12 @@ static std::optional<Node> readShortForm(const json::Value &file,
       if (node.primitive == Primitive::Cluster) {
         if (!all)
           diagnostics.error(node.place,
-                            "recompute of a part of the model that "
+                            "recompute or offload of a part of the model that "
                             "is no stage is not compilable yet",
                             ExitCode::Unsupported);
         root.recompute = node.recompute;
         root.recomputeLayers = node.recomputeLayers;
+        root.offload = node.offload;
         continue;
       }
       if (!all)

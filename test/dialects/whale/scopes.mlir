@@ -15,8 +15,8 @@ whale.model @good {
     %0 = whale.cluster layout "grid" {
       // CHECK: whale.pipeline 4 schedule "1f1b" {
       %1 = whale.pipeline 4 schedule "1f1b" {
-        // CHECK: whale.stage recompute "selective" recompute_layers 2 {
-        %2 = whale.stage recompute "selective" recompute_layers 2 {
+        // CHECK: whale.stage recompute "selective" recompute_layers 2 offload_optimizer 4 offload_parameters 1 offload_activations 3 {
+        %2 = whale.stage recompute "selective" recompute_layers 2 offload_optimizer 4 offload_parameters 1 offload_activations 3 {
           // CHECK: whale.replica 2 shares [3, 5] shard "optimizer" {
           %3 = whale.replica 2 shares [3, 5] shard "optimizer" {
             // CHECK: whale.split 2 [hidden, batch] {
@@ -81,6 +81,33 @@ whale.model @m {
   whale.module @main() {
     // expected-error @+1 {{'whale.replica' op degree is 0, expected 1 or more}}
     whale.replica 0 {
+    }
+    whale.return
+  }
+}
+
+// -----
+
+// The host's memory has no parameters without their optimizer state.
+whale.model @m {
+  whale.module @main() {
+    whale.pipeline 1 {
+      // expected-error @+1 {{'whale.stage' op has the parameters of 2 layers in the host's memory, but the optimizer's state of 1}}
+      whale.stage offload_optimizer 1 offload_parameters 2 {
+      }
+    }
+    whale.return
+  }
+}
+
+// -----
+
+// Not of fewer layers than none.
+whale.model @m {
+  whale.module @main() {
+    whale.pipeline 1 {
+      // expected-error @+1 {{'whale.stage' op offload_activations is -1, expected 0 or more}}
+      "whale.stage"() ({"whale.yield"() : () -> ()}) {offload_activations = -1 : i64} : () -> ()
     }
     whale.return
   }

@@ -1,5 +1,7 @@
 // RUN: whale-opt %s --whale-strategy=file=%S/Inputs/short.json | FileCheck %s --check-prefix=SHORT
 // RUN: whale-opt %s --whale-strategy=file=%S/Inputs/stages.json | FileCheck %s --check-prefix=STAGES
+// RUN: whale-opt %s --whale-strategy=file=%S/Inputs/offload.json | FileCheck %s --check-prefix=OFFLOAD
+// RUN: not whale-opt %s --whale-strategy=file=%S/Inputs/offload-wrong.json 2>&1 | FileCheck %s --check-prefix=OFFLOADWRONG
 // RUN: not whale-opt %s --whale-strategy=file=%S/Inputs/wrong.json 2>&1 | FileCheck %s --check-prefix=WRONG
 // RUN: not whale-opt %s --whale-strategy=file=%S/Inputs/partial.json 2>&1 | FileCheck %s --check-prefix=PARTIAL
 
@@ -12,10 +14,14 @@
 // STAGES-SAME: {\22primitive\22: \22stage\22, \22paths\22: [\22a\22], \22recompute\22: \22selective\22},
 // STAGES-SAME: {\22primitive\22: \22stage\22, \22paths\22: [\22b\22]}]
 
+// OFFLOAD: \22offload_optimizer\22: \22all\22, \22offload_activations\22: 2,
+// OFFLOADWRONG: error: unknown 'offload_weights'
+// OFFLOADWRONG: error: 'offload_optimizer' is 'some', expected a number
+
 // WRONG: wrong.json:2:9: error: unknown primitive 'replcia' in 'replcia(2)'
 // WRONG: note: did you mean 'replica'?
 
-// PARTIAL: partial.json:1:14: error: recompute of a part of the model that is no stage is not compilable yet
+// PARTIAL: partial.json:1:14: error: recompute or offload of a part of the model that is no stage is not compilable yet
 whale.model @m {
   whale.module @main() {
     whale.replica 3 {

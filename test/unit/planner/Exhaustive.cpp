@@ -341,9 +341,44 @@ private:
     return true;
   }
 
+  /// Whether the full space has the host's memory for this one.
+  bool mayOffload(const NormalForm &form) const {
+    const std::vector<cost::Pool> &pools = problem.hardware.pools();
+    return full() && form.virtualStages == 1 &&
+           std::any_of(pools.begin(), pools.end(), [&](const cost::Pool &pool) {
+             return problem.hardware.host(pool.type).memory > Bytes();
+           });
+  }
+
+  /// What each stage does to fit, by the cost model's rule (FormCosts::relief).
+  void relieve(Candidate &candidate) {
+    NormalForm open = candidate.form;
+    for (StageForm &stage : open.stages) {
+      bool layers = !pins.recompute && stage.recompute != Recompute::Full;
+      stage.recomputeLayers = layers ? asNeeded : 0;
+      stage.offload = {asNeeded, asNeeded, asNeeded};
+    }
+    ReplicaCosts costs = replicaCosts(table, open, candidate.devices);
+    for (unsigned s = 0; s < open.stages.size(); ++s) {
+      Relief most;
+      for (const auto &one : costs) {
+        Relief here = one->relief(s, candidate.cuts[s], candidate.cuts[s + 1]);
+        most.recomputeLayers =
+            std::max(most.recomputeLayers, here.recomputeLayers);
+        forEachOffload(
+            [](auto, int64_t &all, int64_t own) { all = std::max(all, own); },
+            most.offload, here.offload);
+      }
+      setRelief(candidate.form.stages[s], most);
+    }
+  }
+
   void consider(Candidate candidate) {
+    if (mayOffload(candidate.form))
+      relieve(candidate);
     Prediction prediction = evaluate(table, candidate);
-    bool layers = !pins.recompute && candidate.form.virtualStages == 1 &&
+    bool layers = !pins.recompute && !mayOffload(candidate.form) &&
+                  candidate.form.virtualStages == 1 &&
                   candidate.form.stages[0].recompute != Recompute::Full;
     while (layers && prediction.deficit() > Bytes() &&
            recomputeMore(candidate, prediction))

@@ -20,6 +20,7 @@ public:
     options.space =
         percent(50) ? planner::Space::Full : planner::Space::Default;
     makePins();
+    addHosts();
   }
 
   planner::Problem problem() const { return {model, machine, options}; }
@@ -39,6 +40,8 @@ public:
       result += fmt::format("; {} devices in nodes of {}: {:.3g} FLOP/s, {} B",
                             some.count, some.perNode, device.flopsPerSecond,
                             device.memory);
+      if (device.hostMemory > 0)
+        result += fmt::format(" and {} B of the host", device.hostMemory);
     }
     return result + "; pins '" + planner::printPins(options.pins) + "'" +
            (options.space == planner::Space::Full ? ", full" : "");
@@ -127,6 +130,20 @@ private:
       pins.microBatches = oneOf({1, 2, 4});
     if (percent(20))
       pins.schedule = planner::Schedule::OneFOneB;
+  }
+
+  /// Memory of the host in a third of the problems: from half of what the model
+  /// needs on one device to twice that.
+  void addHosts() {
+    if (!percent(35))
+      return;
+    for (RoundDevice &device : machine.devices) {
+      device.hostMemory = stateBytes() * (1 + below(4)) / 2;
+      device.linkBytesPerSecond =
+          device.memoryBytesPerSecond / static_cast<double>(1 + below(64));
+      device.hostBytesPerSecond =
+          device.memoryBytesPerSecond / static_cast<double>(1 + below(32));
+    }
   }
 
   std::mt19937 random;

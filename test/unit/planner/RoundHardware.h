@@ -18,6 +18,9 @@ struct RoundDevice {
   std::string name = "unit";
   double flopsPerSecond = 1e12, memoryBytesPerSecond = 1e12;
   int64_t memory = int64_t(1) << 40;
+  /// Of the host: a device's share, its link, and the memory's bandwidth.
+  int64_t hostMemory = 0;
+  double linkBytesPerSecond = 1e10, hostBytesPerSecond = 1e10;
   bool operator==(const RoundDevice &) const = default;
 };
 
@@ -58,6 +61,13 @@ public:
     return Bytes(devices[type].memory);
   }
   Bytes reserve(unsigned) const override { return {}; }
+  cost::HostShare host(unsigned type) const override {
+    const RoundDevice &device = devices[type];
+    return {Bytes(device.hostMemory),
+            {device.linkBytesPerSecond},
+            {device.hostBytesPerSecond},
+            false};
+  }
   FlopsPerSecond peak(unsigned type, std::string_view) const override {
     return FlopsPerSecond(devices[type].flopsPerSecond);
   }

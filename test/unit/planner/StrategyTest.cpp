@@ -384,6 +384,49 @@ TEST_CASE("so many layers of a stage recompute in full") {
   }
 }
 
+TEST_CASE("of so many layers of a stage something lies in the host") {
+  Node tree = example();
+  Node &pipeline = tree.body[0].body[0];
+  pipeline.offload.optimizer = allLayers;
+  pipeline.body[1].offload = {6, 2, 1};
+  Diagnostics diags;
+  auto form = normalize(tree, diags, Space::Full);
+  REQUIRE(form);
+  CHECK(form->stages[0].offload == Offload{allLayers, 0, 0});
+  CHECK(form->stages[1].offload == Offload{6, 2, 1});
+  CHECK(normalize(toTree(*form), diags, Space::Full) == form);
+  std::string text = printStrategy(toTree(*form));
+  CHECK(text.find("stage(offload [optimizer all])") != std::string::npos);
+  CHECK(text.find("offload [optimizer 6, parameters 2, activations 1]") !=
+        std::string::npos);
+  SECTION("which compile does not lower") {
+    CHECK(!normalize(tree, diags));
+    CHECK(diags.exitCode() == ExitCode::Unsupported);
+    CHECK(diags.str().find("error: offload to the host is not compilable yet\n"
+                           "note: 'whalec plan --space full' plans it\n") !=
+          std::string::npos);
+  }
+  SECTION("parameters not without their optimizer state") {
+    pipeline.body[1].offload.parameters = 7;
+    CHECK(!normalize(tree, diags, Space::Full));
+    CHECK(diags.str() == "error: parameters of 7 layers in the host's memory, "
+                         "but the optimizer's state of 6\n");
+  }
+  SECTION("not of virtual stages") {
+    pipeline.schedule = Schedule::Interleaved;
+    pipeline.virtualStages = 2;
+    CHECK(!normalize(tree, diags, Space::Full));
+    CHECK(diags.str() ==
+          "error: offload of stages that have 2 virtual stages\n");
+  }
+  SECTION("not fewer than none") {
+    pipeline.offload.activations = -1;
+    CHECK(!check(tree, diags));
+    CHECK(diags.str() ==
+          "error: 'offload_activations' is -1: must not be negative\n");
+  }
+}
+
 TEST_CASE("a strategy survives JSON") {
   Node tree = example();
   tree.body[0].shares = {3, 5};
@@ -392,6 +435,7 @@ TEST_CASE("a strategy survives JSON") {
   tree.body[0].body[0].body[0].paths = {"layers.0..3", "embedding"};
   tree.body[0].body[0].body[1].recompute = Recompute::Selective;
   tree.body[0].body[0].body[1].recomputeLayers = 3;
+  tree.body[0].body[0].body[1].offload = {allLayers, 2, 0};
   Diagnostics diags;
   auto again = read(write(tree), diags);
   INFO(diags.str());
