@@ -12,7 +12,7 @@ differences of two such runs. What is minimised (measured_fit.py has the parts):
         + STIFFNESS * sum over parameters of (log(value / prior) / spread)^2
 
 Half of the weight is equal for all rows and half for all families of runs; rows
-of tier E count half. Rows are of tiers A and E; of large families every n-th is
+of tier E count a quarter. Rows are of tiers A and E; of large families every n-th is
 used and stands for those between. A parameter's prior is what it
 should be physically and its spread how far off that may be in logarithms; both
 stand beside its value (catalogue/execution/parameters.json); where there is no

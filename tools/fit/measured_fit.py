@@ -12,8 +12,8 @@ import subprocess
 from least_squares import NormalEquations
 
 # Of a family.
-MOST_ROWS = {"A": 110, "E": 30}
-TIER_WEIGHT = {"A": 1.0, "E": 0.5}
+MOST_ROWS = {"A": 300, "E": 30}
+TIER_WEIGHT = {"A": 1.0, "E": 0.25}
 # Residuals beyond this are somebody's mistake or ours, and do not pull.
 CAP = 0.5
 # Below this a residual counts as a square, above by its size.
