@@ -18,6 +18,9 @@ using Prefix = std::vector<Parts>;
 /// A row as weights of the times before a stage, of its own, and constants.
 struct StageRow {
   bool endsAtFirst = false;
+  /// What the constants are made of.
+  Row row;
+  double messages[2] = {0, 0};
   /// With the usual messages, and where some may be smaller.
   double constant[2] = {0, 0};
   Parts before, own;
@@ -40,6 +43,7 @@ public:
       addPrefixes(*one);
     findRuns();
     findBlocks();
+    addRows();
     place(0);
   }
 
@@ -251,7 +255,10 @@ private:
       }
       placed.push_back(std::move(prefix));
     }
-    addRows();
+    if (known > 0)
+      return setConstants(blocks[known]);
+    for (const Block &block : blocks)
+      setConstants(block);
   }
 
   Parts leastTime(const std::vector<Prefix> &ofStages, int64_t i,
@@ -276,34 +283,45 @@ private:
   void addRows() {
     PipelineShape shape{form.schedule, stages, form.virtualStages,
                         form.microBatches};
-    rows.assign(costs.size(), {});
-    for (size_t c = 0; c < costs.size(); ++c)
-      for (const Block &block : blocks)
-        for (int64_t s = block.firstStage; s < block.endStage; ++s) {
-          rows[c].emplace_back();
-          for (const Row &row :
-               boundRows(shape, s, costs[0]->alive(s), block.endStage - 1))
-            rows[c][s].push_back(stageRow(row, c, s, block));
-        }
+    std::vector<std::vector<StageRow>> ofStages;
+    for (const Block &block : blocks)
+      for (int64_t s = block.firstStage; s < block.endStage; ++s) {
+        ofStages.emplace_back();
+        for (const Row &row :
+             boundRows(shape, s, costs[0]->alive(s), block.endStage - 1))
+          ofStages.back().push_back(stageRow(row, s, block.endStage - 1));
+      }
+    rows.assign(costs.size(), ofStages);
   }
 
-  StageRow stageRow(const Row &row, size_t c, int64_t s,
-                    const Block &block) const {
+  StageRow stageRow(const Row &row, int64_t s, int64_t lastOfBlock) const {
     int64_t free = freeMessages(form.schedule);
-    const Parts &all = placed[c].back();
     StageRow made;
+    made.row = row;
     made.endsAtFirst = row.endsAtFirst;
     made.before = row.before.times - row.behind.times - row.within.times;
     made.own = row.own;
     for (bool ends : {false, true})
-      made.constant[ends] =
-          dot(row.whole.times, all) + dot(row.behind.times, all) +
-          dot(row.within.times, placed[c][block.end]) +
+      made.messages[ends] =
           messages.least(row.whole, 0, stages - 1, free, ends) +
           messages.least(row.before, 0, s, free, ends) +
           messages.least(row.behind, s, stages - 1, free, ends) +
-          messages.least(row.within, s, block.endStage - 1, free, ends);
+          messages.least(row.within, s, lastOfBlock, free, ends);
     return made;
+  }
+
+  void setConstants(const Block &block) {
+    for (size_t c = 0; c < costs.size(); ++c) {
+      const Parts &all = placed[c].back();
+      for (int64_t s = block.firstStage; s < block.endStage; ++s)
+        for (StageRow &made : rows[c][s])
+          for (bool ends : {false, true})
+            made.constant[ends] =
+                dot(made.row.whole.times, all) +
+                dot(made.row.behind.times, all) +
+                dot(made.row.within.times, placed[c][block.end]) +
+                made.messages[ends];
+    }
   }
 
   /// Where each instance's run begins and ends, unless variables are shared

@@ -279,10 +279,11 @@ private:
 
   /// What a form's instances take on one micro-batch; that of the replicas
   /// which take longest.
-  SpreadCosts spreadOf(const NormalForm &form, const ReplicaCosts &costs) {
+  SpreadCosts spreadOf(const NormalForm &form, const ReplicaCosts &costs,
+                       bool tails) {
     SpreadCosts most;
     for (const auto &one : costs) {
-      SpreadCosts here = spreadCosts(table, form, *one);
+      SpreadCosts here = spreadCosts(table, form, *one, tails);
       if (here.all.sum() >= most.all.sum())
         most = std::move(here);
     }
@@ -318,7 +319,7 @@ private:
     if (!state.mayFit(entry.choice) || !place(entry, form, devices))
       return;
     entry.costs = std::make_shared<SpreadCosts>(
-        spreadOf(form, replicaCosts(table, form, devices)));
+        spreadOf(form, replicaCosts(table, form, devices), false));
     entry.bound = wholeStepOf(
         entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
                                 entry.choice.microBatches));
@@ -348,7 +349,7 @@ private:
     if (!place(placed, form, devices))
       return found;
     ReplicaCosts costs = replicaCosts(table, form, devices);
-    SpreadCosts own = spreadOf(form, costs);
+    SpreadCosts own = spreadOf(form, costs, true);
     for (const Choice &choice : scheduled(problem, placed.choice)) {
       if (!goTogether(problem, choice))
         continue;
