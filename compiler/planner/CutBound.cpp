@@ -26,6 +26,9 @@ struct StageRow {
   Parts before, own;
 };
 
+/// Up to so many ways to give the instances to blocks of stages are looked at.
+constexpr int64_t mostBlockings = 2000;
+
 /// Neighbouring stages that are alike, and the instances they hold.
 struct Block {
   int64_t firstStage = 0, endStage = 0;
@@ -128,13 +131,6 @@ private:
     return rates;
   }
 
-  const Block &blockOf(int64_t stage) const {
-    size_t b = 0;
-    while (stage >= blocks[b].endStage)
-      ++b;
-    return blocks[b];
-  }
-
   void takeAnyCuts() {
     firstEnd = INT64_MAX, lastStart = 0;
     atEnds = true;
@@ -231,7 +227,8 @@ private:
     return result;
   }
 
-  /// Neighbouring stages whose classes cost the same.
+  /// Neighbouring stages whose classes cost the same; all of them where there
+  /// are too many ways to give instances to such blocks.
   void findBlocks() {
     for (int64_t s = 0; s < stages; ++s) {
       bool same = s > 0;
@@ -240,7 +237,11 @@ private:
       if (!same)
         blocks.push_back({s, s, 0, instances});
       blocks.back().endStage = s + 1;
+      like.push_back(blocks.back().firstStage);
     }
+    if (partitionCount(instances, static_cast<int64_t>(blocks.size())) >
+        mostBlockings)
+      blocks = {{0, stages, 0, instances}};
   }
 
   /// What is known of the times of all instances, where blocks from `known` on
@@ -269,13 +270,17 @@ private:
       if (b < known ? i >= blocks[known].first
                     : i < block.first || i >= block.end)
         continue;
-      const Prefix &prefix = ofStages[block.firstStage];
-      Parts time = prefix[i + 1] - prefix[i];
-      if (!least)
-        least = time;
-      least->forward = std::min(least->forward, time.forward);
-      least->input = std::min(least->input, time.input);
-      least->weight = std::min(least->weight, time.weight);
+      for (int64_t s = block.firstStage; s < block.endStage; ++s) {
+        if (s > block.firstStage && like[s] == like[s - 1])
+          continue;
+        const Prefix &prefix = ofStages[s];
+        Parts time = prefix[i + 1] - prefix[i];
+        if (!least)
+          least = time;
+        least->forward = std::min(least->forward, time.forward);
+        least->input = std::min(least->input, time.input);
+        least->weight = std::min(least->weight, time.weight);
+      }
     }
     return *least;
   }
@@ -389,8 +394,7 @@ private:
     bool atEnd = s == 0 || s + 1 == form.stages.size();
     if (atEnd)
       return s;
-    return stages + blockOf(s).firstStage * (form.microBatches + 1) +
-           costs[0]->slots(s);
+    return stages + like[s] * (form.microBatches + 1) + costs[0]->slots(s);
   }
 
   /// Gradients and update after the last task of a stage, on the replica that
@@ -398,7 +402,7 @@ private:
   double tailOf(unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
     auto [it, isNew] =
-        tails.try_emplace(keyOf(blockOf(s).firstStage, from, to), 1e300);
+        tails.try_emplace(keyOf(like[s], from, to), 1e300);
     if (isNew)
       for (const auto &one : costs)
         it->second = std::min(it->second, one->tail(s, first, last).asDouble());
@@ -552,6 +556,8 @@ private:
   /// By class of replicas, then stage.
   std::vector<std::vector<Prefix>> prefixes;
   std::vector<Block> blocks;
+  /// By stage: the first of its neighbours whose classes cost the same.
+  std::vector<int64_t> like;
   /// By class of replicas: times of instances in the blocks that have them.
   std::vector<Prefix> placed;
   std::vector<std::vector<std::vector<StageRow>>> rows;
