@@ -40,10 +40,11 @@ public:
   Cutter(CostTable &table, const NormalForm &form, const ReplicaCosts &costs)
       : table(table), form(form), costs(costs),
         instances(workload::instanceCount(table.workload)),
-        stages(static_cast<int64_t>(form.stages.size())),
-        messages(table, *costs[0], stages) {
-    for (const auto &one : costs)
+        stages(static_cast<int64_t>(form.stages.size())) {
+    for (const auto &one : costs) {
       addPrefixes(*one);
+      messages.emplace_back(table, *one, stages);
+    }
     findRuns();
     findBlocks();
     addRows();
@@ -151,14 +152,20 @@ private:
     takeAnyCuts();
     if (within(blocks.size() == 1 ? 1e300 : most - 1, true).empty())
       return none;
-    atEnds = !messages.onlyAtEnds();
+    int64_t head = 0, tail = INT64_MAX;
+    atEnds = false;
+    for (const Messages &one : messages) {
+      atEnds |= !one.onlyAtEnds();
+      head = std::max(head, one.headEnd());
+      tail = std::min(tail, one.tailStart());
+    }
     CutBound least = both(known.asDouble());
     if (atEnds)
       return least;
     atEnds = true;
-    firstEnd = messages.headEnd();
+    firstEnd = head;
     consider(least, known);
-    firstEnd = INT64_MAX, lastStart = messages.tailStart();
+    firstEnd = INT64_MAX, lastStart = tail;
     if (lastStart < instances)
       consider(least, known);
     return least;
@@ -288,18 +295,22 @@ private:
   void addRows() {
     PipelineShape shape{form.schedule, stages, form.virtualStages,
                         form.microBatches};
-    std::vector<std::vector<StageRow>> ofStages;
+    rows.resize(costs.size());
     for (const Block &block : blocks)
       for (int64_t s = block.firstStage; s < block.endStage; ++s) {
-        ofStages.emplace_back();
-        for (const Row &row :
-             boundRows(shape, s, costs[0]->alive(s), block.endStage - 1))
-          ofStages.back().push_back(stageRow(row, s, block.endStage - 1));
+        std::vector<Row> ofStage =
+            boundRows(shape, s, costs[0]->alive(s), block.endStage - 1);
+        for (size_t c = 0; c < costs.size(); ++c) {
+          rows[c].emplace_back();
+          for (const Row &row : ofStage)
+            rows[c].back().push_back(
+                stageRow(row, messages[c], s, block.endStage - 1));
+        }
       }
-    rows.assign(costs.size(), ofStages);
   }
 
-  StageRow stageRow(const Row &row, int64_t s, int64_t lastOfBlock) const {
+  StageRow stageRow(const Row &row, const Messages &messages, int64_t s,
+                    int64_t lastOfBlock) const {
     int64_t free = freeMessages(form.schedule);
     StageRow made;
     made.row = row;
@@ -542,7 +553,8 @@ private:
   const NormalForm &form;
   const ReplicaCosts &costs;
   int64_t instances, stages;
-  Messages messages;
+  /// By class of replicas.
+  std::vector<Messages> messages;
   /// What cuts are looked for: any with usual messages; or such as may have
   /// smaller ones, where the first stage ends or the last one begins here.
   bool atEnds = false;
