@@ -49,20 +49,31 @@ public:
       : costs(costs), longest(longestRun(costs)) {}
 
   double share(const Parts &weights, double &constant) const {
-    double usual = shareOf(weights, longest);
-    for (size_t r = 0; r < costs.runs.size(); ++r) {
-      const SpreadCosts::Run &run = costs.runs[r];
-      constant -=
-          std::max(0.0, usual * run.each.sum() - dot(weights, run.each)) *
-          static_cast<double>(run.count);
-    }
-    return usual;
+    return share([&](size_t r) { return dot(weights, costs.runs[r].each); },
+                 constant);
+  }
+
+  /// Of what a stage of this kind holds, with its tail `tails` times.
+  double share(const Parts &weights, const SpreadCosts::Kind &kind,
+               double tails, double &constant) const {
+    return share(
+        [&](size_t r) {
+          double tail = r == longest ? tails * kind.tail : 0;
+          return dot(weights, kind.each[r]) + tail * costs.runs[r].each.sum();
+        },
+        constant);
   }
 
 private:
-  double shareOf(const Parts &weights, size_t run) const {
-    const Parts &each = costs.runs[run].each;
-    return each.sum() > 0 ? dot(weights, each) / each.sum() : 0;
+  template <class F> double share(F timeOf, double &constant) const {
+    double least = costs.runs[longest].each.sum();
+    double usual = least > 0 ? timeOf(longest) / least : 0;
+    for (size_t r = 0; r < costs.runs.size(); ++r) {
+      const SpreadCosts::Run &run = costs.runs[r];
+      constant -= std::max(0.0, usual * run.each.sum() - timeOf(r)) *
+                  static_cast<double>(run.count);
+    }
+    return usual;
   }
 
   const SpreadCosts &costs;
@@ -123,7 +134,10 @@ private:
     double times = dot(row.whole.times, costs.all);
     line.before = flat.share(row.before.times, times);
     line.behind = flat.share(row.behind.times, times);
-    line.own = flat.share(row.own, times);
+    line.own = costs.kindOf.empty()
+                   ? flat.share(row.own, times)
+                   : flat.share(row.own, costs.kinds[costs.kindOf[s]],
+                                row.endsAtFirst && s > 0 ? 0 : 1, times);
     for (bool ends : {false, true})
       line.constant[ends] =
           times + costs.messages.least(row.whole, 0, last, free, ends) +
@@ -241,24 +255,67 @@ double Messages::least(const Region &weights, int64_t from, int64_t to,
              std::max(0.0, back[to] - back[from] - dropped * mostBack);
 }
 
+/// Of what is done once per step for all instances of the longest run, for each
+/// second of them. For fewer instances it is no less: the time of a collective
+/// grows no faster than its bytes.
+static double tailOf(const CostTable &table, const NormalForm &form,
+                     const FormCosts &costs, const SpreadCosts &spread,
+                     unsigned stage) {
+  // Virtual stages hide more of what overlaps, and with one micro-batch memory
+  // for gradients depends on the stage.
+  if (table.hardware.execution.stack.overlapsGradients ||
+      form.microBatches == 1)
+    return 0;
+  size_t longest = longestRun(spread);
+  int64_t start = 0;
+  for (size_t r = 0; r < longest; ++r)
+    start += spread.runs[r].count;
+  int64_t count = spread.runs[longest].count;
+  double time = spread.runs[longest].each.sum() * static_cast<double>(count);
+  double tail = costs.tail(stage, start, start + count).asDouble();
+  return time > 0 ? tail / time * (1 - 1e-6) : 0;
+}
+
+/// Needs the runs.
+static void addKinds(const CostTable &table, const NormalForm &form,
+                     const FormCosts &costs, bool tails, SpreadCosts &spread) {
+  std::vector<unsigned> first;
+  for (unsigned s = 0; s < form.stages.size(); ++s) {
+    auto same = std::find(first.begin(), first.end(), costs.likeStage(s));
+    spread.kindOf.push_back(same - first.begin());
+    if (same != first.end())
+      continue;
+    first.push_back(costs.likeStage(s));
+    SpreadCosts::Kind kind;
+    for (size_t r = 0; r < spread.runs.size(); ++r)
+      kind.each.push_back(partsOf(costs.forward(s, r), costs.backward(s, r),
+                                  costs.run(s, r).weight));
+    if (tails)
+      kind.tail = tailOf(table, form, costs, spread, s);
+    spread.kinds.push_back(std::move(kind));
+  }
+}
+
 SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
-                        const FormCosts &costs) {
+                        const FormCosts &costs, bool tails) {
   SpreadCosts result;
   auto stages = static_cast<int64_t>(form.stages.size());
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     Picoseconds forward = Picoseconds::max(), backward = Picoseconds::max();
     Picoseconds weight;
     for (unsigned s = 0; s < stages; ++s) {
+      if (costs.likeStage(s) != s)
+        continue;
       forward = std::min(forward, costs.forward(s, r));
       backward = std::min(backward, costs.backward(s, r));
       weight = std::max(weight, costs.run(s, r).weight);
-      if (costs.isUniform())
-        break;
     }
     int64_t count = table.workload.runs[r].count;
     result.runs.push_back({partsOf(forward, backward, weight), count});
     result.all += result.runs.back().each * static_cast<double>(count);
   }
+  if (table.hardware.pools().size() > 1)
+    addKinds(table, form, costs, tails, result);
   if (stages == 1)
     return result;
   result.messages = Messages(table, costs, stages);
@@ -280,9 +337,24 @@ Parts partsOf(Picoseconds forward, Picoseconds backward, Picoseconds weight) {
   return {forward.asDouble(), backward.asDouble() - w, w};
 }
 
+/// How many stages of the fastest kind these are worth.
+static double fastStages(const SpreadCosts &costs, int64_t stages) {
+  if (costs.kindOf.empty())
+    return static_cast<double>(stages);
+  double sum = 0;
+  for (size_t kind : costs.kindOf) {
+    double slower = 1e300;
+    for (size_t r = 0; r < costs.runs.size(); ++r)
+      if (double least = costs.runs[r].each.sum(); least > 0)
+        slower = std::min(slower, costs.kinds[kind].each[r].sum() / least);
+    sum += 1 / std::max(1.0, slower);
+  }
+  return sum;
+}
+
 Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                       int64_t microBatches) {
-  double unit = costs.all.sum() / static_cast<double>(stages);
+  double unit = costs.all.sum() / fastStages(costs, stages);
   for (const SpreadCosts::Run &run : costs.runs)
     unit = std::max(unit, run.each.sum() * static_cast<double>(
                                                ceilDivide(run.count, stages)));
@@ -299,8 +371,12 @@ Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
     return Picoseconds(
         static_cast<int64_t>(std::max(0.0, time * (1 - 1e-9) - tasks)));
   };
-  if (shape.stages == 1)
-    return rounded(costs.all.sum() * static_cast<double>(shape.microBatches));
+  if (shape.stages == 1) {
+    double tail = costs.kinds.empty() ? 0 : costs.kinds.front().tail;
+    const SpreadCosts::Run &run = costs.runs[longestRun(costs)];
+    return rounded(costs.all.sum() * static_cast<double>(shape.microBatches) +
+                   tail * run.each.sum() * static_cast<double>(run.count));
+  }
   return rounded(Spreading(costs, shape, alive).run());
 }
 

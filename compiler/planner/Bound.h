@@ -9,12 +9,16 @@
 // spreadBound: stages cut anywhere, so that all bounds are met at once. What a
 // limit lets the stages hold is a concave function of it, whose root Newton's
 // steps near from below; and one stage holds no less than its whole instances.
-// O(p) a step.
+// O(p) a step. On unequal devices what a stage holds takes as long as on its
+// own, and what those around it hold as long as on the fastest.
 // cutBound: whole instances, memory and the end of the step, by bisection over
 // the step; for a limit, filling the stages from the last one as far as it goes
 // is feasible if anything is, where stages may be empty (each bound grows with
 // what a stage holds and not with what the stages behind it hold more).
-// O(p log(instances) log(1/5e-5)).
+// O(p log(instances) log(1/5e-5)). On unequal devices every way to give the
+// instances to blocks of like stages is looked at, those behind first, as far
+// as a block can hold its own within the best limit so far; then all sums of
+// times are known.
 //
 //===----------------------------------------------------------------------===//
 
@@ -74,13 +78,26 @@ struct SpreadCosts {
     int64_t count = 0;
   };
   std::vector<Run> runs;
+  /// Where devices differ: stages that are alike.
+  struct Kind {
+    /// Of an instance of each run.
+    std::vector<Parts> each;
+    /// Gradients and update, for each second of the longest run's instances
+    /// that a stage holds (by `runs`).
+    double tail = 0;
+  };
+  std::vector<Kind> kinds;
+  /// By stage; empty where devices are equal.
+  std::vector<size_t> kindOf;
   /// Of all instances; and of those before and after the ends of `messages`.
   Parts all;
   double head = 0, tail = 0;
   Messages messages;
 };
+/// With `tails` where the costs are those of one variant, not of all of a
+/// shape.
 SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
-                        const FormCosts &costs);
+                        const FormCosts &costs, bool tails);
 
 /// The parts of an instance's times.
 Parts partsOf(Picoseconds forward, Picoseconds backward, Picoseconds weight);

@@ -18,10 +18,16 @@ using Prefix = std::vector<Parts>;
 /// A row as weights of the times before a stage, of its own, and constants.
 struct StageRow {
   bool endsAtFirst = false;
+  /// What the constants are made of.
+  Row row;
+  double messages[2] = {0, 0};
   /// With the usual messages, and where some may be smaller.
   double constant[2] = {0, 0};
   Parts before, own;
 };
+
+/// Up to so many ways to give the instances to blocks of stages are looked at.
+constexpr int64_t mostBlockings = 2000;
 
 /// Neighbouring stages that are alike, and the instances they hold.
 struct Block {
@@ -34,12 +40,14 @@ public:
   Cutter(CostTable &table, const NormalForm &form, const ReplicaCosts &costs)
       : table(table), form(form), costs(costs),
         instances(workload::instanceCount(table.workload)),
-        stages(static_cast<int64_t>(form.stages.size())),
-        messages(table, *costs[0], stages) {
-    for (const auto &one : costs)
+        stages(static_cast<int64_t>(form.stages.size())) {
+    for (const auto &one : costs) {
       addPrefixes(*one);
+      messages.emplace_back(table, *one, stages);
+    }
     findRuns();
     findBlocks();
+    addRows();
     place(0);
   }
 
@@ -124,13 +132,6 @@ private:
     return rates;
   }
 
-  const Block &blockOf(int64_t stage) const {
-    size_t b = 0;
-    while (stage >= blocks[b].endStage)
-      ++b;
-    return blocks[b];
-  }
-
   void takeAnyCuts() {
     firstEnd = INT64_MAX, lastStart = 0;
     atEnds = true;
@@ -151,14 +152,20 @@ private:
     takeAnyCuts();
     if (within(blocks.size() == 1 ? 1e300 : most - 1, true).empty())
       return none;
-    atEnds = !messages.onlyAtEnds();
+    int64_t head = 0, tail = INT64_MAX;
+    atEnds = false;
+    for (const Messages &one : messages) {
+      atEnds |= !one.onlyAtEnds();
+      head = std::max(head, one.headEnd());
+      tail = std::min(tail, one.tailStart());
+    }
     CutBound least = both(known.asDouble());
     if (atEnds)
       return least;
     atEnds = true;
-    firstEnd = messages.headEnd();
+    firstEnd = head;
     consider(least, known);
-    firstEnd = INT64_MAX, lastStart = messages.tailStart();
+    firstEnd = INT64_MAX, lastStart = tail;
     if (lastStart < instances)
       consider(least, known);
     return least;
@@ -227,7 +234,8 @@ private:
     return result;
   }
 
-  /// Neighbouring stages whose classes cost the same.
+  /// Neighbouring stages whose classes cost the same; all of them where there
+  /// are too many ways to give instances to such blocks.
   void findBlocks() {
     for (int64_t s = 0; s < stages; ++s) {
       bool same = s > 0;
@@ -236,7 +244,11 @@ private:
       if (!same)
         blocks.push_back({s, s, 0, instances});
       blocks.back().endStage = s + 1;
+      like.push_back(blocks.back().firstStage);
     }
+    if (partitionCount(instances, static_cast<int64_t>(blocks.size())) >
+        mostBlockings)
+      blocks = {{0, stages, 0, instances}};
   }
 
   /// What is known of the times of all instances, where blocks from `known` on
@@ -251,7 +263,10 @@ private:
       }
       placed.push_back(std::move(prefix));
     }
-    addRows();
+    if (known > 0)
+      return setConstants(blocks[known]);
+    for (const Block &block : blocks)
+      setConstants(block);
   }
 
   Parts leastTime(const std::vector<Prefix> &ofStages, int64_t i,
@@ -262,13 +277,17 @@ private:
       if (b < known ? i >= blocks[known].first
                     : i < block.first || i >= block.end)
         continue;
-      const Prefix &prefix = ofStages[block.firstStage];
-      Parts time = prefix[i + 1] - prefix[i];
-      if (!least)
-        least = time;
-      least->forward = std::min(least->forward, time.forward);
-      least->input = std::min(least->input, time.input);
-      least->weight = std::min(least->weight, time.weight);
+      for (int64_t s = block.firstStage; s < block.endStage; ++s) {
+        if (s > block.firstStage && like[s] == like[s - 1])
+          continue;
+        const Prefix &prefix = ofStages[s];
+        Parts time = prefix[i + 1] - prefix[i];
+        if (!least)
+          least = time;
+        least->forward = std::min(least->forward, time.forward);
+        least->input = std::min(least->input, time.input);
+        least->weight = std::min(least->weight, time.weight);
+      }
     }
     return *least;
   }
@@ -276,34 +295,49 @@ private:
   void addRows() {
     PipelineShape shape{form.schedule, stages, form.virtualStages,
                         form.microBatches};
-    rows.assign(costs.size(), {});
-    for (size_t c = 0; c < costs.size(); ++c)
-      for (const Block &block : blocks)
-        for (int64_t s = block.firstStage; s < block.endStage; ++s) {
+    rows.resize(costs.size());
+    for (const Block &block : blocks)
+      for (int64_t s = block.firstStage; s < block.endStage; ++s) {
+        std::vector<Row> ofStage =
+            boundRows(shape, s, costs[0]->alive(s), block.endStage - 1);
+        for (size_t c = 0; c < costs.size(); ++c) {
           rows[c].emplace_back();
-          for (const Row &row :
-               boundRows(shape, s, costs[0]->alive(s), block.endStage - 1))
-            rows[c][s].push_back(stageRow(row, c, s, block));
+          for (const Row &row : ofStage)
+            rows[c].back().push_back(
+                stageRow(row, messages[c], s, block.endStage - 1));
         }
+      }
   }
 
-  StageRow stageRow(const Row &row, size_t c, int64_t s,
-                    const Block &block) const {
+  StageRow stageRow(const Row &row, const Messages &messages, int64_t s,
+                    int64_t lastOfBlock) const {
     int64_t free = freeMessages(form.schedule);
-    const Parts &all = placed[c].back();
     StageRow made;
+    made.row = row;
     made.endsAtFirst = row.endsAtFirst;
     made.before = row.before.times - row.behind.times - row.within.times;
     made.own = row.own;
     for (bool ends : {false, true})
-      made.constant[ends] =
-          dot(row.whole.times, all) + dot(row.behind.times, all) +
-          dot(row.within.times, placed[c][block.end]) +
+      made.messages[ends] =
           messages.least(row.whole, 0, stages - 1, free, ends) +
           messages.least(row.before, 0, s, free, ends) +
           messages.least(row.behind, s, stages - 1, free, ends) +
-          messages.least(row.within, s, block.endStage - 1, free, ends);
+          messages.least(row.within, s, lastOfBlock, free, ends);
     return made;
+  }
+
+  void setConstants(const Block &block) {
+    for (size_t c = 0; c < costs.size(); ++c) {
+      const Parts &all = placed[c].back();
+      for (int64_t s = block.firstStage; s < block.endStage; ++s)
+        for (StageRow &made : rows[c][s])
+          for (bool ends : {false, true})
+            made.constant[ends] =
+                dot(made.row.whole.times, all) +
+                dot(made.row.behind.times, all) +
+                dot(made.row.within.times, placed[c][block.end]) +
+                made.messages[ends];
+    }
   }
 
   /// Where each instance's run begins and ends, unless variables are shared
@@ -371,8 +405,7 @@ private:
     bool atEnd = s == 0 || s + 1 == form.stages.size();
     if (atEnd)
       return s;
-    return stages + blockOf(s).firstStage * (form.microBatches + 1) +
-           costs[0]->slots(s);
+    return stages + like[s] * (form.microBatches + 1) + costs[0]->slots(s);
   }
 
   /// Gradients and update after the last task of a stage, on the replica that
@@ -380,7 +413,7 @@ private:
   double tailOf(unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
     auto [it, isNew] =
-        tails.try_emplace(keyOf(blockOf(s).firstStage, from, to), 1e300);
+        tails.try_emplace(keyOf(like[s], from, to), 1e300);
     if (isNew)
       for (const auto &one : costs)
         it->second = std::min(it->second, one->tail(s, first, last).asDouble());
@@ -520,7 +553,8 @@ private:
   const NormalForm &form;
   const ReplicaCosts &costs;
   int64_t instances, stages;
-  Messages messages;
+  /// By class of replicas.
+  std::vector<Messages> messages;
   /// What cuts are looked for: any with usual messages; or such as may have
   /// smaller ones, where the first stage ends or the last one begins here.
   bool atEnds = false;
@@ -534,6 +568,8 @@ private:
   /// By class of replicas, then stage.
   std::vector<std::vector<Prefix>> prefixes;
   std::vector<Block> blocks;
+  /// By stage: the first of its neighbours whose classes cost the same.
+  std::vector<int64_t> like;
   /// By class of replicas: times of instances in the blocks that have them.
   std::vector<Prefix> placed;
   std::vector<std::vector<std::vector<StageRow>>> rows;

@@ -100,6 +100,13 @@ struct Found {
   std::optional<Scored> scored;
 };
 
+/// Unequal devices beyond which the search dives for a first plan.
+constexpr int64_t fewMixedDevices = 64;
+/// Entries that a dive looks into at most.
+constexpr int mostInDive = 64;
+/// Shapes that are bounded before the time is looked at again.
+constexpr size_t shapesAtOnce = 1024;
+
 class Searcher {
 public:
   Searcher(const Problem &problem, const Restriction &restriction,
@@ -259,11 +266,82 @@ private:
       if (!fixedCuts)
         return false;
     }
-    parallelFor(entries.size(), problem.options.threads,
-                [&](size_t i) { boundShape(entries[i]); });
+    boundShapes(entries);
     for (Entry &entry : entries)
       push(std::move(entry));
     return true;
+  }
+
+  void boundShapes(std::vector<Entry> &entries) {
+    auto boundFrom = [&](size_t from, size_t to) {
+      parallelFor(to - from, problem.options.threads,
+                  [&](size_t i) { boundShape(entries[from + i]); });
+    };
+    if (!mixed() || problem.hardware.deviceCount() <= fewMixedDevices)
+      return boundFrom(0, entries.size());
+    // Dives begin on all devices, by replica and by stage.
+    auto rest = std::stable_partition(entries.begin(), entries.end(),
+                                      [](const Entry &e) { return e.map < 2; });
+    auto done = static_cast<size_t>(rest - entries.begin());
+    boundFrom(0, done);
+    dive(entries, done);
+    // There are many: what is not bounded in time may be anything.
+    for (; done < entries.size() && mayGoOn(); done += shapesAtOnce)
+      boundFrom(done, std::min(entries.size(), done + shapesAtOnce));
+  }
+
+  /// Unequal devices have many shapes whose bounds are below the best plan: a
+  /// plan of the most promising one of each degrees lets the search refute
+  /// others sooner, and is there when it is cut short.
+  void dive(std::vector<Entry> &entries, size_t bounded) {
+    std::map<std::tuple<int64_t, int64_t, int64_t>, size_t> first;
+    for (size_t i = 0; i < bounded; ++i) {
+      const Choice &c = entries[i].choice;
+      auto [it, isNew] =
+          first.try_emplace({c.tensor, c.context, c.pipeline}, i);
+      if (!isNew && entries[i].bound < entries[it->second].bound)
+        it->second = i;
+    }
+    std::vector<size_t> starts;
+    for (const auto &[degrees, i] : first)
+      if (entries[i].bound < Picoseconds::max())
+        starts.push_back(i);
+    for (size_t done = 0; done < starts.size() && mayGoOn();
+         done += batchSize) {
+      size_t count = std::min(batchSize, starts.size() - done);
+      std::vector<std::vector<Found>> found(count);
+      parallelFor(count, problem.options.threads, [&](size_t i) {
+        found[i] = diveInto(std::move(entries[starts[done + i]]));
+      });
+      for (size_t i = 0; i < count; ++i) {
+        for (Found &one : found[i])
+          take(std::move(one));
+        entries[starts[done + i]].bound = Picoseconds::max();
+      }
+    }
+  }
+
+  /// Looks into what is nearest to a plan first, until there is one; with what
+  /// is left.
+  std::vector<Found> diveInto(Entry start) {
+    std::vector<Found> found;
+    std::vector<Entry> open = {std::move(start)};
+    bool done = false;
+    for (int n = 0; n < mostInDive && !done && !open.empty(); ++n) {
+      auto next = std::min_element(
+          open.begin(), open.end(), [](const Entry &a, const Entry &b) {
+            return std::tuple(b.kind, a.bound) < std::tuple(a.kind, b.bound);
+          });
+      Entry entry = std::move(*next);
+      open.erase(next);
+      Found here = lookInto(entry);
+      done = here.scored && here.scored->result.candidate;
+      std::move(here.entries.begin(), here.entries.end(),
+                std::back_inserter(open));
+      found.push_back({{}, std::move(here.scored)});
+    }
+    found.push_back({std::move(open), std::nullopt});
+    return found;
   }
 
   static bool splits(const NormalForm &form) {
@@ -311,10 +389,11 @@ private:
 
   /// What a form's instances take on one micro-batch; that of the replicas
   /// which take longest.
-  SpreadCosts spreadOf(const NormalForm &form, const ReplicaCosts &costs) {
+  SpreadCosts spreadOf(const NormalForm &form, const ReplicaCosts &costs,
+                       bool tails) {
     SpreadCosts most;
     for (const auto &one : costs) {
-      SpreadCosts here = spreadCosts(table, form, *one);
+      SpreadCosts here = spreadCosts(table, form, *one, tails);
       if (here.all.sum() >= most.all.sum())
         most = std::move(here);
     }
@@ -350,7 +429,7 @@ private:
     if (!state.mayFit(entry.choice) || !place(entry, form, devices))
       return;
     entry.costs = std::make_shared<SpreadCosts>(
-        spreadOf(form, replicaCosts(table, form, devices)));
+        spreadOf(form, replicaCosts(table, form, devices), false));
     entry.bound = wholeStepOf(
         entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
                                 entry.choice.microBatches));
@@ -380,7 +459,7 @@ private:
     if (!place(placed, form, devices))
       return found;
     ReplicaCosts costs = replicaCosts(table, form, devices);
-    SpreadCosts own = spreadOf(form, costs);
+    SpreadCosts own = spreadOf(form, costs, true);
     for (const Choice &choice : scheduled(problem, placed.choice)) {
       if (!goTogether(problem, choice))
         continue;
