@@ -41,8 +41,18 @@ public:
   CutBound run(Picoseconds known, Picoseconds limit) {
     CutBound none{Picoseconds::max(), {}};
     most = limit.asDouble();
-    if (instances < stages || !mayFit() || within(1e300, true).empty())
+    if (instances < stages || !mayFit())
       return none;
+    // With the least that messages may take.
+    atEnds = true;
+    if (limit < Picoseconds::max() && within(most, false).empty())
+      return bounded(most, {});
+    atEnds = false;
+    if (within(1e300, true).empty())
+      return none;
+    atEnds = true;
+    if (limit < Picoseconds::max() && within(most, true).empty())
+      return bounded(most, {});
     atEnds = !messages.onlyAtEnds();
     CutBound least = both(known.asDouble());
     if (atEnds)
