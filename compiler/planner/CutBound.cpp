@@ -150,8 +150,20 @@ private:
   CutBound ofBlocks(Picoseconds known) {
     CutBound none{Picoseconds::max(), {}};
     takeAnyCuts();
-    if (within(blocks.size() == 1 ? 1e300 : most - 1, true).empty())
+    bool isOne = blocks.size() == 1;
+    bool isLimited = most < Picoseconds::max().asDouble();
+    // Cuts above the limit do not matter: with the least that messages may
+    // take, as now, before memory is looked at and after.
+    auto isTooSlow = [&](bool memory) {
+      return isLimited && within(most, memory).empty();
+    };
+    CutBound slow = isOne ? bounded(most, {}) : none;
+    if (isTooSlow(false))
+      return slow;
+    if ((isOne || !isLimited) && within(1e300, true).empty())
       return none;
+    if (isTooSlow(true))
+      return slow;
     int64_t head = 0, tail = INT64_MAX;
     atEnds = false;
     for (const Messages &one : messages) {
@@ -412,8 +424,7 @@ private:
   /// has the least of them.
   double tailOf(unsigned s, int64_t first, int64_t last) const {
     auto [from, to] = shifted(first, last);
-    auto [it, isNew] =
-        tails.try_emplace(keyOf(like[s], from, to), 1e300);
+    auto [it, isNew] = tails.try_emplace(keyOf(like[s], from, to), 1e300);
     if (isNew)
       for (const auto &one : costs)
         it->second = std::min(it->second, one->tail(s, first, last).asDouble());

@@ -480,6 +480,10 @@ std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
 Picoseconds wholeStep(const cost::Hardware &hardware, int64_t ranks,
                       Picoseconds time);
 
+/// No time that is longer has a whole step below `step`.
+Picoseconds mostAlone(const cost::Hardware &hardware, int64_t ranks,
+                      Picoseconds step);
+
 /// Requires cuts that fit the form, and shares that are multiples of the
 /// micro-batches.
 Prediction evaluate(CostTable &table, const Candidate &candidate);

@@ -113,9 +113,8 @@ public:
            Experience &experience)
       : problem(problem), restriction(restriction), experience(experience),
         table(problem.workload, problem.hardware, experience.costs),
-        state(problem),
-        dims(restriction.dims ? *restriction.dims
-                              : splitDims(problem.workload)) {}
+        state(problem), dims(restriction.dims ? *restriction.dims
+                                              : splitDims(problem.workload)) {}
 
   Answer run(Diagnostics &diags) {
     if (!start(diags))
@@ -417,8 +416,8 @@ private:
   }
 
   Picoseconds spread(const SpreadCosts &costs, const Choice &choice) {
-    return wholeStepOf(choice, spreadBound(costs, pipelineOf(choice),
-                                           aliveIn(choice)));
+    return wholeStepOf(choice,
+                       spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
   }
 
   /// No variant has less than equal stages without idle time.
@@ -430,9 +429,9 @@ private:
       return;
     entry.costs = std::make_shared<SpreadCosts>(
         spreadOf(form, replicaCosts(table, form, devices), false));
-    entry.bound = wholeStepOf(
-        entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
-                                entry.choice.microBatches));
+    entry.bound =
+        wholeStepOf(entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
+                                            entry.choice.microBatches));
   }
 
   /// A shape's recompute, sharding and order, bounded by its costs and the
@@ -489,14 +488,20 @@ private:
       found.scored = score(entry.choice, form, devices, bestStep());
       return found;
     }
-    auto cuts = std::make_shared<CutBound>(
-        cutBound(table, form, replicaCosts(table, form, devices),
-                 entry.step, bestStep()));
+    auto cuts = std::make_shared<CutBound>(cutBound(
+        table, form, replicaCosts(table, form, devices), entry.step,
+        mostAlone(problem.hardware, entry.choice.ranks(), limitStep())));
     if (cuts->step == Picoseconds::max())
       return found;
     found.entries.push_back(
-        {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)), 0,
-         Entry::Kind::Cut, entry.choice, entry.map, nullptr, {}, cuts});
+        {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)),
+         0,
+         Entry::Kind::Cut,
+         entry.choice,
+         entry.map,
+         nullptr,
+         {},
+         cuts});
     return found;
   }
 
@@ -524,6 +529,11 @@ private:
     return found;
   }
 
+  /// What is not faster than this is not looked for.
+  Picoseconds limitStep() const {
+    return bestStep() - bestStep().scaled(problem.options.tolerance);
+  }
+
   Picoseconds bestStep() const {
     return best ? best->result.prediction.step : Picoseconds::max();
   }
@@ -540,22 +550,35 @@ private:
 
   void explore() {
     auto isWorthIt = [&] {
-      return !queue.empty() &&
-             queue.top().bound <
-                 bestStep() - bestStep().scaled(problem.options.tolerance);
+      return !queue.empty() && queue.top().bound < limitStep();
     };
     while (isWorthIt() && mayGoOn()) {
-      std::vector<Entry> batch;
-      while (batch.size() < batchSize && isWorthIt()) {
+      std::vector<Entry> batch = std::move(urgent);
+      urgent.clear();
+      for (size_t i = 0; i < batchSize && isWorthIt(); ++i) {
         batch.push_back(queue.top());
         queue.pop();
       }
       std::vector<Found> found(batch.size());
       parallelFor(batch.size(), problem.options.threads,
                   [&](size_t i) { found[i] = lookInto(batch[i]); });
+      std::optional<Entry> next;
       for (Found &one : found)
-        take(std::move(one));
+        take(std::move(one), next);
+      if (next)
+        urgent.push_back(std::move(*next));
     }
+    for (Entry &entry : urgent)
+      push(std::move(entry));
+  }
+
+  /// Whether an entry is worth to be looked into out of turn: plans that are
+  /// found early spare the search cuts that are no better.
+  bool isPromising(const Entry &entry) const {
+    constexpr double muchFaster = 0.01;
+    if (entry.kind == Entry::Kind::Cut)
+      return entry.bound < limitStep() - bestStep().scaled(muchFaster);
+    return entry.kind == Entry::Kind::Scheduled && entry.bound < limitStep();
   }
 
   bool mayGoOn() {
@@ -570,8 +593,20 @@ private:
   }
 
   void take(Found found) {
+    std::optional<Entry> none;
+    take(std::move(found), none);
+  }
+
+  /// Keeps the most promising of the entries out of the queue.
+  void take(Found found, std::optional<Entry> &next) {
     for (Entry &entry : found.entries) {
       entry.number = number++;
+      if (isPromising(entry) && (!next || *next > entry)) {
+        if (next)
+          push(std::move(*next));
+        next = std::move(entry);
+        continue;
+      }
       push(std::move(entry));
     }
     if (!found.scored)
@@ -718,6 +753,8 @@ private:
   std::map<Choice, std::optional<ShortDim>> shortDims;
   std::optional<ShortDim> tooShort;
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
+  /// Looked into next, whatever the queue says.
+  std::vector<Entry> urgent;
   std::optional<Scored> best;
   /// Of what was looked into, by the bounds of its cuts.
   Picoseconds leastBound = Picoseconds::max();

@@ -166,14 +166,32 @@ void finish(CostTable &table, const Candidate &candidate,
 
 } // namespace
 
-Picoseconds wholeStep(const cost::Hardware &hardware, int64_t ranks,
-                      Picoseconds time) {
-  const cost::Parameters &parameters = hardware.execution.parameters;
+/// The share by which many devices make a step longer.
+static double stragglers(const cost::Hardware &hardware, int64_t ranks) {
   double loss = 0;
   int64_t perNode = hardware.pools().front().perNode;
   for (; ranks > perNode; ranks /= 2)
-    loss += parameters.stragglersPerDoubling;
-  return time.scaled(1 + loss) + picosecondsFromSeconds(parameters.stepSeconds);
+    loss += hardware.execution.parameters.stragglersPerDoubling;
+  return loss;
+}
+
+static Picoseconds hostTime(const cost::Hardware &hardware) {
+  return picosecondsFromSeconds(hardware.execution.parameters.stepSeconds);
+}
+
+Picoseconds wholeStep(const cost::Hardware &hardware, int64_t ranks,
+                      Picoseconds time) {
+  return time.scaled(1 + stragglers(hardware, ranks)) + hostTime(hardware);
+}
+
+Picoseconds mostAlone(const cost::Hardware &hardware, int64_t ranks,
+                      Picoseconds step) {
+  if (step == Picoseconds::max())
+    return step;
+  Picoseconds most = std::max(Picoseconds(), step - hostTime(hardware));
+  // A hair more, for the rounding of doubles.
+  return most.scaled((1 + 1e-9) / (1 + stragglers(hardware, ranks))) +
+         Picoseconds(1);
 }
 
 Prediction evaluate(CostTable &table, const Candidate &candidate) {

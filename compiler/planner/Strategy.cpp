@@ -349,9 +349,9 @@ std::string printCompact(const Node &node) {
       forEachOffload(
           [&](std::string_view name, int64_t sum) {
             if (sum > 0)
-              sums += fmt::format(", {} of {} layers in the host",
-                                  name.substr(sizeof("offload")),
-                                  layerCount(sum));
+              sums +=
+                  fmt::format(", {} of {} layers in the host",
+                              name.substr(sizeof("offload")), layerCount(sum));
           },
           offload);
       return fmt::format("{}{{{} x {}{}}}", printStrategy(copy),
