@@ -552,7 +552,7 @@ private:
     auto isWorthIt = [&] {
       return !queue.empty() && queue.top().bound < limitStep();
     };
-    while (isWorthIt() && mayGoOn()) {
+    while ((!urgent.empty() || isWorthIt()) && mayGoOn()) {
       std::vector<Entry> batch = std::move(urgent);
       urgent.clear();
       for (size_t i = 0; i < batchSize && isWorthIt(); ++i) {
