@@ -105,6 +105,18 @@ int64_t expertCount(const Problem &problem) {
   return fewest;
 }
 
+/// Whether rows may be sent to their experts: where each row meets one of them.
+bool mayExchange(const Problem &problem) {
+  if (problem.options.space != Space::Full ||
+      problem.workload.batchDim != batchDim)
+    return false;
+  for (const ModuleClass &module : problem.workload.classes)
+    for (const Op &op : module.ops)
+      if (op.routingLoop() >= 0)
+        return true;
+  return false;
+}
+
 /// splitMeasure() of lists that were asked for before.
 class Measures {
 public:
@@ -223,7 +235,8 @@ public:
   ShapeAdder(const Problem &problem, std::vector<Choice> &shapes)
       : problem(problem), pins(problem.options.pins), shapes(shapes),
         experts(expertCount(problem)), parts(sequenceParts(problem.workload)),
-        groups(problem.workload.globalBatch / problem.workload.sampleGroup) {}
+        groups(problem.workload.globalBatch / problem.workload.sampleGroup),
+        routes(mayExchange(problem)) {}
 
   void add(const Choice &degrees) {
     int64_t data = degrees.data;
@@ -242,12 +255,21 @@ public:
           shape.sequence = sequence;
           shape.experts = group > 1;
           shape.group = group;
-          shapes.push_back(shape);
+          for (bool exchange : exchangeModes(shape)) {
+            shape.exchange = exchange;
+            shapes.push_back(shape);
+          }
         }
     }
   }
 
 private:
+  /// Whether rows are sent to their experts.
+  std::vector<bool> exchangeModes(const Choice &shape) const {
+    return shape.experts && routes ? std::vector<bool>{false, true}
+                                   : std::vector<bool>{false};
+  }
+
   std::vector<bool> sequenceModes(const Choice &shape) const {
     bool can = shape.tensor > 1 && parts > 0 &&
                parts % (shape.tensor * shape.context) == 0 &&
@@ -262,6 +284,7 @@ private:
   const Pins &pins;
   std::vector<Choice> &shapes;
   int64_t experts, parts, groups;
+  bool routes;
 };
 
 /// A schedule and its virtual stages.
@@ -437,6 +460,8 @@ static std::vector<Axis> replicaAxes(const Choice &choice) {
     Axis &group = add(choice.group, choice.shard);
     if (choice.experts)
       group.colocated.push_back({{std::string(expertDim)}, {}});
+    if (choice.exchange)
+      group.colocated.back().dims.emplace_back(batchDim);
   }
   return axes;
 }

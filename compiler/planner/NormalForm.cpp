@@ -184,6 +184,7 @@ private:
   /// Puts a colocated split on its replicas' axes. Those around the pipeline
   /// are the same in every stage.
   void colocate(const Node &node, StageForm &stage) {
+    checkLowered(node);
     ColocatedSplit split{node.dims, node.paths};
     for (size_t axis : replicasOf(node, stage)) {
       if (axis >= form.outerAxes) {
@@ -259,10 +260,10 @@ private:
                                     stage.recomputeLayers)));
       if (form.virtualStages > 1)
         return void(diags.error(
-            root.place, fmt::format("recompute of {} layers of stages that "
-                                    "have {} virtual stages",
-                                    stage.recomputeLayers,
-                                    form.virtualStages)));
+            root.place,
+            fmt::format("recompute of {} layers of stages that "
+                        "have {} virtual stages",
+                        stage.recomputeLayers, form.virtualStages)));
     }
   }
 
@@ -391,6 +392,10 @@ int64_t StageForm::degree(AxisKind kind) const {
   return product;
 }
 
+bool exchangesRows(const std::vector<std::string> &dims) {
+  return dims.size() > 1 && dims.back() == batchDim;
+}
+
 std::optional<std::string> notLowered(const Node &node) {
   if (node.shard == Shard::Gradients || node.shard == Shard::Parameters)
     return fmt::format("shard '{}' is not compilable yet", nameOf(*node.shard));
@@ -398,6 +403,9 @@ std::optional<std::string> notLowered(const Node &node) {
       *node.schedule != Schedule::OneFOneB)
     return fmt::format("schedule '{}' is not compilable yet",
                        nameOf(*node.schedule));
+  if (node.colocated && exchangesRows(node.dims))
+    return "an exchange of rows between replicas, a colocated split of experts "
+           "and 'batch', is not compilable yet";
   return std::nullopt;
 }
 

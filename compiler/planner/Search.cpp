@@ -87,8 +87,8 @@ struct Scored {
     auto simplicity = [](const Choice &c) {
       return std::tuple(c.recompute, c.shard, c.hybrid,
                         c.schedule != Schedule::OneFOneB, c.virtualStages,
-                        c.experts, c.sequence, c.context, c.pipeline, c.tensor,
-                        c.microBatches);
+                        c.experts, c.exchange, c.sequence, c.context,
+                        c.pipeline, c.tensor, c.microBatches);
     };
     return simplicity(choice) < simplicity(other->choice);
   }
@@ -306,8 +306,8 @@ private:
   }
 
   Picoseconds spread(const SpreadCosts &costs, const Choice &choice) {
-    return wholeStepOf(choice, spreadBound(costs, pipelineOf(choice),
-                                           aliveIn(choice)));
+    return wholeStepOf(choice,
+                       spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
   }
 
   /// No variant has less than equal stages without idle time.
@@ -319,9 +319,9 @@ private:
       return;
     entry.costs = std::make_shared<SpreadCosts>(
         spreadOf(form, replicaCosts(table, form, devices)));
-    entry.bound = wholeStepOf(
-        entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
-                                entry.choice.microBatches));
+    entry.bound =
+        wholeStepOf(entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
+                                            entry.choice.microBatches));
   }
 
   /// A shape's recompute, sharding and order, bounded by its costs and the
@@ -379,13 +379,19 @@ private:
       return found;
     }
     auto cuts = std::make_shared<CutBound>(
-        cutBound(table, form, replicaCosts(table, form, devices),
-                 entry.step, bestStep()));
+        cutBound(table, form, replicaCosts(table, form, devices), entry.step,
+                 bestStep()));
     if (cuts->step == Picoseconds::max())
       return found;
     found.entries.push_back(
-        {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)), 0,
-         Entry::Kind::Cut, entry.choice, entry.map, nullptr, {}, cuts});
+        {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)),
+         0,
+         Entry::Kind::Cut,
+         entry.choice,
+         entry.map,
+         nullptr,
+         {},
+         cuts});
     return found;
   }
 
@@ -570,7 +576,8 @@ private:
              (other.pipelineOutside != choice.pipelineOutside) +
              (other.microBatches != choice.microBatches) +
              (other.sequence != choice.sequence) +
-             (other.experts != choice.experts);
+             (other.experts != choice.experts ||
+              other.exchange != choice.exchange);
     };
     for (const Choice &shape : enumerate(problem)) {
       bool near = shape.data == choice.data && shape.tensor == choice.tensor &&

@@ -64,6 +64,8 @@ struct Choice {
   int64_t group = 1;
   /// Experts cut over the devices of a group.
   bool experts = false;
+  /// Rows are sent to their experts' devices, not gathered on all of the group.
+  bool exchange = false;
   /// The tensor split cuts the sequence where it cuts nothing else.
   bool sequence = false;
   Shard shard = Shard::None;

@@ -159,6 +159,13 @@ struct ColocatedSplit {
   bool operator==(const ColocatedSplit &) const = default;
 };
 
+/// Name of the loops over samples (dialects/whale, importers).
+constexpr std::string_view batchDim = "batch";
+/// Whether a split over replicas sends rows to the ranks of their experts,
+/// instead of gathering them on all: it names the batch beside the experts, as
+/// what a rank keeps of either.
+bool exchangesRows(const std::vector<std::string> &dims);
+
 /// One mesh axis of a stage.
 struct Axis {
   /// "r0", "r1"... and "t0"..., numbered from the outermost within the stage.

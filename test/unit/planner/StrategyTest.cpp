@@ -294,6 +294,23 @@ TEST_CASE("TaskGraphs side by side on the same devices") {
   }
 }
 
+TEST_CASE("rows sent to their experts are only planned") {
+  Node split = scope(Primitive::Split, 4);
+  split.dims = {"experts", "batch"};
+  split.colocated = true;
+  Node tree = root(scope(Primitive::Replica, 4, {split}));
+  Diagnostics diags;
+  CHECK(!normalize(tree, diags));
+  CHECK(diags.exitCode() == ExitCode::Unsupported);
+  Diagnostics none;
+  auto form = normalize(tree, none, Space::Full);
+  REQUIRE(form);
+  CHECK(form->stages[0].axes[0].colocated ==
+        std::vector<ColocatedSplit>{{{"experts", "batch"}, {}}});
+  CHECK(exchangesRows(form->stages[0].axes[0].colocated[0].dims));
+  CHECK(!exchangesRows({"experts"}));
+}
+
 TEST_CASE("schedules that are only planned") {
   Node two = root(scope(Primitive::Pipeline, 0,
                         {scope(Primitive::Stage), scope(Primitive::Stage)}));
