@@ -68,10 +68,16 @@ TEST_CASE("no plan beats the search, and where none fits it finds none") {
   CHECK(kinds.pipelines > cases / 20);
 }
 
+// Found by the judge: replicas whose stages send each other messages over
+// different links.
+TEST_CASE("bounds know the messages of every class of replicas") {
+  compareFrom(300148, 1);
+}
+
 // Problems that the search was not mended on: a judge, which is not run by
 // default. Take other seeds once something was mended because of it.
 TEST_CASE("no plan beats the search on other seeds", "[.judge]") {
-  compareFrom(300000, 700);
+  compareFrom(500000, 1500);
 }
 
 // What the search leaves: a measurement, not run by default. On seeds 0 to 299
