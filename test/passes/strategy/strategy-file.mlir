@@ -14,7 +14,7 @@
 // STAGES-SAME: {\22primitive\22: \22stage\22, \22paths\22: [\22a\22], \22recompute\22: \22selective\22},
 // STAGES-SAME: {\22primitive\22: \22stage\22, \22paths\22: [\22b\22]}]
 
-// OFFLOAD: \22offload_optimizer\22: \22all\22, \22offload_activations\22: 2,
+// OFFLOAD: \22offload_optimizer\22: \22all\22, \22offload_activations\22: 2}
 // OFFLOADWRONG: error: unknown 'offload_weights'
 // OFFLOADWRONG: error: 'offload_optimizer' is 'some', expected a number
 
