@@ -289,7 +289,8 @@ static bool isSource(Operation *op) {
   return isa<VariableOp, InputOp>(op);
 }
 
-/// A source is cut as its first user wants it.
+/// A source is cut as its first user wants it. A cast is an op of its own, cut
+/// over the replicas where that user is; a variable just lies so.
 void Splitter::byFirstUser(Operation *op) {
   OpOperand *first = nullptr;
   for (OpOperand &use : op->getResult(0).getUses())
@@ -308,7 +309,7 @@ void Splitter::byFirstUser(Operation *op) {
   SmallVector<Cut> list;
   for (const Cut &cut : cuts[user])
     if (auto dim = access.dimOf(cut.loop))
-      list.push_back({cut.axis, *dim});
+      list.push_back({cut.axis, *dim, cut.colocated && isa<CastOp>(op)});
   set(op, list);
 }
 
