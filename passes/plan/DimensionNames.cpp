@@ -213,8 +213,8 @@ Value DimensionNames::argumentOf(OpOperand &use) const {
   return Value();
 }
 
-/// Dimensions without names take those of the loops that use them, or of the
-/// module's argument that they become.
+/// Dimensions without names take those of the loops that use them, or the
+/// inputs' names of the module's argument that they become.
 void DimensionNames::fillFromUsers(Value value) {
   SmallVector<NameSet, 4> sets = dimsOf(value);
   for (unsigned dim = 0; dim < sets.size(); ++dim) {
@@ -223,7 +223,7 @@ void DimensionNames::fillFromUsers(Value value) {
     NameSet found;
     for (OpOperand &use : value.getUses()) {
       if (Value argument = argumentOf(use)) {
-        addAll(found, dimsOf(argument)[dim]);
+        addAll(found, dimsOf(argument)[dim], /*declaredOnly=*/true);
         continue;
       }
       auto it = ops.find(use.getOwner());
