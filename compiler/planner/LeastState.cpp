@@ -31,29 +31,24 @@ LeastState::LeastState(const Problem &problem) : problem(problem) {
     }
 }
 
-Bytes LeastState::onOneRank(const Choice &shape) const {
-  const std::optional<int64_t> &zero = problem.options.pins.zero;
-  Shard most = problem.options.space == Space::Full ? Shard::Parameters
-                                                    : Shard::Optimizer;
-  if (zero)
-    most = static_cast<Shard>(*zero);
-  auto split = static_cast<double>(shape.tensor * shape.context) *
-               static_cast<double>(shape.pipeline);
-  double cut = split * static_cast<double>(shape.data);
-  double whole = split * static_cast<double>(shape.experts ? shape.group : 1);
+Bytes LeastState::onOneRank(const Choice &choice, Shard most,
+                            int64_t replicas) const {
+  auto split = static_cast<double>(choice.tensor * choice.context) *
+               static_cast<double>(choice.pipeline);
+  double cut = split * static_cast<double>(replicas);
+  double whole = split * static_cast<double>(choice.experts ? choice.group : 1);
   auto share = [&](double bytes, Shard least) {
     return bytes / (most >= least ? cut : whole);
   };
   double bytes =
       share(parameters, Shard::Parameters) + share(optimizer, Shard::Optimizer);
   // With one micro-batch gradients take the place of activations.
-  if (shape.microBatches > 1)
+  if (choice.microBatches > 1)
     bytes += share(gradients, Shard::Gradients);
   return Bytes::fromDouble(bytes * (1 - 1e-6));
 }
 
-bool LeastState::mayFit(const Choice &shape) const {
-  Bytes least = onOneRank(shape);
+bool LeastState::hasRoom(Bytes least) const {
   const cost::Hardware &hardware = problem.hardware;
   const std::vector<cost::Pool> &pools = hardware.pools();
   bool offloads = problem.options.space == Space::Full;
@@ -61,6 +56,20 @@ bool LeastState::mayFit(const Choice &shape) const {
     Bytes host = offloads ? hardware.host(pool.type).memory : Bytes();
     return least <= hardware.usable(pool.type) + host;
   });
+}
+
+bool LeastState::mayFit(const Choice &shape) const {
+  const std::optional<int64_t> &zero = problem.options.pins.zero;
+  Shard most = problem.options.space == Space::Full ? Shard::Parameters
+                                                    : Shard::Optimizer;
+  if (zero)
+    most = static_cast<Shard>(*zero);
+  return hasRoom(onOneRank(shape, most, shape.data));
+}
+
+bool LeastState::mayFitPlaced(const Choice &placed) const {
+  return hasRoom(onOneRank(placed, placed.shard,
+                           placed.hybrid ? placed.group : placed.data));
 }
 
 } // namespace whale::planner

@@ -99,6 +99,9 @@ struct Options {
   /// The search ends where nothing can be faster by more than this fraction of
   /// the step.
   double tolerance = 0;
+  /// Only plans whose step is below this are asked for; where none is, the
+  /// answer is none, without a message.
+  std::optional<Picoseconds> below;
   /// Most candidates to simulate; more give outcome LimitReached.
   size_t candidateLimit = 20000;
   /// Told now and then, always from one thread; false ends the search with the

@@ -126,7 +126,8 @@ public:
       return {cutShort, std::nullopt};
     }
     if (!best) {
-      explainInfeasible(table, problem, frugalForms(), diags);
+      if (!problem.options.below)
+        explainInfeasible(table, problem, frugalForms(), diags);
       return {};
     }
     if (!fixedCuts) {
@@ -442,7 +443,7 @@ private:
       least = std::min(least, spread(*shape.costs, choice));
     Found found;
     for (const Choice &choice : placements(problem, shape.choice))
-      if (allowed(choice) &&
+      if (allowed(choice) && state.mayFitPlaced(choice) &&
           (!dependsOnOrder(choice) ||
            choice.pipelineOutside == shape.choice.pipelineOutside))
         found.entries.push_back({std::max(least, shape.bound), 0,
@@ -458,7 +459,7 @@ private:
     if (!place(placed, form, devices))
       return found;
     ReplicaCosts costs = replicaCosts(table, form, devices);
-    SpreadCosts own = spreadOf(form, costs, true);
+    std::optional<SpreadCosts> own;
     for (const Choice &choice : scheduled(problem, placed.choice)) {
       if (!goTogether(problem, choice))
         continue;
@@ -467,7 +468,9 @@ private:
             return one->mayFit(alive, choice.virtualStages);
           }))
         continue;
-      Picoseconds step = spreadBound(own, pipelineOf(choice), alive);
+      if (!own)
+        own = spreadOf(form, costs, true);
+      Picoseconds step = spreadBound(*own, pipelineOf(choice), alive);
       found.entries.push_back(
           {std::max(wholeStepOf(choice, step), placed.bound), 0,
            Entry::Kind::Scheduled, choice, placed.map});
@@ -485,7 +488,7 @@ private:
     if (!place(entry, form, devices))
       return found;
     if (fixedCuts || form.stages.size() == 1) {
-      found.scored = score(entry.choice, form, devices, bestStep());
+      found.scored = score(entry.choice, form, devices, toBeat());
       return found;
     }
     auto cuts = std::make_shared<CutBound>(cutBound(
@@ -525,13 +528,18 @@ private:
     DeviceMap devices;
     if (place(entry, form, devices))
       found.scored =
-          score(entry.choice, form, devices, bestStep(), entry.cuts.get());
+          score(entry.choice, form, devices, toBeat(), entry.cuts.get());
     return found;
   }
 
   /// What is not faster than this is not looked for.
   Picoseconds limitStep() const {
-    return bestStep() - bestStep().scaled(problem.options.tolerance);
+    return toBeat() - toBeat().scaled(problem.options.tolerance);
+  }
+
+  Picoseconds toBeat() const {
+    return std::min(bestStep(),
+                    problem.options.below.value_or(Picoseconds::max()));
   }
 
   Picoseconds bestStep() const {
@@ -577,7 +585,7 @@ private:
   bool isPromising(const Entry &entry) const {
     constexpr double muchFaster = 0.01;
     if (entry.kind == Entry::Kind::Cut)
-      return entry.bound < limitStep() - bestStep().scaled(muchFaster);
+      return entry.bound < limitStep() - toBeat().scaled(muchFaster);
     return entry.kind == Entry::Kind::Scheduled && entry.bound < limitStep();
   }
 

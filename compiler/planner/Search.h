@@ -125,9 +125,13 @@ public:
 
   /// Whether some device has room for them.
   bool mayFit(const Choice &shape) const;
+  /// The same with the sharding that a choice has.
+  bool mayFitPlaced(const Choice &placed) const;
 
 private:
-  Bytes onOneRank(const Choice &shape) const;
+  /// With what `most` says cut over so many replicas.
+  Bytes onOneRank(const Choice &choice, Shard most, int64_t replicas) const;
+  bool hasRoom(Bytes least) const;
 
   const Problem &problem;
   /// Of the whole model.

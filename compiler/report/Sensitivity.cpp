@@ -109,12 +109,12 @@ private:
     // The search's bounds do not follow faster arithmetic.
     if (!replan || scale.arithmetic != 1)
       return;
-    std::optional<Plan> best = replan(scaled(cluster, scale));
-    if (!best)
+    std::optional<Plan> best = replan(scaled(cluster, scale), marginal.step);
+    marginal.planned = marginal.step;
+    if (!best || best->prediction.step >= marginal.step)
       return;
-    marginal.planned = std::min(best->prediction.step, marginal.step);
-    if (!(best->strategy == plan.strategy) &&
-        best->prediction.step < marginal.step)
+    marginal.planned = best->prediction.step;
+    if (!(best->strategy == plan.strategy))
       marginal.strategy = printStrategy(best->strategy);
   }
 

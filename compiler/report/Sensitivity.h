@@ -20,9 +20,10 @@
 
 namespace whale::report {
 
-/// The best plan for a changed cluster, or nothing.
-using Replan =
-    std::function<std::optional<planner::Plan>(const Cluster &cluster)>;
+/// The best plan for a changed cluster if its step is below `below`, or
+/// nothing.
+using Replan = std::function<std::optional<planner::Plan>(
+    const Cluster &cluster, Picoseconds below)>;
 
 /// What binds the plan on its cluster, what more would give, how far off such
 /// predictions were. `replan`, if given, is asked for the best plan of each

@@ -47,6 +47,7 @@ bool cli::chooseBatch(Planning &question, const BatchRange &range,
                       Diagnostics &diagnostics) {
   std::optional<workload::Workload> best;
   double most = 0;
+  planner::Experience experience;
   for (int64_t batch : batchesOf(range)) {
     Diagnostics ignored;
     workload::Workload workload = question.workload;
@@ -58,7 +59,13 @@ bool cli::chooseBatch(Planning &question, const BatchRange &range,
     planner::Problem problem{workload, *question.hardware, options};
     if (!planner::check(problem, ignored))
       continue;
-    std::optional<planner::Plan> plan = planner::solve(problem, ignored).plan;
+    // Only what has more samples per second matters.
+    if (best)
+      problem.options.below = picosecondsFromSeconds(
+          static_cast<double>(batch) / most * (1 + 1e-9));
+    experience.costs = std::make_shared<planner::ClassCosts>();
+    std::optional<planner::Plan> plan =
+        planner::solve(problem, ignored, experience).plan;
     if (!plan || plan->prediction.samplesPerSecond <= most)
       continue;
     most = plan->prediction.samplesPerSecond;

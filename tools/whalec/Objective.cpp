@@ -73,12 +73,14 @@ public:
         question(question) {}
 
   /// Without runners-up: for comparing sizes.
-  std::optional<planner::Plan> quick() const {
+  std::optional<planner::Plan> quick(planner::Experience &experience) const {
     planner::Options options = question.options;
     options.alternatives = 0;
     options.freesPins = false;
     Diagnostics ignored;
-    return planner::solve({question.workload, hardware, options}, ignored).plan;
+    return planner::solve({question.workload, hardware, options}, ignored,
+                          experience)
+        .plan;
   }
 
   const Cluster cluster;
@@ -118,6 +120,8 @@ private:
   const int64_t all;
   std::optional<double> deadline;
   std::vector<planner::SizePoint> tried;
+  /// Of the sizes tried.
+  planner::Experience experience;
 };
 
 } // namespace
@@ -213,7 +217,10 @@ GoalSearch::valueOf(const planner::Economics &economics) const {
 std::optional<planner::SizePoint> GoalSearch::tryOut(int64_t devices) {
   planner::SizePoint point;
   point.devices = devices;
-  auto plan = Part(question, devices).quick();
+  // Parts of a node are machines of their own.
+  if (devices <= question.cluster->classes.front().type.devicesPerNode)
+    experience.costs = std::make_shared<planner::ClassCosts>();
+  auto plan = Part(question, devices).quick(experience);
   bool good = false;
   if (plan) {
     planner::Economics economics = economicsOn(devices, *plan);

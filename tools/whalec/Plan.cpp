@@ -147,8 +147,9 @@ static constexpr int64_t kCheapSearch = 4000;
 /// with more of something, where searching is cheap.
 static void addInsight(const Planning &question, bool replan,
                        planner::Plan &plan) {
-  report::Replan search = [&](const Cluster &cluster) {
+  report::Replan search = [&](const Cluster &cluster, Picoseconds below) {
     planner::Options options = question.options;
+    options.below = below;
     options.alternatives = 0;
     options.freesPins = false;
     cost::CatalogueHardware hardware(cluster);
