@@ -37,16 +37,38 @@ Cluster scaled(Cluster cluster, const ClusterScale &scale) {
 }
 
 std::optional<Cluster> withDevices(const Cluster &cluster, int64_t devices) {
+  if (!cluster.isHomogeneous())
+    return std::nullopt;
+  return withDevices(cluster, std::vector<int64_t>{devices});
+}
+
+std::optional<Cluster> withDevices(const Cluster &cluster,
+                                   const std::vector<int64_t> &byClass) {
   Cluster result = cluster;
-  NodeClass &nodes = result.classes.front();
-  int64_t perNode = nodes.type.devicesPerNode;
-  if (!cluster.isHomogeneous() || devices < 1 ||
-      (devices > perNode && devices % perNode != 0))
+  result.classes.clear();
+  int64_t firstNode = 0, firstRank = 0;
+  for (size_t c = 0; c < byClass.size(); ++c) {
+    int64_t devices = byClass[c];
+    NodeClass nodes = cluster.classes[c];
+    int64_t perNode = nodes.type.devicesPerNode;
+    if (devices < 0 || (devices > perNode && devices % perNode != 0))
+      return std::nullopt;
+    if (devices == 0)
+      continue;
+    nodes.count = devices > perNode ? devices / perNode : 1;
+    nodes.type.devicesPerNode = std::min(devices, perNode);
+    nodes.firstNode = firstNode;
+    nodes.firstRank = firstRank;
+    firstNode += nodes.count;
+    firstRank += devices;
+    result.classes.push_back(std::move(nodes));
+  }
+  if (result.classes.empty())
     return std::nullopt;
-  nodes.count = devices > perNode ? devices / perNode : 1;
-  nodes.type.devicesPerNode = std::min(devices, perNode);
-  if (nodes.count > nodes.type.nvlinkDomain && !nodes.type.network)
-    return std::nullopt;
+  for (const NodeClass &nodes : result.classes)
+    if (!nodes.type.network &&
+        (result.classes.size() > 1 || nodes.count > nodes.type.nvlinkDomain))
+      return std::nullopt;
   return result;
 }
 

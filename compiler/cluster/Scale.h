@@ -30,6 +30,11 @@ Cluster scaled(Cluster cluster, const ClusterScale &scale);
 /// multiple of a node, or several nodes have no network between them.
 std::optional<Cluster> withDevices(const Cluster &cluster, int64_t devices);
 
+/// The same of each class of a cluster: so many devices in the order of its
+/// classes, 0 = without the class. Neighbours may be equal then.
+std::optional<Cluster> withDevices(const Cluster &cluster,
+                                   const std::vector<int64_t> &byClass);
+
 } // namespace whale
 
 #endif // WHALE_CLUSTER_SCALE_H

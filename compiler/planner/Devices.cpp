@@ -273,6 +273,31 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
   return maps;
 }
 
+std::optional<DeviceMap> onWhole(const NormalForm &form, const DeviceMap &map,
+                                 const cost::Hardware &part,
+                                 const std::vector<int64_t> &begins) {
+  int64_t outer = outerCount(form), inner = rankCount(form) / outer;
+  DeviceMap result = map;
+  if (map.kind == DeviceMap::Kind::Identity) {
+    result.kind = DeviceMap::Kind::ByOuter;
+    for (int64_t block = 0; block < outer; ++block)
+      result.first.push_back(block * inner);
+  }
+  bool byStage = result.kind == DeviceMap::Kind::ByStage;
+  const std::vector<cost::Pool> &pools = part.pools();
+  for (size_t block = 0; block < result.first.size(); ++block) {
+    int64_t &first = result.first[block];
+    int64_t size =
+        byStage ? outer * form.stages[block].innerDevices(form.outerAxes)
+                : inner;
+    auto in = std::find(pools.begin(), pools.end(), part.poolOf(first));
+    if (!in->holds(first, size))
+      return std::nullopt;
+    first += begins[static_cast<size_t>(in - pools.begin())] - in->first;
+  }
+  return result;
+}
+
 void shareNode(cost::Group &group, const cost::Pool &pool) {
   int64_t perNode =
       std::clamp<int64_t>(pool.perNode / group.stride, 1, group.size);

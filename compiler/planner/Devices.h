@@ -34,6 +34,12 @@ struct DeviceMap {
 std::vector<DeviceMap> deviceMaps(const NormalForm &form,
                                   const cost::Hardware &hardware);
 
+/// A map on a part of a cluster as one on all of it, where the part's p-th pool
+/// begins at device `begins[p]`. Nothing where a block lies in several pools.
+std::optional<DeviceMap> onWhole(const NormalForm &form, const DeviceMap &map,
+                                 const cost::Hardware &part,
+                                 const std::vector<int64_t> &begins);
+
 /// Where the replica with these coordinates (one per replica axis, outermost
 /// first; missing ones are 0) lies.
 struct ReplicaPlace {

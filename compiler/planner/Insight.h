@@ -99,12 +99,12 @@ struct TrainingCost {
 /// The best plan on a part of the cluster.
 struct SizePoint {
   int64_t devices = 0;
+  /// Of each class of nodes, in the cluster's order; empty with one class.
+  std::vector<int64_t> byClass;
   /// Nothing where no plan fits.
   std::optional<Picoseconds> step;
   std::optional<double> dollarsPerStep, joulesPerStep;
   bool meetsDeadline = false;
-  /// What the objective makes small; not in plan.json.
-  std::optional<double> value;
 
   bool operator==(const SizePoint &) const = default;
 };

@@ -124,6 +124,12 @@ void writeSizes(Writer &w, const std::vector<SizePoint> &sizes) {
   w.beginArray();
   for (const SizePoint &point : sizes) {
     w.beginObject(oneLine).field("devices", point.devices);
+    if (!point.byClass.empty()) {
+      w.key("devices_by_class").beginArray();
+      for (int64_t devices : point.byClass)
+        w.value(devices);
+      w.endArray();
+    }
     if (point.step)
       w.field("step_seconds", toSeconds(*point.step));
     if (point.dollarsPerStep)
@@ -139,6 +145,10 @@ SizePoint readSize(const json::Value &value, Diagnostics &diags) {
   ObjectReader r(value, "size", diags);
   SizePoint point;
   point.devices = r.requiredInteger("devices").value_or(0);
+  each(r, "devices_by_class", [&](const json::Value &devices) {
+    point.byClass.push_back(
+        json::toInteger(devices, "devices of a class", diags).value_or(0));
+  });
   if (auto step = r.number("step_seconds"))
     point.step = picosecondsFromSeconds(*step);
   point.dollarsPerStep = r.number("dollars_per_step");

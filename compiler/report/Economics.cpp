@@ -161,11 +161,18 @@ std::string trainingLine(const TrainingCost &t) {
   return out + "\n";
 }
 
+/// "on 16"; of several classes of nodes "on 8 + 0 + 4".
+std::string sizeOf(const SizePoint &point) {
+  if (point.byClass.empty())
+    return "on " + formatCount(point.devices);
+  return fmt::format("on {}", fmt::join(point.byClass, " + "));
+}
+
 /// What was compared for the objective.
 std::string sizesTable(const Economics &e) {
   std::vector<std::vector<std::string>> rows;
   for (const SizePoint &point : e.sizes)
-    rows.push_back({fmt::format("on {}", formatCount(point.devices)),
+    rows.push_back({sizeOf(point),
                     point.step ? formatTime(*point.step) : "does not fit",
                     point.dollarsPerStep
                         ? fmt::format("{:.4g}", *point.dollarsPerStep)

@@ -42,10 +42,9 @@ public:
 
 using Stages = std::vector<StageMemory>;
 
-StageMemoryOptions optionsFor(const Planning &question,
+StageMemoryOptions optionsFor(const cost::Hardware &hardware,
                               const planner::Candidate &candidate) {
   StageMemoryOptions options;
-  const cost::Hardware &hardware = *question.hardware;
   if (hardware.pools().size() > 1)
     options.typeOf = [&](int64_t rank) {
       return hardware
@@ -59,6 +58,7 @@ StageMemoryOptions optionsFor(const Planning &question,
 /// Memory of a plan's stages; nothing and the compiler's messages where it
 /// refuses the plan.
 std::optional<Stages> measure(const Planning &question,
+                              const cost::Hardware &hardware,
                               const planner::Plan &plan, Diagnostics &refusal) {
   MlirMessages messages(*question.context, refusal);
   Compilation compilation;
@@ -69,7 +69,7 @@ std::optional<Stages> measure(const Planning &question,
   if (whale::runPhases(compilation, "", lastModelPhase) != PhaseOutcome::Done)
     return std::nullopt;
   auto stages = stageMemory(*compilation.module, question.workload, plan.chosen,
-                            optionsFor(question, plan.chosen));
+                            optionsFor(hardware, plan.chosen));
   if (failed(stages))
     return std::nullopt;
   return std::move(*stages);
@@ -139,10 +139,10 @@ planner::Answer cli::solveMeasured(const Planning &question,
         !planner::normalize(answer.plan->strategy, notLowered) ||
         planner::rankCount(answer.plan->chosen.form) > kMostRanks ||
         loweredOps(question.workload, answer.plan->chosen,
-                   optionsFor(question, answer.plan->chosen)) > kMostOps)
+                   optionsFor(hardware, answer.plan->chosen)) > kMostOps)
       return answer;
     Diagnostics refusal;
-    auto stages = measure(question, *answer.plan, refusal);
+    auto stages = measure(question, hardware, *answer.plan, refusal);
     if (!stages && question.options.space == planner::Space::Full)
       return answer;
     if (!stages) {
@@ -165,7 +165,7 @@ bool cli::checkMeasured(const Planning &question, const planner::Plan &plan,
   if (!plan.prediction.memoryMeasured)
     return true;
   Diagnostics refusal;
-  auto stages = measure(question, plan, refusal);
+  auto stages = measure(question, *question.hardware, plan, refusal);
   if (!stages) {
     diagnostics.error(Place(), "the compiler refuses this plan",
                       ExitCode::Finding);

@@ -2,6 +2,7 @@
 
 #include "tools/whalec/Objective.h"
 
+#include "compiler/cluster/Parts.h"
 #include "compiler/cluster/Scale.h"
 #include "compiler/report/Economics.h"
 #include "compiler/support/Text.h"
@@ -12,6 +13,9 @@
 #include <charconv>
 #include <cmath>
 #include <fmt/format.h>
+#include <map>
+#include <numeric>
+#include <tuple>
 
 using namespace whale;
 using namespace whale::cli;
@@ -53,24 +57,10 @@ std::optional<double> cli::readDuration(std::string_view text,
 
 namespace {
 
-/// 1, 2, 3, 4, 6, 8, 12, 16... below `most`, and `most`.
-std::vector<int64_t> steps(int64_t most) {
-  std::vector<int64_t> result;
-  for (int64_t power = 1; power < most; power *= 2) {
-    result.push_back(power);
-    if (power > 1 && power + power / 2 < most)
-      result.push_back(power + power / 2);
-  }
-  result.push_back(most);
-  return result;
-}
-
-/// The same question on fewer devices.
+/// The same question on a part of the cluster.
 class Part {
 public:
-  Part(const Planning &question, int64_t devices)
-      : cluster(*withDevices(*question.cluster, devices)), hardware(cluster),
-        question(question) {}
+  Part(const Planning &question, const DevicesByClass &devices);
 
   /// Without runners-up: for comparing sizes.
   std::optional<planner::Plan> quick(planner::Experience &experience) const {
@@ -82,20 +72,74 @@ public:
                           experience)
         .plan;
   }
+  /// A plan for the part as one for the whole cluster, costed there. Nothing
+  /// where it has no such devices or does not fit.
+  std::optional<planner::Plan> onWhole(planner::Plan plan,
+                                       planner::CostTable &table) const;
 
   const Cluster cluster;
   const cost::CatalogueHardware hardware;
 
 private:
   const Planning &question;
+  /// The classes that the part has, and their first devices in the whole.
+  std::vector<unsigned> classes;
+  std::vector<int64_t> begins;
 };
+
+Part::Part(const Planning &question, const DevicesByClass &devices)
+    : cluster(*withDevices(*question.cluster, devices)), hardware(cluster),
+      question(question) {
+  for (unsigned c = 0; c < devices.size(); ++c) {
+    if (devices[c] == 0)
+      continue;
+    const NodeClass &nodes = question.cluster->classes[c];
+    // The last nodes of the first of several classes, so that the devices of
+    // two neighbours are in a row as they are in the part.
+    bool last = classes.empty() && cluster.classes.size() > 1;
+    classes.push_back(c);
+    begins.push_back(nodes.firstRank +
+                     (last ? nodes.rankCount() - devices[c] : 0));
+  }
+}
+
+std::optional<planner::Plan> Part::onWhole(planner::Plan plan,
+                                           planner::CostTable &table) const {
+  plan.idleDevices += question.cluster->rankCount() - cluster.rankCount();
+  if (question.cluster->isHomogeneous() ||
+      cluster.rankCount() == question.cluster->rankCount())
+    return plan;
+  auto devices =
+      planner::onWhole(plan.chosen.form, plan.chosen.devices, hardware, begins);
+  if (!devices)
+    return std::nullopt;
+  plan.chosen.devices = std::move(*devices);
+  planner::Prediction prediction = planner::evaluate(table, plan.chosen);
+  if (prediction.deficit() > Bytes())
+    return std::nullopt;
+  if (plan.prediction.memoryMeasured) {
+    prediction.memoryMeasured = true;
+    for (size_t s = 0; s < prediction.stages.size(); ++s) {
+      const planner::StagePrediction &measured = plan.prediction.stages[s];
+      prediction.stages[s].memory = measured.memory;
+      prediction.stages[s].capacity = measured.capacity;
+      prediction.stages[s].deviceType = classes[measured.deviceType];
+    }
+  }
+  plan.prediction = std::move(prediction);
+  plan.deviceTypes.clear();
+  for (const NodeClass &nodes : question.cluster->classes)
+    plan.deviceTypes.push_back(nodes.type.device.name);
+  return plan;
+}
 
 class GoalSearch {
 public:
   GoalSearch(const Planning &question, const Goal &goal,
              Diagnostics &diagnostics)
       : question(question), goal(goal), diagnostics(diagnostics),
-        all(question.cluster->rankCount()) {}
+        all(wholeOf(*question.cluster)),
+        table(question.workload, *question.hardware) {}
 
   planner::Answer run();
 
@@ -104,23 +148,29 @@ private:
   bool checkGoal();
   bool checkPrices();
   planner::Answer fastest();
-  std::optional<int64_t> cheapest();
-  std::optional<int64_t> fewest();
-  std::vector<int64_t> sizes() const;
-  planner::Economics economicsOn(int64_t devices, const planner::Plan &plan);
+  struct Tried {
+    planner::SizePoint point;
+    /// What the objective makes small, where it does.
+    std::optional<double> value;
+  };
+  Tried look(const DevicesByClass &devices);
+  std::optional<double> valueOf(const DevicesByClass &devices);
   bool meetsDeadline(const planner::Plan &plan,
                      const planner::Economics &economics) const;
-  std::optional<double> valueOf(const planner::Economics &economics) const;
-  std::optional<planner::SizePoint> tryOut(int64_t devices);
-  planner::Answer measuredOn(int64_t devices);
+  double valueOf(const planner::Plan &plan,
+                 const planner::Economics &economics) const;
+  planner::Answer measuredOn(const DevicesByClass &devices);
+  planner::Answer measuredOnPart(const DevicesByClass &devices);
+  std::vector<planner::SizePoint> sizes() const;
 
   const Planning &question;
   const Goal &goal;
   Diagnostics &diagnostics;
-  const int64_t all;
+  const DevicesByClass all;
+  planner::CostTable table;
   std::optional<double> deadline;
-  std::vector<planner::SizePoint> tried;
-  /// Of the sizes tried.
+  std::map<DevicesByClass, Tried> tried;
+  /// Of parts of equal whole nodes.
   planner::Experience experience;
 };
 
@@ -162,38 +212,7 @@ bool GoalSearch::checkGoal() {
               "training, takes no longer");
     return false;
   }
-  if (goal.objective != "gpus" && !checkPrices())
-    return false;
-  if (question.cluster->isHomogeneous())
-    return true;
-  diagnostics
-      .error(question.cluster->classes[1].place,
-             fmt::format("objective '{}' is for clusters of one kind of node",
-                         goal.objective),
-             ExitCode::Unsupported)
-      .hint("this is another kind than the first");
-  return false;
-}
-
-/// Sizes for which there is a cluster, from the smallest.
-std::vector<int64_t> GoalSearch::sizes() const {
-  const NodeClass &nodes = question.cluster->classes.front();
-  int64_t perNode = nodes.type.devicesPerNode;
-  std::vector<int64_t> result = steps(perNode);
-  for (int64_t count : steps(nodes.count))
-    if (count > 1)
-      result.push_back(count * perNode);
-  return result;
-}
-
-planner::Economics GoalSearch::economicsOn(int64_t devices,
-                                           const planner::Plan &plan) {
-  if (devices == all)
-    return report::economicsOf(plan, question.workload, *question.cluster,
-                               goal.tokens);
-  return report::economicsOf(plan, question.workload,
-                             *withDevices(*question.cluster, devices),
-                             goal.tokens);
+  return goal.objective == "gpus" || checkPrices();
 }
 
 bool GoalSearch::meetsDeadline(const planner::Plan &plan,
@@ -203,84 +222,95 @@ bool GoalSearch::meetsDeadline(const planner::Plan &plan,
   return !deadline || takes <= *deadline;
 }
 
-/// What is to be small.
-std::optional<double>
-GoalSearch::valueOf(const planner::Economics &economics) const {
+/// What is to be small; of the fewest devices the fastest.
+double GoalSearch::valueOf(const planner::Plan &plan,
+                           const planner::Economics &economics) const {
+  if (goal.objective == "gpus")
+    return toSeconds(plan.prediction.step);
   bool money = goal.objective == "cost";
   if (economics.training)
-    return money ? economics.training->dollars : economics.training->joules;
-  return money ? economics.dollarsPerStep : economics.joulesPerStep;
+    return *(money ? economics.training->dollars : economics.training->joules);
+  return *(money ? economics.dollarsPerStep : economics.joulesPerStep);
 }
 
-/// The best plan on so many devices, noted; nothing where none fits or it is
-/// too late.
-std::optional<planner::SizePoint> GoalSearch::tryOut(int64_t devices) {
-  planner::SizePoint point;
-  point.devices = devices;
-  // Parts of a node are machines of their own.
-  if (devices <= question.cluster->classes.front().type.devicesPerNode)
-    experience.costs = std::make_shared<planner::ClassCosts>();
-  auto plan = Part(question, devices).quick(experience);
-  bool good = false;
-  if (plan) {
-    planner::Economics economics = economicsOn(devices, *plan);
-    point.step = plan->prediction.step;
-    point.dollarsPerStep = economics.dollarsPerStep;
-    point.joulesPerStep = economics.joulesPerStep;
-    point.value = valueOf(economics);
-    good = point.meetsDeadline = meetsDeadline(*plan, economics);
-  }
-  tried.push_back(point);
-  return good ? std::optional(point) : std::nullopt;
+/// The best plan on a part of the cluster.
+GoalSearch::Tried GoalSearch::look(const DevicesByClass &devices) {
+  Tried result;
+  planner::SizePoint &point = result.point;
+  point.devices = std::accumulate(devices.begin(), devices.end(), int64_t(0));
+  if (devices.size() > 1)
+    point.byClass = devices;
+  Part part(question, devices);
+  // Parts of a node and mixtures are machines of their own.
+  planner::Experience none;
+  bool isLike =
+      devices.size() == 1 &&
+      devices.front() > question.cluster->classes.front().type.devicesPerNode;
+  auto plan = part.quick(isLike ? experience : none);
+  auto placed = plan ? part.onWhole(*plan, table) : std::nullopt;
+  if (!placed)
+    return result;
+  plan->prediction.step = placed->prediction.step;
+  planner::Economics economics =
+      report::economicsOf(*plan, question.workload, part.cluster, goal.tokens);
+  point.step = plan->prediction.step;
+  point.dollarsPerStep = economics.dollarsPerStep;
+  point.joulesPerStep = economics.joulesPerStep;
+  point.meetsDeadline = meetsDeadline(*plan, economics);
+  if (point.meetsDeadline)
+    result.value = valueOf(*plan, economics);
+  return result;
 }
 
-std::optional<int64_t> GoalSearch::cheapest() {
-  std::optional<planner::SizePoint> best;
-  for (int64_t devices : sizes()) {
-    auto point = tryOut(devices);
-    if (point && (!best || point->value < best->value))
-      best = point;
-  }
-  return best ? std::optional(best->devices) : std::nullopt;
+/// The same, noted; nothing where none fits or it is too late.
+std::optional<double> GoalSearch::valueOf(const DevicesByClass &devices) {
+  auto found = tried.find(devices);
+  if (found == tried.end())
+    found = tried.emplace(devices, look(devices)).first;
+  return found->second.value;
 }
 
-std::optional<int64_t> GoalSearch::fewest() {
-  const NodeClass &nodes = question.cluster->classes.front();
-  int64_t perNode = nodes.type.devicesPerNode;
-  // The i-th size: 1..perNode devices, then whole nodes.
-  auto sizeAt = [&](int64_t i) {
-    return i < perNode ? i + 1 : (i - perNode + 2) * perNode;
-  };
-  int64_t low = 0, high = perNode + nodes.count - 2;
-  if (!tryOut(sizeAt(high)))
-    return std::nullopt;
-  while (low < high) {
-    int64_t middle = low + (high - low) / 2;
-    if (tryOut(sizeAt(middle)))
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return sizeAt(high);
+/// What was tried, the fewest devices first.
+std::vector<planner::SizePoint> GoalSearch::sizes() const {
+  std::vector<planner::SizePoint> result;
+  for (const auto &[devices, found] : tried)
+    result.push_back(found.point);
+  std::sort(result.begin(), result.end(), [](const auto &a, const auto &b) {
+    return std::tie(a.devices, a.byClass) < std::tie(b.devices, b.byClass);
+  });
+  return result;
 }
 
-/// The plan on the first devices of the cluster, as a plan for all of it.
-planner::Answer GoalSearch::measuredOn(int64_t devices) {
+/// The plan on a part, as a plan for all of the cluster; nothing and no errors
+/// where it does not hold there.
+planner::Answer GoalSearch::measuredOnPart(const DevicesByClass &devices) {
+  Part part(question, devices);
+  planner::Answer answer =
+      solveMeasured(question, part.cluster, part.hardware, diagnostics);
+  if (!answer.plan)
+    return answer;
+  auto placed = part.onWhole(*answer.plan, table);
+  if (!placed)
+    return {};
+  answer.plan->prediction.step = placed->prediction.step;
+  placed->economics = report::economicsOf(*answer.plan, question.workload,
+                                          part.cluster, goal.tokens);
+  answer.plan = std::move(placed);
+  return answer;
+}
+
+planner::Answer GoalSearch::measuredOn(const DevicesByClass &devices) {
   planner::Answer answer;
-  if (devices == all) {
-    answer = solveMeasured(question, diagnostics);
-  } else {
-    Part part(question, devices);
-    answer = solveMeasured(question, part.cluster, part.hardware, diagnostics);
+  if (devices != all) {
+    answer = measuredOnPart(devices);
+  } else if ((answer = solveMeasured(question, diagnostics)).plan) {
+    answer.plan->economics = report::economicsOf(
+        *answer.plan, question.workload, *question.cluster, goal.tokens);
   }
   if (!answer.plan)
     return answer;
-  answer.plan->economics = economicsOn(devices, *answer.plan);
   answer.plan->economics->objective = goal.objective;
-  std::sort(tried.begin(), tried.end(),
-            [](const auto &a, const auto &b) { return a.devices < b.devices; });
-  answer.plan->economics->sizes = std::move(tried);
-  answer.plan->idleDevices += all - devices;
+  answer.plan->economics->sizes = sizes();
   return answer;
 }
 
@@ -306,9 +336,17 @@ planner::Answer GoalSearch::run() {
     return {};
   if (goal.objective == "step-time" || goal.objective == "tokens")
     return fastest();
-  auto devices = goal.objective == "gpus" ? fewest() : cheapest();
+  PartValue value = [&](const DevicesByClass &part) { return valueOf(part); };
+  auto search = goal.objective == "gpus" ? smallestPart : leastPart;
+  while (auto devices = search(*question.cluster, value)) {
+    planner::Answer answer = measuredOn(*devices);
+    if (answer.plan || diagnostics.hasErrors())
+      return answer;
+    // With measured memory the plan is another, which does not hold.
+    tried.at(*devices).value.reset();
+  }
   // With all devices there may be a plan that says more of why not.
-  return devices ? measuredOn(*devices) : fastest();
+  return fastest();
 }
 
 planner::Answer cli::solveGoal(const Planning &question, const Goal &goal,

@@ -1,16 +1,21 @@
 //===- Objective.h - plans for other aims than the fastest step -*- C++ -*-===//
 //
-// Problem: a cluster of equal nodes; how many of its devices, and which plan on
-// them, meet the objective?
+// Problem: how many of a cluster's devices, of which classes of nodes, and which
+// plan on them, meet the objective?
 //   step-time, tokens  the fastest step (with a given batch also the most
 //                      tokens a second), on the whole cluster
 //   cost, energy       the least money or energy a step, or for the training
 //   gpus               the fewest devices that meet the deadline
-// Method: a search on each of a list of sizes. cost, energy: sizes 1, 2, 3, 4,
-// 6, 8, 12... of a node and of nodes, and the whole; all are tried, since
-// neither is monotone. gpus: bisection over all sizes, which needs that more
-// devices are never slower; that holds up to the searches' gaps, since a plan
-// may leave devices idle.
+// Method: a search on each of a list of parts (compiler/cluster/Parts.h). Of
+// one class of nodes, cost and energy are tried at all sizes of the list, since
+// neither is monotone; of several, a local search ends where one class one size
+// up or down is no better, so a better mix may be missed. gpus bisects, which
+// needs that more devices are never slower; that holds up to the searches'
+// gaps, since a plan may leave devices idle.
+// Guaranteed: the plan holds on the whole cluster, with the step that the cost
+// model gives there, and no part that was tried (`sizes` in plan.json) is better
+// by the cost model's memory. A part is left out where its plan has a block of
+// devices across classes, which the whole cluster may have no room for in a row.
 //
 //===----------------------------------------------------------------------===//
 

@@ -158,11 +158,16 @@ static void addInsight(const Planning &question, bool replan,
   };
   if (!replan || plan.simulated > kCheapSearch)
     search = {};
-  // Of the devices that the objective settled on.
+  Cluster cluster = *question.cluster;
   int64_t devices = plan.economics->devices;
-  Cluster cluster = devices < question.cluster->rankCount()
-                        ? *withDevices(*question.cluster, devices)
-                        : *question.cluster;
+  if (devices < cluster.rankCount()) {
+    // Of the devices that the objective settled on. Among several kinds the
+    // plan stays where it is, and a search would take devices beyond them.
+    if (auto part = withDevices(*question.cluster, devices))
+      cluster = std::move(*part);
+    else
+      search = {};
+  }
   plan.insight = report::insightOf(plan, question.workload, cluster, search);
 }
 
