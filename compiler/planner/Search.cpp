@@ -1,6 +1,6 @@
 //===- Search.cpp - best-first branch and bound ---------------------------===//
 
-#include "compiler/planner/Search.h"
+#include "compiler/planner/SearchEntry.h"
 
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/Restrict.h"
@@ -9,13 +9,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <queue>
 #include <set>
-#include <thread>
 
 namespace whale::planner {
 
@@ -24,88 +21,6 @@ namespace {
 /// Entries that are taken from the queue before the best plan is looked at
 /// again. A constant, so that the number of threads changes nothing.
 constexpr size_t batchSize = 16;
-
-/// f(0) ... f(count - 1), on `threads` threads.
-template <class F> void parallelFor(size_t count, unsigned threads, F f) {
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    for (size_t i; (i = next++) < count;)
-      f(i);
-  };
-  std::vector<std::thread> others;
-  for (unsigned t = 1; t < threads && t < count; ++t)
-    others.emplace_back(work);
-  work();
-  for (std::thread &thread : others)
-    thread.join();
-}
-
-/// Something that the search may still look into, with a time that nothing in
-/// it beats.
-struct Entry {
-  enum class Kind : uint8_t {
-    /// All variants of a choice's shape, bounded by its costs.
-    Shape,
-    /// All schedules of a choice with recompute, sharding and order.
-    Placed,
-    /// One schedule, bounded by its own costs.
-    Scheduled,
-    /// The same, bounded by its best cuts.
-    Cut,
-  };
-  Picoseconds bound;
-  /// Order of entries with equal bounds.
-  int64_t number = 0;
-  Kind kind = Kind::Shape;
-  Choice choice;
-  /// Index of the devices among those of the shape's form.
-  size_t map = 0;
-  /// Of a shape, without recompute and sharding.
-  std::shared_ptr<const SpreadCosts> costs = nullptr;
-  /// Of a schedule, without `wholeStep`.
-  Picoseconds step = {};
-  /// Of the best cuts.
-  std::shared_ptr<const CutBound> cuts = nullptr;
-
-  bool operator>(const Entry &other) const {
-    return std::tie(bound, number) > std::tie(other.bound, other.number);
-  }
-};
-
-/// A simulated candidate with what decides between equal ones.
-struct Scored {
-  Choice choice;
-  CutResult result;
-
-  bool better(const std::optional<Scored> &other) const {
-    if (!result.candidate)
-      return false;
-    if (!other || !other->result.candidate)
-      return true;
-    if (result.prediction.step != other->result.prediction.step)
-      return result.prediction.step < other->result.prediction.step;
-    auto simplicity = [](const Choice &c) {
-      return std::tuple(c.recompute, c.shard, c.hybrid,
-                        c.schedule != Schedule::OneFOneB, c.virtualStages,
-                        c.experts, c.sequence, c.context, c.pipeline, c.tensor,
-                        c.microBatches);
-    };
-    return simplicity(choice) < simplicity(other->choice);
-  }
-};
-
-/// What looking into an entry gave.
-struct Found {
-  std::vector<Entry> entries;
-  std::optional<Scored> scored;
-};
-
-/// Unequal devices beyond which the search dives for a first plan.
-constexpr int64_t fewMixedDevices = 64;
-/// Entries that a dive looks into at most.
-constexpr int mostInDive = 64;
-/// Shapes that are bounded before the time is looked at again.
-constexpr size_t shapesAtOnce = 1024;
 
 class Searcher {
 public:
@@ -770,55 +685,6 @@ private:
   /// What ended the search before its time; Optimal = nothing.
   Outcome cutShort = Outcome::Optimal;
 };
-
-/// A tree that is costed as it stands.
-Answer asWritten(const Problem &problem, Diagnostics &diags) {
-  std::optional<NormalForm> form =
-      normalize(problem.options.strategy, diags, problem.options.space);
-  if (!form)
-    return {};
-  CostTable table(problem.workload, problem.hardware);
-  std::optional<std::vector<int64_t>> cuts;
-  bool paths = std::any_of(form->stages.begin(), form->stages.end(),
-                           [](const auto &s) { return !s.paths.empty(); });
-  if (paths && !(cuts = cutsOf(*form, problem.workload, diags)))
-    return {};
-  if (!checkShares(*form, problem.workload, diags))
-    return {};
-  CutResult best;
-  std::vector<std::pair<NormalForm, DeviceMap>> tried;
-  for (const DeviceMap &map : deviceMaps(*form, problem.hardware)) {
-    CutResult result;
-    tried.emplace_back(*form, map);
-    if (cuts) {
-      result.candidate = Candidate{*form, *cuts, map};
-      result.prediction = evaluate(table, *result.candidate);
-      if (result.prediction.deficit() > Bytes())
-        result.candidate.reset();
-    } else {
-      result = bestCuts(table, *form, map);
-    }
-    if (result.candidate &&
-        (!best.candidate || result.prediction.step < best.prediction.step))
-      best = std::move(result);
-  }
-  if (!best.candidate) {
-    explainInfeasible(table, problem, tried, diags);
-    return {};
-  }
-  const Candidate &chosen = *best.candidate;
-  for (size_t s = 0; s < chosen.form.stages.size(); ++s)
-    if (auto found = shortDim(problem.workload, chosen.form.stages[s],
-                              chosen.cuts[s], chosen.cuts[s + 1])) {
-      reportShortDim(*found, problem.options.strategy, diags);
-      return {};
-    }
-  Answer answer;
-  answer.outcome = Outcome::Optimal;
-  answer.plan = makePlan(problem, table, chosen, best.prediction);
-  answer.plan->simulated = static_cast<int64_t>(tried.size());
-  return answer;
-}
 
 } // namespace
 

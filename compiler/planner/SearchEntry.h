@@ -1,0 +1,107 @@
+//===- SearchEntry.h - what the search looks into ---------------*- C++ -*-===//
+//
+// Entries of the queue of the branch and bound (Search.cpp), what looking into
+// one gives, and how many are looked into at once.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_PLANNER_SEARCHENTRY_H
+#define WHALE_PLANNER_SEARCHENTRY_H
+
+#include "compiler/planner/Search.h"
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+namespace whale::planner {
+
+/// f(0) ... f(count - 1), on `threads` threads.
+template <class F> void parallelFor(size_t count, unsigned threads, F f) {
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    for (size_t i; (i = next++) < count;)
+      f(i);
+  };
+  std::vector<std::thread> others;
+  for (unsigned t = 1; t < threads && t < count; ++t)
+    others.emplace_back(work);
+  work();
+  for (std::thread &thread : others)
+    thread.join();
+}
+
+/// Something that the search may still look into, with a time that nothing in
+/// it beats.
+struct Entry {
+  enum class Kind : uint8_t {
+    /// All variants of a choice's shape, bounded by its costs.
+    Shape,
+    /// All schedules of a choice with recompute, sharding and order.
+    Placed,
+    /// One schedule, bounded by its own costs.
+    Scheduled,
+    /// The same, bounded by its best cuts.
+    Cut,
+  };
+  Picoseconds bound;
+  /// Order of entries with equal bounds.
+  int64_t number = 0;
+  Kind kind = Kind::Shape;
+  Choice choice;
+  /// Index of the devices among those of the shape's form.
+  size_t map = 0;
+  /// Of a shape, without recompute and sharding.
+  std::shared_ptr<const SpreadCosts> costs = nullptr;
+  /// Of a schedule, without `wholeStep`.
+  Picoseconds step = {};
+  /// Of the best cuts.
+  std::shared_ptr<const CutBound> cuts = nullptr;
+
+  bool operator>(const Entry &other) const {
+    return std::tie(bound, number) > std::tie(other.bound, other.number);
+  }
+};
+
+/// A simulated candidate with what decides between equal ones.
+struct Scored {
+  Choice choice;
+  CutResult result;
+
+  bool better(const std::optional<Scored> &other) const {
+    if (!result.candidate)
+      return false;
+    if (!other || !other->result.candidate)
+      return true;
+    if (result.prediction.step != other->result.prediction.step)
+      return result.prediction.step < other->result.prediction.step;
+    auto simplicity = [](const Choice &c) {
+      return std::tuple(c.recompute, c.shard, c.hybrid,
+                        c.schedule != Schedule::OneFOneB, c.virtualStages,
+                        c.experts, c.sequence, c.context, c.pipeline, c.tensor,
+                        c.microBatches);
+    };
+    return simplicity(choice) < simplicity(other->choice);
+  }
+};
+
+/// What looking into an entry gave.
+struct Found {
+  std::vector<Entry> entries;
+  std::optional<Scored> scored;
+};
+
+/// Unequal devices beyond which the search dives for a first plan.
+constexpr int64_t fewMixedDevices = 64;
+/// Entries that a dive looks into at most.
+constexpr int mostInDive = 64;
+/// Shapes that are bounded before the time is looked at again.
+constexpr size_t shapesAtOnce = 1024;
+
+/// A tree that is costed as it stands: nothing of it is searched but its cuts,
+/// where it does not give them.
+Answer asWritten(const Problem &problem, Diagnostics &diags);
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_SEARCHENTRY_H
