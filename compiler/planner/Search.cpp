@@ -3,19 +3,18 @@
 #include "compiler/planner/Search.h"
 
 #include "compiler/planner/Explain.h"
+#include "compiler/planner/ParallelFor.h"
 #include "compiler/planner/Restrict.h"
 #include "compiler/support/Text.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <queue>
 #include <set>
-#include <thread>
 
 namespace whale::planner {
 
@@ -24,21 +23,6 @@ namespace {
 /// Entries that are taken from the queue before the best plan is looked at
 /// again. A constant, so that the number of threads changes nothing.
 constexpr size_t batchSize = 16;
-
-/// f(0) ... f(count - 1), on `threads` threads.
-template <class F> void parallelFor(size_t count, unsigned threads, F f) {
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    for (size_t i; (i = next++) < count;)
-      f(i);
-  };
-  std::vector<std::thread> others;
-  for (unsigned t = 1; t < threads && t < count; ++t)
-    others.emplace_back(work);
-  work();
-  for (std::thread &thread : others)
-    thread.join();
-}
 
 /// Something that the search may still look into, with a time that nothing in
 /// it beats.
@@ -572,7 +556,7 @@ private:
                   [&](size_t i) { found[i] = lookInto(batch[i]); });
       std::optional<Entry> next;
       for (Found &one : found)
-        take(std::move(one), next);
+        take(std::move(one), &next);
       if (next)
         urgent.push_back(std::move(*next));
     }
@@ -600,19 +584,14 @@ private:
     return cutShort == Outcome::Optimal;
   }
 
-  void take(Found found) {
-    std::optional<Entry> none;
-    take(std::move(found), none);
-  }
-
-  /// Keeps the most promising of the entries out of the queue.
-  void take(Found found, std::optional<Entry> &next) {
+  /// Keeps the most promising of the entries out of the queue, if asked.
+  void take(Found found, std::optional<Entry> *next = nullptr) {
     for (Entry &entry : found.entries) {
       entry.number = number++;
-      if (isPromising(entry) && (!next || *next > entry)) {
-        if (next)
-          push(std::move(*next));
-        next = std::move(entry);
+      if (next && isPromising(entry) && (!*next || **next > entry)) {
+        if (*next)
+          push(std::move(**next));
+        *next = std::move(entry);
         continue;
       }
       push(std::move(entry));
@@ -770,55 +749,6 @@ private:
   /// What ended the search before its time; Optimal = nothing.
   Outcome cutShort = Outcome::Optimal;
 };
-
-/// A tree that is costed as it stands.
-Answer asWritten(const Problem &problem, Diagnostics &diags) {
-  std::optional<NormalForm> form =
-      normalize(problem.options.strategy, diags, problem.options.space);
-  if (!form)
-    return {};
-  CostTable table(problem.workload, problem.hardware);
-  std::optional<std::vector<int64_t>> cuts;
-  bool paths = std::any_of(form->stages.begin(), form->stages.end(),
-                           [](const auto &s) { return !s.paths.empty(); });
-  if (paths && !(cuts = cutsOf(*form, problem.workload, diags)))
-    return {};
-  if (!checkShares(*form, problem.workload, diags))
-    return {};
-  CutResult best;
-  std::vector<std::pair<NormalForm, DeviceMap>> tried;
-  for (const DeviceMap &map : deviceMaps(*form, problem.hardware)) {
-    CutResult result;
-    tried.emplace_back(*form, map);
-    if (cuts) {
-      result.candidate = Candidate{*form, *cuts, map};
-      result.prediction = evaluate(table, *result.candidate);
-      if (result.prediction.deficit() > Bytes())
-        result.candidate.reset();
-    } else {
-      result = bestCuts(table, *form, map);
-    }
-    if (result.candidate &&
-        (!best.candidate || result.prediction.step < best.prediction.step))
-      best = std::move(result);
-  }
-  if (!best.candidate) {
-    explainInfeasible(table, problem, tried, diags);
-    return {};
-  }
-  const Candidate &chosen = *best.candidate;
-  for (size_t s = 0; s < chosen.form.stages.size(); ++s)
-    if (auto found = shortDim(problem.workload, chosen.form.stages[s],
-                              chosen.cuts[s], chosen.cuts[s + 1])) {
-      reportShortDim(*found, problem.options.strategy, diags);
-      return {};
-    }
-  Answer answer;
-  answer.outcome = Outcome::Optimal;
-  answer.plan = makePlan(problem, table, chosen, best.prediction);
-  answer.plan->simulated = static_cast<int64_t>(tried.size());
-  return answer;
-}
 
 } // namespace
 

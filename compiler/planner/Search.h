@@ -100,6 +100,9 @@ Answer solve(const Problem &problem, Diagnostics &diagnostics);
 Answer solve(const Problem &problem, Diagnostics &diagnostics,
              Experience &experience);
 
+/// Answers a problem whose strategy says everything: costs it as it stands.
+Answer asWritten(const Problem &problem, Diagnostics &diagnostics);
+
 /// The normal form of a choice; stages without paths yet.
 NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims);
 
