@@ -487,7 +487,7 @@ private:
                   [&](size_t i) { found[i] = lookInto(batch[i]); });
       std::optional<Entry> next;
       for (Found &one : found)
-        take(std::move(one), next);
+        take(std::move(one), &next);
       if (next)
         urgent.push_back(std::move(*next));
     }
@@ -515,19 +515,14 @@ private:
     return cutShort == Outcome::Optimal;
   }
 
-  void take(Found found) {
-    std::optional<Entry> none;
-    take(std::move(found), none);
-  }
-
-  /// Keeps the most promising of the entries out of the queue.
-  void take(Found found, std::optional<Entry> &next) {
+  /// Keeps the most promising of the entries out of the queue, if asked.
+  void take(Found found, std::optional<Entry> *next = nullptr) {
     for (Entry &entry : found.entries) {
       entry.number = number++;
-      if (isPromising(entry) && (!next || *next > entry)) {
-        if (next)
-          push(std::move(*next));
-        next = std::move(entry);
+      if (next && isPromising(entry) && (!*next || **next > entry)) {
+        if (*next)
+          push(std::move(**next));
+        *next = std::move(entry);
         continue;
       }
       push(std::move(entry));

@@ -2,6 +2,7 @@
 
 #include "compiler/support/Suggest.h"
 #include <algorithm>
+#include <tuple>
 
 using namespace whale;
 
@@ -44,23 +45,26 @@ std::optional<std::string>
 whale::suggest(std::string_view name,
                const std::vector<std::string> &candidates) {
   constexpr size_t longestName = 64;
-  if (name.size() > longestName)
+  if (name.empty() || name.size() > longestName)
     return std::nullopt;
   const std::string *best = nullptr;
-  size_t bestHalves = 0;
+  // Edits, first letters that differ, and whether the rest is left off.
+  std::tuple<size_t, bool, bool> least;
+  auto consider = [&](const std::string &candidate, std::string_view meant) {
+    size_t edits = allowedDistance(name, meant);
+    bool leavesOff = meant.size() < candidate.size();
+    std::tuple here(edits + leavesOff, name[0] != meant[0], leavesOff);
+    if (edits == none || (best && here >= least))
+      return;
+    best = &candidate;
+    least = here;
+  };
   for (const std::string &candidate : candidates) {
-    if (candidate.size() > longestName)
+    if (candidate.empty() || candidate.size() > longestName)
       continue;
-    size_t halves = 2 * allowedDistance(name, candidate);
+    consider(candidate, candidate);
     if (name.size() >= 3 && candidate.size() > name.size())
-      halves = std::min(
-          halves, 2 * allowedDistance(name, std::string_view(candidate).substr(
-                                                0, name.size())) +
-                      1);
-    if (halves < 2 * none && (!best || halves < bestHalves)) {
-      best = &candidate;
-      bestHalves = halves;
-    }
+      consider(candidate, std::string_view(candidate).substr(0, name.size()));
   }
   return best ? std::optional(*best) : std::nullopt;
 }

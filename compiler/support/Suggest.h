@@ -18,7 +18,8 @@ size_t editDistance(std::string_view a, std::string_view b);
 /// one differs in more than a third of the longer name (at least 2 edits are
 /// allowed), or if `name` has more than 64 characters. Of names of three
 /// characters or more the beginning of a candidate may be meant ("h100" is near
-/// "h100-sxm-80"): leaving off the rest counts half an edit.
+/// "h100-sxm-80"), which counts one edit; of equals one with the same first
+/// letter comes first, then a whole name.
 std::optional<std::string> suggest(std::string_view name,
                                    const std::vector<std::string> &candidates);
 

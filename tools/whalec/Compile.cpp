@@ -137,7 +137,8 @@ static std::optional<CompileRequest> readRequest(const Options &options,
                         asPlanned ? predictedOf(plan->json) : "",
                         options.compile,
                         plan->plan.globalBatch,
-                        asPlanned ? arenasOf(plan->plan) : std::vector<Bytes>()};
+                        asPlanned ? arenasOf(plan->plan)
+                                  : std::vector<Bytes>()};
 }
 
 static ExitCode runCompile(const Options &options, Session &session) {

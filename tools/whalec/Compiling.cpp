@@ -24,7 +24,8 @@ using namespace whale::cli;
 //===----------------------------------------------------------------------===//
 
 std::optional<PlanFile> cli::readPlanFile(const std::string &path,
-                                          Diagnostics &diagnostics) {
+                                          Diagnostics &diagnostics,
+                                          planner::Space space) {
   std::optional<std::string> text =
       readFile(inputPath(path), diagnostics, json::Limits().bytes);
   if (!text)
@@ -36,7 +37,7 @@ std::optional<PlanFile> cli::readPlanFile(const std::string &path,
   if (!plan || !planner::check(plan->strategy, diagnostics))
     return std::nullopt;
   std::optional<planner::NormalForm> form =
-      planner::normalize(plan->strategy, diagnostics);
+      planner::normalize(plan->strategy, diagnostics, space);
   if (!form)
     return std::nullopt;
   return PlanFile{std::move(*text), std::move(*json), std::move(*plan),
@@ -162,8 +163,7 @@ static bool checkArenas(const CompileRequest &request,
         .error(Place(),
                fmt::format("the arena of rank {} has {} bytes, the plan says "
                            "{} of stage {}",
-                           number, arena.value(), promised.value(),
-                           rank.stage),
+                           number, arena.value(), promised.value(), rank.stage),
                ExitCode::Bug)
         .hint("a plan made by another version may say other numbers: plan it "
               "again");

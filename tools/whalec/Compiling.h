@@ -39,10 +39,11 @@ struct PlanFile {
   planner::NormalForm form;
 };
 
-/// Reads a plan.json. Plans with a scope that this version cannot compile are
-/// errors with ExitCode::Unsupported.
-std::optional<PlanFile> readPlanFile(const std::string &path,
-                                     Diagnostics &diagnostics);
+/// Reads a plan.json. Plans with a scope that is not in the space are errors
+/// with ExitCode::Unsupported; the default is for what compiles.
+std::optional<PlanFile>
+readPlanFile(const std::string &path, Diagnostics &diagnostics,
+             planner::Space space = planner::Space::Default);
 
 /// What is compiled.
 struct CompileRequest {

@@ -34,8 +34,8 @@ static void declare(CLI::App &command, Options &options) {
 static ExitCode runDiff(const Options &options, Session &session) {
   Diagnostics &diagnostics = session.diagnostics;
   auto limits = report::readLimits(joinLists(options.limits), diagnostics);
-  auto before = readPlanFile(options.before, diagnostics);
-  auto after = readPlanFile(options.after, diagnostics);
+  auto before = readPlanFile(options.before, diagnostics, planner::Space::Full);
+  auto after = readPlanFile(options.after, diagnostics, planner::Space::Full);
   if (!limits || !before || !after ||
       !report::checkComparable(before->plan, options.before, after->plan,
                                options.after, diagnostics))

@@ -23,7 +23,8 @@ static void declare(CLI::App &command, Options &options) {
 }
 
 static ExitCode runExplain(const Options &options, Session &session) {
-  auto plan = readPlanFile(options.plan, session.diagnostics);
+  auto plan =
+      readPlanFile(options.plan, session.diagnostics, planner::Space::Full);
   if (!plan)
     return session.diagnostics.exitCode();
   std::string product;

@@ -11,8 +11,8 @@ namespace whale::cli {
 /// Answers a question. The plan's memory is measured (passes/StageMemory.h);
 /// where it does not fit after all, the search is asked again for plans that
 /// leave as much room as was missing. A plan that the compiler refuses is no
-/// answer, and its errors are reported; with `--space full` it keeps the model's
-/// memory.
+/// answer, and its errors are reported; with `--space full` it keeps the
+/// model's memory.
 planner::Answer solveMeasured(const Planning &question,
                               Diagnostics &diagnostics);
 

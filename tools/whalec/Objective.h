@@ -1,7 +1,7 @@
 //===- Objective.h - plans for other aims than the fastest step -*- C++ -*-===//
 //
-// Problem: how many of a cluster's devices, of which classes of nodes, and which
-// plan on them, meet the objective?
+// Problem: how many of a cluster's devices, of which classes of nodes, and
+// which plan on them, meet the objective?
 //   step-time, tokens  the fastest step (with a given batch also the most
 //                      tokens a second), on the whole cluster
 //   cost, energy       the least money or energy a step, or for the training
@@ -13,9 +13,10 @@
 // needs that more devices are never slower; that holds up to the searches'
 // gaps, since a plan may leave devices idle.
 // Guaranteed: the plan holds on the whole cluster, with the step that the cost
-// model gives there, and no part that was tried (`sizes` in plan.json) is better
-// by the cost model's memory. A part is left out where its plan has a block of
-// devices across classes, which the whole cluster may have no room for in a row.
+// model gives there, and no part that was tried (`sizes` in plan.json) is
+// better by the cost model's memory. A part is left out where its plan has a
+// block of devices across classes, which the whole cluster may have no room for
+// in a row.
 //
 //===----------------------------------------------------------------------===//
 

@@ -40,8 +40,7 @@ static void declare(CLI::App &command, Options &options) {
           ->type_name("FILE");
   CLI::Option *cluster =
       command
-          .add_option("--cluster", options.planning.cluster,
-                      "and this cluster")
+          .add_option("--cluster", options.planning.cluster, "and this cluster")
           ->type_name("FILE");
   model->needs(cluster);
   cluster->needs(model);
@@ -92,7 +91,7 @@ static ExitCode conclude(const Options &options, const char *what,
 
 static ExitCode verifyPlan(const Options &options, Session &session) {
   Diagnostics &diagnostics = session.diagnostics;
-  auto plan = readPlanFile(options.path, diagnostics);
+  auto plan = readPlanFile(options.path, diagnostics, planner::Space::Full);
   if (!plan)
     return diagnostics.exitCode();
   if (options.numeric) {
@@ -104,6 +103,7 @@ static ExitCode verifyPlan(const Options &options, Session &session) {
     return conclude(options, "well formed", nullptr, session);
   PlanningOptions planning = options.planning;
   planning.globalBatch = plan->plan.globalBatch;
+  planning.space = planner::Space::Full;
   auto question = readQuestion(options.model, planning, diagnostics);
   if (question && checkPlanIsOf(*plan, options.path,
                                 question->workload.modelHash, diagnostics))
