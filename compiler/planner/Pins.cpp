@@ -111,7 +111,9 @@ std::string printPins(const Pins &pins) {
     if (!(pins.*pin))
       return;
     if constexpr (std::is_same_v<T, int64_t>)
-      words.push_back(fmt::format("{}={}", name, layerCount(*(pins.*pin))));
+      words.push_back(name.starts_with("offload_")
+                          ? fmt::format("{}={}", name, layerCount(*(pins.*pin)))
+                          : fmt::format("{}={}", name, *(pins.*pin)));
     else if constexpr (std::is_arithmetic_v<T>)
       words.push_back(fmt::format("{}={}", name, int64_t(*(pins.*pin))));
     else
