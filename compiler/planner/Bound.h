@@ -40,6 +40,9 @@ ReplicaCosts replicaCosts(CostTable &table, const NormalForm &form,
 /// Whether instances first..last-1 fit a stage of every class.
 bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
           int64_t last);
+/// Of each way to fit as much as the fullest replica needs.
+Relief mostRelief(const ReplicaCosts &costs, unsigned stage, int64_t first,
+                  int64_t last);
 
 /// Messages between neighbouring stages, summed up, as between equal layers.
 class Messages {

@@ -609,6 +609,19 @@ bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
   });
 }
 
+Relief mostRelief(const ReplicaCosts &costs, unsigned stage, int64_t first,
+                  int64_t last) {
+  Relief most;
+  for (const auto &one : costs) {
+    Relief here = one->relief(stage, first, last);
+    most.recomputeLayers = std::max(most.recomputeLayers, here.recomputeLayers);
+    forEachOffload(
+        [](auto, int64_t &all, int64_t own) { all = std::max(all, own); },
+        most.offload, here.offload);
+  }
+  return most;
+}
+
 CutBound cutBound(CostTable &table, const NormalForm &form,
                   const ReplicaCosts &costs, Picoseconds known,
                   Picoseconds limit) {

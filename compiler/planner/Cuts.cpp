@@ -38,18 +38,9 @@ std::optional<Partition> balanced(CostTable &table, const NormalForm &form,
 void settleRelief(const ReplicaCosts &costs, Candidate &candidate) {
   for (unsigned s = 0; s < candidate.form.stages.size(); ++s) {
     StageForm &stage = candidate.form.stages[s];
-    if (!reliefOf(stage).isOpen())
-      continue;
-    Relief most;
-    for (const auto &one : costs) {
-      Relief here = one->relief(s, candidate.cuts[s], candidate.cuts[s + 1]);
-      most.recomputeLayers =
-          std::max(most.recomputeLayers, here.recomputeLayers);
-      forEachOffload(
-          [](auto, int64_t &all, int64_t own) { all = std::max(all, own); },
-          most.offload, here.offload);
-    }
-    setRelief(stage, most);
+    if (reliefOf(stage).isOpen())
+      setRelief(stage,
+                mostRelief(costs, s, candidate.cuts[s], candidate.cuts[s + 1]));
   }
 }
 

@@ -69,8 +69,7 @@ private:
     if (t > 1 && dims.empty())
       return false;
     for (const cost::Pool &pool : problem.hardware.pools())
-      if (t <= pool.count &&
-          (pool.perNode % t == 0 || t % pool.perNode == 0))
+      if (t <= pool.count && (pool.perNode % t == 0 || t % pool.perNode == 0))
         return true;
     return t == 1;
   }
@@ -359,18 +358,9 @@ private:
       stage.offload = {asNeeded, asNeeded, asNeeded};
     }
     ReplicaCosts costs = replicaCosts(table, open, candidate.devices);
-    for (unsigned s = 0; s < open.stages.size(); ++s) {
-      Relief most;
-      for (const auto &one : costs) {
-        Relief here = one->relief(s, candidate.cuts[s], candidate.cuts[s + 1]);
-        most.recomputeLayers =
-            std::max(most.recomputeLayers, here.recomputeLayers);
-        forEachOffload(
-            [](auto, int64_t &all, int64_t own) { all = std::max(all, own); },
-            most.offload, here.offload);
-      }
-      setRelief(candidate.form.stages[s], most);
-    }
+    for (unsigned s = 0; s < open.stages.size(); ++s)
+      setRelief(candidate.form.stages[s],
+                mostRelief(costs, s, candidate.cuts[s], candidate.cuts[s + 1]));
   }
 
   void consider(Candidate candidate) {

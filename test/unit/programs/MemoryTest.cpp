@@ -70,6 +70,15 @@ const Case cases[] = {
     {"m6-tiny", "dp=4", leastTransposed},
 };
 
+/// What the compiler lays out for each stage of a plan.
+std::vector<StageMemory> layOut(Planned &planned) {
+  auto laidOut =
+      stageMemory(*planned.model, planned.workload, planned.plan->chosen);
+  REQUIRE(llvm::succeeded(laidOut));
+  REQUIRE(laidOut->size() == planned.plan->prediction.stages.size());
+  return std::move(*laidOut);
+}
+
 } // namespace
 
 TEST_CASE("the cost model's memory is what buffer assignment lays out",
@@ -80,15 +89,12 @@ TEST_CASE("the cost model's memory is what buffer assignment lays out",
       question.import.batch = batch;
       Planned planned(question);
       REQUIRE(planned.plan);
-      auto laidOut =
-          stageMemory(*planned.model, planned.workload, planned.plan->chosen);
-      REQUIRE(llvm::succeeded(laidOut));
+      std::vector<StageMemory> laidOut = layOut(planned);
       const auto &stages = planned.plan->prediction.stages;
-      REQUIRE(laidOut->size() == stages.size());
       for (size_t s = 0; s < stages.size(); ++s) {
         INFO("stage " << s);
         const int64_t said = stages[s].memory.arena().value(),
-                      needed = (*laidOut)[s].parts.arena().value();
+                      needed = laidOut[s].parts.arena().value();
         CHECK(said * 100 >= needed * c.least);
         CHECK(said * 100 <= needed * c.most);
       }
@@ -113,18 +119,15 @@ TEST_CASE("experts over replicas take what the planner says", "[memory]") {
   question.import.precision = precision;
   Planned planned(question);
   REQUIRE(planned.plan);
-  auto laidOut =
-      stageMemory(*planned.model, planned.workload, planned.plan->chosen);
-  REQUIRE(llvm::succeeded(laidOut));
+  std::vector<StageMemory> laidOut = layOut(planned);
   const auto &stages = planned.plan->prediction.stages;
-  REQUIRE(laidOut->size() == stages.size());
   const int64_t least = std::string_view(degrees).starts_with("tp=1")
                             ? leastExperts
                             : leastSplitExperts;
   for (size_t s = 0; s < stages.size(); ++s) {
     INFO("stage " << s);
     const planner::MemoryParts &said = stages[s].memory,
-                               &needed = (*laidOut)[s].parts;
+                               &needed = laidOut[s].parts;
     CHECK(said.optimizer == needed.optimizer);
     CHECK(said.parameters <= needed.parameters);
     CHECK(said.parameters + Bytes(correction) >= needed.parameters);
