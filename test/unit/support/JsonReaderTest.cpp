@@ -124,6 +124,7 @@ TEST_CASE("suggestions are near or none") {
   CHECK(suggest("h100-sxm80", names) == "h100-sxm-80");
   CHECK(suggest("a100-81", names) == "a100-80");
   CHECK(suggest("h100", names) == "h100-sxm-80");
+  CHECK(suggest("h100", {"h200", "h100-sxm-80"}) == "h100-sxm-80");
   CHECK(suggest("h101", {"a10", "h100-sxm-80"}) == "h100-sxm-80");
   CHECK_FALSE(suggest("tpu", names));
   CHECK_FALSE(suggest("x", {"y"}));
