@@ -132,6 +132,8 @@ private:
     Line line;
     int64_t free = freeMessages(shape.schedule), last = shape.stages - 1;
     double times = dot(row.whole.times, costs.all);
+    if (row.endsAtFirst || s == 0)
+      times += costs.ties;
     line.before = flat.share(row.before.times, times);
     line.behind = flat.share(row.behind.times, times);
     line.own = costs.kindOf.empty()
@@ -318,6 +320,8 @@ SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
     addKinds(table, form, costs, tails, result);
   if (stages == 1)
     return result;
+  if (tails)
+    result.ties = costs.leastTies(0, 0, 1).asDouble();
   result.messages = Messages(table, costs, stages);
   int64_t start = 0;
   for (const SpreadCosts::Run &run : result.runs) {
@@ -352,12 +356,56 @@ static double fastStages(const SpreadCosts &costs, int64_t stages) {
   return sum;
 }
 
+/// The least time in which these stages can hold all instances of a run, each
+/// whole ones.
+static double wholeInstances(const SpreadCosts &costs, size_t run,
+                             int64_t stages) {
+  int64_t left = costs.runs[run].count;
+  if (costs.kindOf.empty())
+    return costs.runs[run].each.sum() *
+           static_cast<double>(ceilDivide(left, stages));
+  std::vector<int64_t> count(costs.kinds.size(), 0), held = count;
+  for (size_t kind : costs.kindOf)
+    ++count[kind];
+  double time = 0;
+  while (left > 0) {
+    auto timeOf = [&](size_t kind) {
+      return costs.kinds[kind].each[run].sum() *
+             static_cast<double>(held[kind] + 1);
+    };
+    size_t next = 0;
+    for (size_t kind = 1; kind < held.size(); ++kind)
+      if (timeOf(kind) < timeOf(next))
+        next = kind;
+    time = timeOf(next);
+    left -= count[next];
+    ++held[next];
+  }
+  return time;
+}
+
+/// What a stage takes that has no instance but of the longest run: at least all
+/// but so many as there are others, the slowest ones at best.
+static double leastHeld(const SpreadCosts &costs) {
+  size_t longest = longestRun(costs), others = 0;
+  for (size_t r = 0; r < costs.runs.size(); ++r)
+    others += r == longest ? 0 : costs.runs[r].count;
+  std::vector<double> times;
+  for (size_t kind : costs.kindOf)
+    times.push_back(costs.kinds[kind].each[longest].sum());
+  if (others >= times.size())
+    return 0;
+  auto least = times.begin() + static_cast<int64_t>(others);
+  std::nth_element(times.begin(), least, times.end(), std::greater<>());
+  return *least;
+}
+
 Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                       int64_t microBatches) {
-  double unit = costs.all.sum() / fastStages(costs, stages);
-  for (const SpreadCosts::Run &run : costs.runs)
-    unit = std::max(unit, run.each.sum() * static_cast<double>(
-                                               ceilDivide(run.count, stages)));
+  double unit =
+      std::max(costs.all.sum() / fastStages(costs, stages), leastHeld(costs));
+  for (size_t r = 0; r < costs.runs.size(); ++r)
+    unit = std::max(unit, wholeInstances(costs, r, stages));
   return Picoseconds(static_cast<int64_t>(
       unit * static_cast<double>(microBatches) * (1 - 1e-9)));
 }

@@ -11,14 +11,18 @@
 // steps near from below; and one stage holds no less than its whole instances.
 // O(p) a step. On unequal devices what a stage holds takes as long as on its
 // own, and what those around it hold as long as on the fastest.
+// evenBound: whole instances, of which each kind of stages takes its own time;
+// but for as many stages as there are other instances, each has one of the
+// longest run.
 // cutBound: whole instances, memory and the end of the step, by bisection over
 // the step; for a limit, filling the stages from the last one as far as it goes
-// is feasible if anything is, where stages may be empty (each bound grows with
-// what a stage holds and not with what the stages behind it hold more).
-// O(p log(instances) log(1/5e-5)). On unequal devices every way to give the
-// instances to blocks of like stages is looked at, those behind first, as far
-// as a block can hold its own within the best limit so far; then all sums of
-// times are known.
+// is feasible if anything is (each bound grows with what a stage holds and not
+// with what the stages behind it hold more); where a stage can hold nothing of
+// what is left to it, all places where stages may begin are looked at.
+// O(p log(instances) log(1/5e-5)), or O(p instances) instead of O(p
+// log(instances)). On unequal devices every way to give the instances to blocks
+// of like stages is looked at, those behind first, as far as a block can hold
+// its own within the best limit so far; then all sums of times are known.
 //
 //===----------------------------------------------------------------------===//
 
@@ -95,6 +99,9 @@ struct SpreadCosts {
   /// Of all instances; and of those before and after the ends of `messages`.
   Parts all;
   double head = 0, tail = 0;
+  /// Of the first stage, whatever else it holds: gradients of variables that
+  /// the first instance shares with others.
+  double ties = 0;
   Messages messages;
 };
 /// With `tails` where the costs are those of one variant, not of all of a

@@ -143,7 +143,7 @@ private:
     takeAnyCuts();
     double limit = std::max(1.0, most - 1);
     std::vector<int64_t> cuts(stages + 1, blocks[b].end);
-    return fill(b, limit, tailOf(0, 0, 1), true, cuts);
+    return fill(b, {limit, tailOf(0, 0, 1), true}, cuts);
   }
 
   /// The best cuts with the instances that the blocks have.
@@ -428,6 +428,18 @@ private:
     if (isNew)
       for (const auto &one : costs)
         it->second = std::min(it->second, one->tail(s, first, last).asDouble());
+    return it->second + tiesOf(s, first, last);
+  }
+
+  /// Exchanges of gradients with other stages.
+  double tiesOf(unsigned s, int64_t first, int64_t last) const {
+    if (table.ties.empty())
+      return 0;
+    auto [it, isNew] = tied.try_emplace(keyOf(s, first, last), 1e300);
+    if (isNew)
+      for (const auto &one : costs)
+        it->second =
+            std::min(it->second, one->leastTies(s, first, last).asDouble());
     return it->second;
   }
 
@@ -456,18 +468,41 @@ private:
     return allFit(cuts);
   }
 
+  /// What a stage may be: no bound above `limit`, and with `memory` that it
+  /// fits.
+  struct Limits {
+    double limit = 0;
+    /// Of stage 0, once a step.
+    double tail = 0;
+    bool memory = false;
+  };
+
+  bool goes(unsigned s, int64_t first, int64_t last,
+            const Limits &limits) const {
+    return valueOf(s, first, last, limits.tail, limits.memory) <=
+               limits.limit &&
+           (!limits.memory || fits(s, first, last));
+  }
+
+  /// The first instance that a stage of a block may begin with: each one before
+  /// it needs an instance.
+  int64_t earliest(const Block &block, int64_t s) const {
+    int64_t least = block.first + s - block.firstStage;
+    return s + 1 == stages ? std::max(least, lastStart) : least;
+  }
+
   /// The smallest first instance of a stage that ends before `last`, `least` or
   /// more, or `last` if not even one goes.
-  int64_t reach(unsigned s, int64_t last, int64_t least, double limit,
-                double tail, bool memory) const {
+  int64_t reach(unsigned s, int64_t last, int64_t least,
+                const Limits &limits) const {
     int64_t good = last, bad = least - 1;
-    if (s + 1 == stages)
-      bad = std::max(bad, lastStart - 1);
     while (good - bad > 1) {
       int64_t middle = bad + (good - bad) / 2;
-      (valueOf(s, middle, last, tail, memory) <= limit ? good : bad) = middle;
+      (valueOf(s, middle, last, limits.tail, limits.memory) <= limits.limit
+           ? good
+           : bad) = middle;
     }
-    if (!memory || good == last || fits(s, good, last))
+    if (!limits.memory || good == last || fits(s, good, last))
       return good;
     bad = good, good = last;
     while (good - bad > 1) {
@@ -478,23 +513,63 @@ private:
   }
 
   /// Cuts of a block with which no bound of its stages but stage 0 is above
-  /// `limit`; false if there are none.
-  bool fill(int64_t b, double limit, double tail, bool memory,
-            std::vector<int64_t> &cuts) const {
+  /// the limit; false if there are none. A stage that takes as much as goes
+  /// leaves those before it the least, if it takes anything.
+  bool fill(int64_t b, const Limits &limits, std::vector<int64_t> &cuts) const {
     const Block &block = blocks[b];
     cuts[block.endStage] = block.end;
     for (int64_t s = block.endStage - 1; s >= block.firstStage; --s) {
       if (s == 0)
         return true;
-      // Each stage before it needs an instance.
-      int64_t least = block.first + s - block.firstStage;
-      cuts[s] = reach(s, cuts[s + 1], least, limit, tail, memory);
+      cuts[s] = reach(s, cuts[s + 1], earliest(block, s), limits);
+      if (cuts[s] == cuts[s + 1])
+        return fillLess(block, limits, cuts);
     }
     return cuts[block.firstStage] == block.first;
   }
 
-  /// Cuts with which no bound is above `limit`, or none. Stages may be empty:
-  /// that one instance more does not go, does not say that less would.
+  /// By first instance: where a stage ends, 0 where it may not begin there.
+  using Ends = std::vector<int64_t>;
+
+  /// Of a stage, where it ends where those behind it may begin. What goes goes
+  /// with fewer instances, too: the nearest end is the best.
+  Ends endsOf(const Block &block, int64_t s, const Ends &behind,
+              const Limits &limits) const {
+    Ends ends(instances + 1, 0);
+    int64_t end = 0;
+    for (int64_t first = block.end - 1; first >= earliest(block, s); --first) {
+      if (behind[first + 1] > 0)
+        end = first + 1;
+      if (end > 0 && goes(s, first, end, limits))
+        ends[first] = end;
+    }
+    return ends;
+  }
+
+  /// fill() where some stage cannot hold the last instance that is left to it,
+  /// but may hold another one if those behind it hold less.
+  bool fillLess(const Block &block, const Limits &limits,
+                std::vector<int64_t> &cuts) const {
+    int64_t begin = std::max<int64_t>(block.firstStage, 1);
+    std::vector<Ends> ends(block.endStage + 1);
+    ends[block.endStage].assign(instances + 1, 0);
+    ends[block.endStage][block.end] = block.end;
+    for (int64_t s = block.endStage - 1; s >= begin; --s)
+      ends[s] = endsOf(block, s, ends[s + 1], limits);
+    auto goesAt = [&](int64_t first) { return ends[begin][first] > 0; };
+    int64_t first = block.first;
+    while (block.firstStage == 0 && first < block.end && !goesAt(first))
+      ++first;
+    if (!goesAt(first))
+      return false;
+    for (int64_t s = begin; s < block.endStage; ++s) {
+      cuts[s] = first;
+      first = ends[s][first];
+    }
+    return true;
+  }
+
+  /// Cuts with which no bound is above `limit`, or none.
   std::vector<int64_t> within(double limit, bool memory) const {
     // What stage 0 must hold at least makes the others' limit smaller, and
     // they leave it more.
@@ -502,7 +577,7 @@ private:
     while (true) {
       std::vector<int64_t> cuts(stages + 1, 0);
       for (auto b = static_cast<int64_t>(blocks.size()); b-- > 0;)
-        if (!fill(b, limit, tail, memory, cuts))
+        if (!fill(b, {limit, tail, memory}, cuts))
           return {};
       if (cuts[1] > firstEnd)
         return {};
@@ -520,9 +595,8 @@ private:
   double limitOf(const std::vector<int64_t> &cuts, bool memory) const {
     double limit = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s)
-      if (cuts[s] < cuts[s + 1])
-        limit = std::max(limit, valueOf(s, cuts[s], cuts[s + 1],
-                                        tailOf(0, 0, cuts[1]), memory));
+      limit = std::max(limit, valueOf(s, cuts[s], cuts[s + 1],
+                                      tailOf(0, 0, cuts[1]), memory));
     return limit;
   }
 
@@ -550,8 +624,6 @@ private:
       cuts = std::move(better);
       high = std::min(middle, limitOf(cuts, memory));
     }
-    for (int64_t s = stages - 1; s > 0; --s)
-      cuts[s] = std::min(cuts[s], cuts[s + 1] - 1);
     return bounded(low, std::move(cuts));
   }
 
@@ -584,7 +656,7 @@ private:
   /// By class of replicas: times of instances in the blocks that have them.
   std::vector<Prefix> placed;
   std::vector<std::vector<std::vector<StageRow>>> rows;
-  mutable std::unordered_map<uint64_t, double> tails;
+  mutable std::unordered_map<uint64_t, double> tails, tied;
   mutable std::unordered_map<uint64_t, bool> fitting;
   /// By likeOf() the stage, first and last instance, and class of replicas.
   mutable std::unordered_map<uint64_t, Parts> relieved;

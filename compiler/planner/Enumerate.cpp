@@ -568,13 +568,18 @@ std::vector<Choice> enumerate(const Problem &problem) {
   std::vector<int64_t> tensors = splitSizes(problem.hardware, isSmall(problem));
   if (pins.tensor)
     tensors = {*pins.tensor};
+  // Of many devices all have a stage, or those of some types.
+  std::set<int64_t> counts = deviceCounts(problem.hardware);
   std::vector<Choice> shapes;
   ShapeAdder adder(problem, shapes);
   for (int64_t t : tensors)
     for (int64_t c : contextSizes(problem))
       for (int64_t p = 1, room = devices / saturatingMultiply(t, c);
            p <= std::min(instances, room); ++p) {
-        bool regular = room % p == 0;
+        bool regular =
+            std::any_of(counts.begin(), counts.end(), [&](int64_t n) {
+              return n >= t * c && n / (t * c) % p == 0;
+            });
         if (pins.pipeline ? p != *pins.pipeline : !regular && devices > 64)
           continue;
         int64_t most = std::min(room / p, groups);

@@ -254,6 +254,12 @@ public:
   int64_t alive(unsigned stage) const { return aliveChunks[stage]; }
   /// What a stage does once per step, after its last task.
   Picoseconds tail(unsigned stage, int64_t first, int64_t last) const;
+  /// The exchange of gradients between instances on two stages that share a
+  /// variable; it follows the stages' own.
+  Picoseconds tieTime(const Tie &tie, unsigned user, unsigned owner) const;
+  /// The least that such exchanges add to tail(), whatever the other stages
+  /// hold. More instances make it no less.
+  Picoseconds leastTies(unsigned stage, int64_t first, int64_t last) const;
   /// A message to the next stage, and one back, where that begins at
   /// `position`.
   Picoseconds messageThere(unsigned stage, int64_t position) const;

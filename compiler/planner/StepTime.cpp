@@ -105,17 +105,8 @@ private:
       int64_t user = stageOf(tie.user), owner = stageOf(tie.owner);
       if (user == owner)
         continue;
-      size_t run = workload::instanceAt(table.workload, tie.user).run;
-      Bytes bytes = costs.run(user, run).tiedState.gradients;
-      // Two ranks: each sends its sum to the other.
-      Coordinates a{static_cast<unsigned>(user), {}},
-          b{static_cast<unsigned>(owner), {}};
-      a.axes.resize(candidate.form.stages[user].axes.size());
-      b.axes.resize(candidate.form.stages[owner].axes.size());
-      Picoseconds sync = table.hardware.sendTime(
-          candidate.devices.deviceOf(candidate.form, a),
-          candidate.devices.deviceOf(candidate.form, b), 1, bytes);
-      problem.shared.push_back({{partOnStage(owner), partOnStage(user)}, sync});
+      problem.shared.push_back({{partOnStage(owner), partOnStage(user)},
+                                costs.tieTime(tie, user, owner)});
     }
   }
 

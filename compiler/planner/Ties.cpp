@@ -2,6 +2,9 @@
 
 #include "compiler/planner/Evaluate.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 namespace whale::planner {
 
 using workload::Run;
@@ -33,6 +36,41 @@ std::vector<Tie> ties(const Workload &workload) {
     start += run.count;
   }
   return result;
+}
+
+Picoseconds FormCosts::tieTime(const Tie &tie, unsigned user,
+                               unsigned owner) const {
+  size_t run = workload::instanceAt(table.workload, tie.user).run;
+  // Two ranks: each sends its sum to the other.
+  auto firstOf = [&](unsigned stage) {
+    return devices.deviceOf(form, coordinatesIn(form, stage, {}));
+  };
+  return table.hardware.sendTime(firstOf(user), firstOf(owner), 1,
+                                 this->run(user, run).tiedState.gradients);
+}
+
+Picoseconds FormCosts::leastTies(unsigned stage, int64_t first,
+                                 int64_t last) const {
+  int64_t instances = workload::instanceCount(table.workload);
+  auto stages = static_cast<int64_t>(form.stages.size());
+  Picoseconds sum;
+  for (const Tie &tie : table.ties) {
+    auto holds = [&](int64_t at) { return first <= at && at < last; };
+    // A stage that may hold both would have none.
+    bool mayMeet = std::abs(tie.user - tie.owner) <= instances - stages;
+    if (mayMeet || holds(tie.user) == holds(tie.owner))
+      continue;
+    int64_t other = holds(tie.user) ? tie.owner : tie.user;
+    Picoseconds least = Picoseconds::max();
+    // Each stage has an instance.
+    for (int64_t s = std::max<int64_t>(0, stages - (instances - other));
+         s <= std::min(other, stages - 1); ++s)
+      if (s != stage)
+        least = std::min(least, holds(tie.user) ? tieTime(tie, stage, s)
+                                                : tieTime(tie, s, stage));
+    sum += least;
+  }
+  return sum;
 }
 
 } // namespace whale::planner

@@ -1,0 +1,137 @@
+// Bounds of all cuts of a form on unequal devices, against every cut.
+
+#include "compiler/planner/Partition.h"
+#include "compiler/planner/Search.h"
+#include "test/unit/planner/RoundHardware.h"
+#include "test/unit/planner/TinyModels.h"
+
+#include <catch2/catch.hpp>
+
+#include <random>
+
+using namespace whale;
+using namespace whale::planner;
+using test::RoundHardware;
+
+namespace {
+
+/// A pipeline of a small GPT, whose head shares the embedding's weights, on
+/// three types of devices.
+class RandomPipeline {
+public:
+  explicit RandomPipeline(unsigned seed)
+      : random(seed), model(gpt()), machine(devices()), table(model, machine) {
+    const std::vector<Schedule> orders(simulator::allOrders().begin(),
+                                       simulator::allOrders().end());
+    Choice choice;
+    simulator::ScheduleSpec spec;
+    do {
+      choice.data = oneOf({1, 2});
+      choice.pipeline = oneOf({2, 3, 4, 5});
+      choice.microBatches = oneOf({1, 2, 4, 8, 16}) / choice.data;
+      choice.schedule = orders[random() % orders.size()];
+      choice.virtualStages = simulator::chunksOf(choice.schedule, 2);
+      spec.order = choice.schedule;
+      spec.stages = choice.pipeline;
+      spec.chunks = choice.virtualStages;
+      spec.microBatches = choice.microBatches;
+    } while (choice.microBatches < 1 || choice.schedule == Schedule::DualPipe ||
+             simulator::brokenRule(spec));
+    choice.shard = oneOf({0, 1}) ? Shard::Optimizer : Shard::None;
+    form = formOf(choice, {});
+    std::vector<DeviceMap> maps = deviceMaps(form, machine);
+    map = maps[random() % maps.size()];
+    shared = setShares(table, form, map);
+  }
+
+  /// Whether the batch can be shared among the replicas.
+  bool isValid() const { return shared; }
+
+  /// The largest of the bounds that the search goes by.
+  Picoseconds bound() {
+    Picoseconds most = lowerBound(table, form, map);
+    auto stages = static_cast<int64_t>(form.stages.size());
+    PipelineShape shape{form.schedule, stages, form.virtualStages,
+                        form.microBatches};
+    for (const auto &one : replicaCosts(table, form, map)) {
+      SpreadCosts costs = spreadCosts(table, form, *one, true);
+      std::vector<int64_t> alive = table.alive(
+          form.schedule, stages, form.virtualStages, form.microBatches);
+      for (Picoseconds time : {evenBound(costs, stages, form.microBatches),
+                               spreadBound(costs, shape, alive)})
+        most = std::max(most, wholeStep(machine, rankCount(form), time));
+    }
+    return most;
+  }
+
+  /// The fastest of all cuts that fit; max where none does.
+  Picoseconds best() {
+    Picoseconds least = Picoseconds::max();
+    forEachPartition(workload::instanceCount(model),
+                     static_cast<int64_t>(form.stages.size()),
+                     [&](const std::vector<int64_t> &cuts) {
+                       Prediction found = evaluate(table, {form, cuts, map});
+                       if (found.deficit() <= Bytes())
+                         least = std::min(least, found.step);
+                     });
+    return least;
+  }
+
+private:
+  int64_t oneOf(std::initializer_list<int64_t> values) {
+    return values.begin()[random() % values.size()];
+  }
+
+  workload::Workload gpt() {
+    test::GptShape shape;
+    shape.layers = oneOf({3, 5, 7});
+    shape.vocabulary = oneOf({64, 1024, 8192});
+    return test::gpt(shape);
+  }
+
+  RoundHardware devices() {
+    std::vector<test::RoundDevice> types(3);
+    double scale = 1e9 * static_cast<double>(oneOf({1, 10, 100}));
+    for (test::RoundDevice &type : types) {
+      type.flopsPerSecond = scale * static_cast<double>(oneOf({1, 4, 5, 50}));
+      type.memoryBytesPerSecond = type.flopsPerSecond;
+      if (oneOf({0, 1}))
+        type.memory = oneOf({4, 8, 16}) << 20;
+    }
+    RoundHardware made(types, {{0, 4, 2}, {1, 4, 4}, {2, 4, 1}});
+    made.inside.bytesPerSecond = scale * static_cast<double>(oneOf({1, 8}));
+    made.outside.bytesPerSecond = scale / static_cast<double>(oneOf({1, 8}));
+    return made;
+  }
+
+  std::mt19937 random;
+  workload::Workload model;
+  RoundHardware machine;
+  CostTable table;
+  NormalForm form;
+  DeviceMap map;
+  bool shared = false;
+};
+
+} // namespace
+
+TEST_CASE("no cuts on unequal devices are faster than the bounds") {
+  int tried = 0;
+  double tight = 0;
+  for (unsigned seed = 0; seed < 400; ++seed) {
+    RandomPipeline pipeline(seed);
+    Picoseconds best = Picoseconds::max();
+    if (pipeline.isValid())
+      best = pipeline.best();
+    if (best == Picoseconds::max())
+      continue;
+    INFO("seed " << seed);
+    Picoseconds bound = pipeline.bound();
+    CHECK(bound.value() <= best.value());
+    ++tried;
+    tight += bound.asDouble() / best.asDouble();
+  }
+  CHECK(tried > 200);
+  // They are of use.
+  CHECK(tight / tried > 0.94);
+}
