@@ -29,6 +29,8 @@ public:
   Picoseconds opTime(unsigned type, const OpWork &work) const override;
   Picoseconds collectiveTime(const Group &group, CollectiveKind kind,
                              Bytes bytes) const override;
+  Picoseconds exchangeTime(const Group &group,
+                           const RowExchange &rows) const override;
   std::string collectiveMethod(const Group &group, CollectiveKind kind,
                                Bytes bytes) const override;
   Picoseconds sendTime(int64_t from, int64_t to, int64_t concurrent,

@@ -5,6 +5,7 @@
 #include "compiler/cost/HandFusion.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 namespace whale::cost {
@@ -119,7 +120,8 @@ public:
   Adder(const Workload &workload, const ModuleClass &module,
         const ClassContext &context, const Hardware &hardware)
       : workload(workload), module(module), context(context),
-        hardware(hardware), sharded(shard(workload, module, context.mesh)),
+        hardware(hardware), routing(routingOf(module)),
+        sharded(shard(workload, module, meshWithRows())),
         plan(residuals(module, repeatedOps())), timed(plan.recomputed),
         fusion(module, hardware.execution.stack) {
     if (hardware.execution.stack.keepsSecondProducts &&
@@ -140,6 +142,7 @@ public:
       addOp(i);
     for (const Transfer &transfer : sharded.transfers)
       addTransfer(transfer);
+    hideExchanges();
     cost.forward += cost.forwardCommunication;
     cost.backward += cost.backwardCommunication + cost.recompute;
     waitForHost();
@@ -489,6 +492,34 @@ private:
     return routed(transfer.beforeOp) || routed(makerOf(transfer.value));
   }
 
+  /// The mesh, where splits that cut experts and the sequence send rows.
+  LocalMesh meshWithRows() const {
+    LocalMesh mesh = context.mesh;
+    for (SplitAxis &axis : mesh.axes)
+      if (hardware.execution.stack.sendsPositions && !axis.dims.empty() &&
+          axis.dims.front() == "experts" &&
+          std::find(axis.dims.begin(), axis.dims.end(), "sequence") !=
+              axis.dims.end())
+        axis.rows = "sequence";
+    return mesh;
+  }
+
+  /// Rows are sent along one axis after the other, the outermost first.
+  Picoseconds exchangeTime(const Transfer &transfer) const {
+    RowExchange rows{transfer.bytes, {}, 1};
+    if (hardware.execution.stack.sendsRowsOnce)
+      rows.routing = routing;
+    for (uint32_t a = 0; a <= transfer.axis; ++a)
+      rows.parts *= routes(a) ? context.mesh.axes[a].size : 1;
+    return hardware.exchangeTime(context.groups[transfer.axis], rows);
+  }
+
+  /// Whether rows are sent to experts along the axis.
+  bool routes(uint32_t axis) const {
+    return std::any_of(sharded.ops.begin(), sharded.ops.end(),
+                       [&](const LocalOp &op) { return op.routed[axis]; });
+  }
+
   /// Of what is gathered for a product in 8 or fewer bits.
   Bytes gathered(const Transfer &transfer) const {
     bool narrow = hardware.execution.stack.gathersNarrow &&
@@ -510,8 +541,11 @@ private:
         maker >= 0 && !transfer.oncePerStep &&
         fusion.isAddedFirst(static_cast<uint32_t>(maker)))
       return;
-    Picoseconds time = hardware.collectiveTime(
-        context.groups[transfer.axis], transfer.kind, gathered(transfer));
+    Picoseconds time =
+        transfer.ofRows
+            ? exchangeTime(transfer)
+            : hardware.collectiveTime(context.groups[transfer.axis],
+                                      transfer.kind, gathered(transfer));
     if (!transfer.oncePerStep && !dispatches(transfer))
       time = time.scaled(1 - execution.parameters.splitOverlap *
                                  execution.stack.overlappedSplits);
@@ -522,6 +556,8 @@ private:
       return;
     }
     cost.traffic += transfer.bytes;
+    if (transfer.ofRows)
+      exchanges[transfer.phase != Phase::Forward] += time;
     if (transfer.phase == Phase::Forward)
       cost.forwardCommunication += time;
     else
@@ -537,10 +573,25 @@ private:
       cost.recompute += time;
   }
 
+  /// Beside the computation of the same direction, and no longer than it.
+  void hideExchanges() {
+    const Execution &execution = hardware.execution;
+    if (!execution.stack.overlapsExchange)
+      return;
+    auto hide = [&](Picoseconds exchange, Picoseconds compute,
+                    Picoseconds &communication) {
+      communication -= std::min(
+          exchange.scaled(execution.parameters.exchangeOverlap), compute);
+    };
+    hide(exchanges[0], cost.forward, cost.forwardCommunication);
+    hide(exchanges[1], cost.backward, cost.backwardCommunication);
+  }
+
   const Workload &workload;
   const ModuleClass &module;
   const ClassContext &context;
   const Hardware &hardware;
+  Routing routing;
   ShardedClass sharded;
   ResidualPlan plan;
   /// What is repeated at the price of its time.
@@ -550,6 +601,8 @@ private:
   HandFusion fusion;
   std::vector<bool> materialised;
   int64_t repeatedKernels = 0;
+  /// Of rows with experts, forward and backward.
+  std::array<Picoseconds, 2> exchanges;
   ClassCost cost;
 };
 

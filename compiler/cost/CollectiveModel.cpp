@@ -173,21 +173,48 @@ Candidate hierarchical(const Route &route, double bytes) {
           Algorithm::Hierarchical, across.protocol};
 }
 
-/// Every pair by itself: what stays in the domain and what leaves it move at
-/// the same time, the latter through the domain's adapters together.
-Candidate directAcross(const Route &route, const CollectiveFit &fit,
-                       double bytes) {
-  const NetworkParameters &network = *route.network;
+/// Of the bytes of one rank in an exchange between domains.
+struct Moved {
+  /// What its links within the domain carry, what leaves the domain for each
+  /// of its members, and what is handled on the device.
+  double within = 0, out = 0, handled = 1;
+  /// To how many ranks of other domains it sends.
+  double partners = 0;
+};
+
+/// Every pair by itself.
+Moved movedInPairs(const Route &route) {
   double ranks = static_cast<double>(route.ranks);
-  double inside = static_cast<double>(route.most);
   double outside = static_cast<double>(route.ranks - route.fewest);
+  return {static_cast<double>(route.most - 1) / ranks, outside / ranks, 1,
+          outside};
+}
+
+/// Each row once to a domain, and there once to each rank that wants it.
+Moved movedOnce(const Route &route, const RowExchange &rows) {
+  double copies = static_cast<double>(rows.routing.chosen);
+  double toRanks = expectedParts(rows.routing, rows.parts) / copies;
+  double toDomains = expectedParts(rows.routing, route.domains) / copies;
+  double most = static_cast<double>(route.most);
+  double others = static_cast<double>(route.domains - 1);
+  return {toRanks * (most - 1) / most,
+          toDomains * others / static_cast<double>(route.domains), toRanks,
+          others};
+}
+
+/// What stays in the domain and what leaves it move at the same time, the
+/// latter through the domain's adapters together.
+Candidate directAcross(const Route &route, const CollectiveFit &fit,
+                       const Moved &moved, double bytes) {
+  const NetworkParameters &network = *route.network;
+  double inside = static_cast<double>(route.most);
   double cost = costOver(route, fit.protocol, network.allToAllEfficiency);
-  double moved = std::max((inside - 1) / ranks * fit.wire + fit.local,
-                          inside * outside / ranks * cost);
+  double each = std::max(moved.within * fit.wire + moved.handled * fit.local,
+                         inside * moved.out * cost);
   double turns =
-      std::ceil(outside / static_cast<double>(network.parallelSends));
+      std::ceil(moved.partners / static_cast<double>(network.parallelSends));
   return {fit.start + fit.step * (inside - 1) + route.latency * turns +
-              fit.root * std::sqrt(bytes) + bytes * moved,
+              fit.root * std::sqrt(bytes) + bytes * each,
           Algorithm::Direct, fit.protocol};
 }
 
@@ -202,29 +229,47 @@ Candidate sendAcross(const Route &route, const CollectiveFit &fit,
 
 Candidate acrossDomains(const Route &route, Kind kind, double bytes) {
   Candidate best;
-  forEachFit(*route.fits, kind, route.ranks, true,
-             [&](const CollectiveFit &fit) {
-               if (kind == Kind::SendReceive)
-                 keepLeast(best, sendAcross(route, fit, bytes));
-               else if (fit.algorithm == Algorithm::Direct)
-                 keepLeast(best, directAcross(route, fit, bytes));
-               else if (fit.algorithm == Algorithm::Ring)
-                 keepLeast(best, flatRing(route, fit, kind, bytes));
-               if (kind == Kind::AllReduce)
-                 keepLeast(best, tree(route, fit, bytes));
-             });
+  forEachFit(
+      *route.fits, kind, route.ranks, true, [&](const CollectiveFit &fit) {
+        if (kind == Kind::SendReceive)
+          keepLeast(best, sendAcross(route, fit, bytes));
+        else if (fit.algorithm == Algorithm::Direct)
+          keepLeast(best, directAcross(route, fit, movedInPairs(route), bytes));
+        else if (fit.algorithm == Algorithm::Ring)
+          keepLeast(best, flatRing(route, fit, kind, bytes));
+        if (kind == Kind::AllReduce)
+          keepLeast(best, tree(route, fit, bytes));
+      });
   if (kind == Kind::AllReduce && route.most > 1)
     keepLeast(best, hierarchical(route, bytes));
   return best;
 }
 
-CollectiveEstimate estimate(const Route &route, Kind kind, Bytes bytes) {
-  Candidate best =
-      route.domains == 1
-          ? withinDomain(*route.fits, kind, route.ranks, bytes.asDouble())
-          : acrossDomains(route, kind, bytes.asDouble());
+/// Rows go once to each rank or domain that wants them.
+Candidate exchangeOnce(const Route &route, const RowExchange &rows) {
+  Moved moved = movedOnce(route, rows);
+  double bytes = rows.bytes.asDouble();
+  if (route.domains == 1)
+    return withinDomain(*route.fits, Kind::AllToAll, route.ranks,
+                        bytes * moved.handled);
+  Candidate best;
+  forEachFit(*route.fits, Kind::AllToAll, route.ranks, true,
+             [&](const CollectiveFit &fit) {
+               keepLeast(best, directAcross(route, fit, moved, bytes));
+             });
+  return best;
+}
+
+CollectiveEstimate estimateOf(const Route &route, const Candidate &best) {
   return {picosecondsFromSeconds(best.seconds), best.algorithm, best.protocol,
           route.domains > 1};
+}
+
+CollectiveEstimate estimate(const Route &route, Kind kind, Bytes bytes) {
+  return estimateOf(route, route.domains == 1
+                               ? withinDomain(*route.fits, kind, route.ranks,
+                                              bytes.asDouble())
+                               : acrossDomains(route, kind, bytes.asDouble()));
 }
 
 } // namespace
@@ -236,6 +281,17 @@ CollectiveEstimate CollectiveModel::collective(const Group &group, Kind kind,
   GroupLinks links = cluster.linksOf({group.first, group.size, group.stride});
   return estimate(routeOf(cluster, links, group.size, group.concurrent), kind,
                   bytes);
+}
+
+CollectiveEstimate CollectiveModel::exchange(const Group &group,
+                                             const RowExchange &rows) const {
+  if (rows.routing.experts == 1)
+    return collective(group, Kind::AllToAll, rows.bytes);
+  if (group.size <= 1 || rows.bytes == Bytes())
+    return {};
+  GroupLinks links = cluster.linksOf({group.first, group.size, group.stride});
+  Route route = routeOf(cluster, links, group.size, group.concurrent);
+  return estimateOf(route, exchangeOnce(route, rows));
 }
 
 CollectiveEstimate CollectiveModel::send(int64_t from, int64_t to,

@@ -37,6 +37,12 @@ public:
   /// no bytes; `Picoseconds::max()` where the times' range ends.
   CollectiveEstimate collective(const Group &group, CollectiveKind kind,
                                 Bytes bytes) const;
+  /// An all-to-all of rows: `collective`, where each copy of a row travels by
+  /// itself. Else a row goes once to each domain, to the member at the same
+  /// place there, which forwards it once to each of its domain's members with
+  /// any of its experts; both at the same time (DeepEP, HybridEP).
+  CollectiveEstimate exchange(const Group &group,
+                              const RowExchange &rows) const;
   /// From one device to another, while `concurrent` pairs of the same nodes
   /// send.
   CollectiveEstimate send(int64_t from, int64_t to, int64_t concurrent,

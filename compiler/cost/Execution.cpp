@@ -31,6 +31,7 @@ static constexpr ParameterField fields[] = {
     {"split_sustained", &Parameters::splitSustained},
     {"network_sustained", &Parameters::networkSustained},
     {"split_overlap", &Parameters::splitOverlap},
+    {"exchange_overlap", &Parameters::exchangeOverlap},
     {"gradient_overlap", &Parameters::gradientOverlap},
     {"stragglers_per_doubling", &Parameters::stragglersPerDoubling},
     {"allocator_reserved", &Parameters::allocatorReserved},

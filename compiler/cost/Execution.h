@@ -129,6 +129,18 @@ struct Stack {
   bool shardsMasters = false;
   /// Of the buckets in which gradients are reduced and parameters gathered.
   int64_t bucketBytes = 0;
+  /// A row goes to its experts once for each node and once for each device
+  /// that has any of them (DeepEP, HybridEP), not once for each expert.
+  bool sendsRowsOnce = true;
+  /// Rows go to their experts, and come back, beside the computation of other
+  /// micro-batches.
+  bool overlapsExchange = false;
+  /// All experts get equally many rows.
+  bool balancesExperts = false;
+  /// Ranks of a split that cuts experts and the sequence have whole experts
+  /// each, and send the rows of their positions to them (Megatron-Core with
+  /// expert_tensor_parallel_size 1).
+  bool sendsPositions = false;
   /// Bytes of an element of a gradient, in memory and on the wire; 0 = as the
   /// model's training spec accumulates it.
   int64_t gradientBytes = 0;
@@ -151,6 +163,7 @@ struct Parameters {
   double expertImbalance = 1;
   double splitSustained = 1, networkSustained = 1;
   double splitOverlap = 0;
+  double exchangeOverlap = 0;
   double gradientOverlap = 0;
   double stragglersPerDoubling = 0;
   double allocatorReserved = 0;

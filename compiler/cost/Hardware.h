@@ -9,6 +9,7 @@
 #define WHALE_COST_HARDWARE_H
 
 #include "compiler/cost/Execution.h"
+#include "compiler/cost/Routing.h"
 #include "compiler/cost/Sharding.h"
 #include "compiler/support/Units.h"
 
@@ -51,6 +52,17 @@ struct Group {
   enum class Role : uint8_t { Split, Replicas } role = Role::Split;
 
   auto operator<=>(const Group &) const = default;
+};
+
+/// Rows on their way to their experts, or back.
+struct RowExchange {
+  /// On one rank, as many copies of each row as it has chosen experts.
+  Bytes bytes;
+  /// What is sent instead, where a row goes once to each part that has any of
+  /// its experts: with one expert, all copies are sent.
+  Routing routing;
+  /// Over how many ranks of this and outer axes the experts are cut.
+  int64_t parts = 1;
 };
 
 /// Devices first..first+count-1 are of one type, in nodes of one kind.
@@ -101,6 +113,11 @@ public:
   virtual Picoseconds opTime(unsigned type, const OpWork &work) const = 0;
   virtual Picoseconds collectiveTime(const Group &group, CollectiveKind kind,
                                      Bytes bytes) const = 0;
+  /// An all-to-all of the rows of experts.
+  virtual Picoseconds exchangeTime(const Group &group,
+                                   const RowExchange &rows) const {
+    return collectiveTime(group, CollectiveKind::AllToAll, rows.bytes);
+  }
   /// How that collective is done ("ring, ll128"), for people; empty if nothing
   /// is to be said.
   virtual std::string collectiveMethod(const Group &, CollectiveKind,

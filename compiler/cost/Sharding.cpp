@@ -151,8 +151,8 @@ private:
       if (experts < 0)
         continue;
       local.routedParts *= axis.size;
-      int64_t &batch = local.extents[batchLoop(op)];
-      batch = ceilDivide(batch, axis.size);
+      int64_t &rows = local.extents[rowsLoop(op, axis)];
+      rows = ceilDivide(rows, axis.size);
     }
     return local;
   }
@@ -173,11 +173,19 @@ private:
     return op.findLoop(workload.batchDim);
   }
 
-  /// The loop over experts of an op in which each row meets one of them, if the
-  /// axis cuts experts and the batch; else -1.
-  int32_t routingLoop(const Op &op, const SplitAxis &axis) const {
+  /// The loop along which an axis cuts the rows that it sends to experts; -1
+  /// where the op has none, or the axis gathers them.
+  int32_t rowsLoop(const Op &op, const SplitAxis &axis) const {
+    if (!axis.rows.empty())
+      return op.findLoop(axis.rows);
     bool both = axis.dims.size() > 1 && axis.dims.back() == workload.batchDim;
-    if (!both || batchLoop(op) < 0)
+    return both ? batchLoop(op) : -1;
+  }
+
+  /// The loop over experts of an op in which each row meets one of them, if the
+  /// axis sends them rows; else -1.
+  int32_t routingLoop(const Op &op, const SplitAxis &axis) const {
+    if (rowsLoop(op, axis) < 0)
       return -1;
     int32_t experts = op.routingLoop();
     bool fits = experts >= 0 && op.loops[experts].hasName(axis.dims.front()) &&
@@ -298,24 +306,24 @@ private:
 
   /// How an operand or result of a routed op lies: its weights by experts, its
   /// rows at them.
-  Placement routedPlacement(const Op &op, const Access &access,
+  Placement routedPlacement(const Op &op, const Access &access, uint32_t axis,
                             int32_t experts) const {
     if (outermostDim(access, experts) >= 0)
       return demandOf(access, experts);
-    Placement rows = demandOf(access, batchLoop(op));
+    Placement rows = demandOf(access, rowsLoop(op, mesh.axes[axis]));
     if (rows.kind == PK::Cut)
       rows.kind = PK::Routed;
     return rows;
   }
 
-  /// Whether an op works on rows where they are: all its operands with a batch
-  /// are at the experts, and its result has all its loops and no more bytes,
-  /// which would have to travel.
+  /// Whether an op works on rows where they are: all its operands with rows are
+  /// at the experts, and its result has all its loops and no more bytes, which
+  /// would have to travel.
   bool staysRouted(const Op &op, uint32_t axis) const {
-    int32_t batch = batchLoop(op);
+    int32_t rows = rowsLoop(op, mesh.axes[axis]);
     bool any = false;
     for (const Access &operand : op.operands) {
-      if (outermostDim(operand, batch) < 0)
+      if (outermostDim(operand, rows) < 0)
         continue;
       if (result.placements[operand.value][axis].kind != PK::Routed)
         return false;
@@ -329,9 +337,10 @@ private:
     const Op &op = module.ops[index];
     for (size_t o = 0; o < op.operands.size(); ++o)
       bringOperand(index, o, axis,
-                   routedPlacement(op, op.operands[o], experts));
+                   routedPlacement(op, op.operands[o], axis, experts));
     for (const Access &made : op.results)
-      result.placements[made.value][axis] = routedPlacement(op, made, experts);
+      result.placements[made.value][axis] =
+          routedPlacement(op, made, axis, experts);
   }
 
   /// The axes along which an operand is a partial sum first: what is scattered
@@ -458,6 +467,7 @@ private:
                                                : Phase::BackwardInput;
     if (gather && wanted.kind != PK::Whole) {
       transfer.kind = CollectiveKind::AllToAll;
+      transfer.ofRows = now == PK::Routed || wanted.kind == PK::Routed;
     } else {
       larger[axis] = {};
       transfer.kind = gather                   ? CollectiveKind::AllGather

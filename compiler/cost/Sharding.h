@@ -18,9 +18,10 @@
 //  - a result lies as it is made, but partial sums are summed there, onto the
 //    shards of the first argument where it has these extents; gradients of
 //    arguments and results lie as these;
-//  - on an axis that cuts experts and the batch, an op in which each row meets
-//    one expert has its experts cut and the rows sent to them, evenly: rows go
-//    there and come back by all-to-all, elementwise ops between stay there;
+//  - on an axis that cuts experts and the batch (or SplitAxis::rows), an op in
+//    which each row meets one expert has its experts cut and the rows sent to
+//    them, evenly: rows go there and come back by all-to-all, elementwise ops
+//    between stay there;
 //  - a replica axis with colocated splits cuts ops that these do not cut along
 //    the batch; so lie arguments and results of a class;
 //  - partial sums are summed before their first use, unless all uses of the
@@ -52,6 +53,9 @@ struct SplitAxis {
   bool replica = false;
   /// Those of `dims` that an op must be cut along if it has them.
   std::vector<std::string> required = {};
+  /// The dimension along which rows are cut that go to their experts; empty:
+  /// the batch, where it is the last of `dims` behind others.
+  std::string rows = {};
 
   auto operator<=>(const SplitAxis &) const = default;
 };
@@ -98,6 +102,8 @@ struct Transfer {
   /// than the first are not contiguous in the whole, and a partial sum that is
   /// scattered is as large as the whole.
   Bytes staging;
+  /// An all-to-all of rows with their experts.
+  bool ofRows = false;
 };
 
 /// A value in another placement beside its own: gathered, exchanged or sliced.

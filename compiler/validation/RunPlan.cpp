@@ -5,6 +5,7 @@
 #include "compiler/planner/Search.h"
 #include "compiler/support/CheckedMath.h"
 #include "compiler/validation/ExpertWidth.h"
+#include "compiler/validation/RunSoftware.h"
 
 #include <fmt/format.h>
 
@@ -30,6 +31,7 @@ struct Degrees {
         pipeline(atLeastOne(run.pipeline)),
         data(std::max<int64_t>(run.gpus / (tensor * context * pipeline), 1)),
         expert(run.experts ? atLeastOne(run.expert) : 1),
+        hasWholeExperts(splitsWholeExperts(run)),
         micro(atLeastOne(run.microBatch)) {
     // torchtitan's pipelines cut the local batch that its tables print.
     if (run.says("torchtitan") && pipeline > 1)
@@ -37,10 +39,13 @@ struct Degrees {
   }
 
   int64_t tensor, context, pipeline, data, expert;
+  bool hasWholeExperts;
   /// How experts lie over the ranks that attention has otherwise (Megatron-
   /// Core's mesh of experts: the expert's own split fastest, then experts). The
   /// split of attention goes on as far as experts leave it ranks.
   int64_t expertOverTensor() const {
+    if (hasWholeExperts)
+      return std::gcd(expert, tensor);
     int64_t lacking = expert / std::gcd(expert, context * data);
     return std::gcd(lacking, tensor);
   }
@@ -87,7 +92,8 @@ Axis split(std::string name, int64_t size, std::vector<std::string> dims,
   return axis;
 }
 
-/// The dimensions of tensor parallelism. Experts are cut along their width.
+/// The dimensions of tensor parallelism. Experts are cut along their width,
+/// unless a rank has whole ones.
 std::vector<std::string> tensorDims(const MeasuredRun &run,
                                     const workload::Workload &workload) {
   std::vector<std::string> dims = planner::splitDims(workload);
@@ -96,7 +102,8 @@ std::vector<std::string> tensorDims(const MeasuredRun &run,
       return dim == "experts" || dim == "candidates" || dim == "in" ||
              dim == "out";
     });
-    dims.insert(dims.begin(), expertWidth);
+    if (!splitsWholeExperts(run))
+      dims.insert(dims.begin(), expertWidth);
   }
   if (run.sequenceParallel)
     dims.insert(dims.end(), {"sequence", "keys"});

@@ -9,6 +9,10 @@
 
 #include "compiler/validation/RunSoftware.h"
 
+#include "compiler/validation/RunModel.h"
+
+#include <fmt/format.h>
+
 namespace whale::validation {
 
 namespace {
@@ -21,6 +25,7 @@ cost::Stack megatron2021() {
   stack.overlapsPipeline = false;
   stack.logitCopyBytes = 4;
   stack.scattersMessages = true;
+  stack.sendsRowsOnce = false;
   stack.gathersTwiceBackward = true;
   stack.gathersTensors = true;
   stack.gathersAgain = true;
@@ -41,6 +46,7 @@ cost::Stack megatronCore() {
   stack.dispatch = cost::Dispatch::Fused;
   stack.logitCopyBytes = 4;
   stack.scattersMessages = true;
+  stack.sendsRowsOnce = false;
   stack.gathersAgain = true;
   stack.selectsAttention = true;
   stack.keepsNarrow = true;
@@ -79,6 +85,7 @@ cost::Stack fullySharded() {
   stack.logitCopyBytes = 8;
   stack.fusedElementwise = false;
   stack.dispatch = cost::Dispatch::Fused;
+  stack.sendsRowsOnce = false;
   stack.addsPartials = true;
   stack.gathersNarrow = true;
   stack.addsBiasInProducts = true;
@@ -141,12 +148,57 @@ void setSplits(const MeasuredRun &run, cost::Stack &stack) {
     stack.overlappedSplits = asynchronousShare;
 }
 
+/// How rows go to their experts and back.
+void setExchange(const MeasuredRun &run, cost::Stack &stack) {
+  stack.sendsRowsOnce |= run.says({"DeepEP", "HybridEP"});
+  stack.balancesExperts = run.says({"force-balanced", "force load balancing"});
+  stack.sendsPositions = splitsWholeExperts(run);
+  stack.overlapsExchange =
+      run.says({"A2A overlap", "all-to-all overlap", "EP overlap", "DualPipe"});
+}
+
+/// Whether a release of the year's last two digits and month, as in "26.06", is
+/// `first` or a later one.
+bool isReleasedSince(const MeasuredRun &run, int first) {
+  constexpr int lastYear = 40;
+  for (int year = first / 100; year <= lastYear; ++year)
+    for (int month = year == first / 100 ? first % 100 : 1; month <= 12;
+         ++month)
+      if (run.says(fmt::format("section {}.{:02}", year, month)))
+        return true;
+  return false;
+}
+
+/// What the recipes of Megatron-Bridge (scripts/performance/configs) choose for
+/// mixtures of experts and its tables do not print: DeepEP or HybridEP but for
+/// GPT OSS; overlap where experts lie on several nodes; since release 26.06 in
+/// 8 bits these two, one graph for the iteration, and attention in 8 bits.
+void setBridge(const MeasuredRun &run, cost::Stack &stack) {
+  if (!run.experts || !run.says("Megatron-Bridge"))
+    return;
+  bool isGraph =
+      isReleasedSince(run, 2606) && arithmeticOf(run).value_or("") == "fp8";
+  bool acrossNodes = run.expert > run.gpusPerNode && run.gpusPerNode == 8;
+  stack.sendsRowsOnce |= isGraph || !run.says("GPT OSS");
+  stack.overlapsExchange |= isGraph || (stack.sendsRowsOnce && acrossNodes);
+  if (!isGraph)
+    return;
+  stack.narrowAttention = true;
+  stack.dispatch = cost::Dispatch::Captured;
+}
+
 } // namespace
+
+bool splitsWholeExperts(const MeasuredRun &run) {
+  return run.says({"Megatron-Bridge", "expert TP=1"});
+}
 
 cost::Stack stackOf(const MeasuredRun &run) {
   cost::Stack stack = frameworkOf(run);
   setKernels(run, stack);
   setSplits(run, stack);
+  setExchange(run, stack);
+  setBridge(run, stack);
   if (run.says("MLPerf")) // Its configurations reduce gradients in bf16.
     stack.gradientBytes = 2;
   if (run.says({"SFT", "supervised fine", "instruction tuning"}))

@@ -12,6 +12,11 @@ namespace whale::validation {
 /// The software that a run's source and notes name.
 cost::Stack stackOf(const MeasuredRun &run);
 
+/// Whether a rank has whole experts, also where attention is split
+/// (expert_tensor_parallel_size 1, as in the recipes of Megatron-Bridge): else
+/// the split of attention cuts them as far as there are ranks.
+bool splitsWholeExperts(const MeasuredRun &run);
+
 /// What a run's memory is of.
 enum class MemoryQuantity {
   /// Buffers in use, on the fullest rank.

@@ -25,6 +25,10 @@ private:
   bool scale(int64_t &extent, const std::string &what);
   void mark(const Op &op, const std::vector<Access> &accesses,
             std::vector<std::vector<bool>> &marks) const;
+  /// Whether the op knows which dimensions of its values are the batch.
+  bool knows(const Op &op, const std::vector<Access> &accesses,
+             const std::vector<std::vector<bool>> &marks) const;
+  bool refuse(const Op &op);
 
   const std::string name;
   int64_t from, to;
@@ -54,6 +58,27 @@ void Rebatcher::mark(const Op &op, const std::vector<Access> &accesses,
           marks[access.value][dim] = true;
 }
 
+bool Rebatcher::knows(const Op &op, const std::vector<Access> &accesses,
+                      const std::vector<std::vector<bool>> &marks) const {
+  auto isOver = [&](uint32_t loop) { return isBatch(op.loops[loop]); };
+  for (const Access &access : accesses)
+    for (size_t dim = 0; dim < access.dims.size(); ++dim)
+      if (const auto &loops = access.dims[dim];
+          marks[access.value][dim] &&
+          std::none_of(loops.begin(), loops.end(), isOver))
+        return false;
+  return true;
+}
+
+bool Rebatcher::refuse(const Op &op) {
+  diagnostics
+      .error(Place(), fmt::format("'{}' has no loop over a batch of one "
+                                  "sample, which cannot become {}",
+                                  op.name, to))
+      .note(Place(), "import the model with that batch instead");
+  return false;
+}
+
 bool Rebatcher::run(ModuleClass &moduleClass) {
   std::vector<std::vector<bool>> marks;
   for (const Value &value : moduleClass.values)
@@ -62,6 +87,12 @@ bool Rebatcher::run(ModuleClass &moduleClass) {
     mark(op, op.operands, marks);
     mark(op, op.results, marks);
   }
+  // A reshape has no loop over a dimension of size 1, nor have its users a name
+  // for it.
+  for (const Op &op : moduleClass.ops)
+    if (from == 1 &&
+        !(knows(op, op.operands, marks) && knows(op, op.results, marks)))
+      return refuse(op);
   for (Op &op : moduleClass.ops)
     for (LoopDim &loop : op.loops)
       if (isBatch(loop) && !scale(loop.extent, op.name))

@@ -71,7 +71,8 @@ Predictor::readModel(const ModelRequest &request, std::string &reason) {
   auto context = makeContext();
   MlirMessages messages(*context, diagnostics);
   ImportOptions options;
-  options.batch = 1;
+  // A reshape has no loop over a dimension of size 1, so the batch is more.
+  options.batch = 2;
   if (request.sequence > 0)
     options.sequence = request.sequence;
   options.precision = request.precision;

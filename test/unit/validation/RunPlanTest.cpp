@@ -235,6 +235,62 @@ TEST_CASE("software by source and notes") {
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
 }
 
+TEST_CASE("how rows of experts travel, by source and notes") {
+  MeasuredRun run = run175();
+  run.family = "moe", run.experts = 128, run.expert = 32, run.gpusPerNode = 8;
+  run.precision = "mxfp8";
+  CHECK_FALSE(stackOf(run).sendsRowsOnce);
+  CHECK_FALSE(stackOf(run).overlapsExchange);
+  CHECK_FALSE(stackOf(run).balancesExperts);
+  run.notes = "DeepEP; A2A overlap; MoE router force-balanced";
+  CHECK(stackOf(run).sendsRowsOnce);
+  CHECK(stackOf(run).overlapsExchange);
+  CHECK(stackOf(run).balancesExperts);
+  // Recipes of Megatron-Bridge: overlap across nodes of 8, and since 26.06.
+  run.notes = "";
+  run.source = "NVIDIA-NeMo/Megatron-Bridge performance-summary section 26.04";
+  CHECK(stackOf(run).sendsRowsOnce);
+  CHECK(stackOf(run).overlapsExchange);
+  CHECK_FALSE(stackOf(run).narrowAttention);
+  run.gpusPerNode = 4;
+  CHECK_FALSE(stackOf(run).overlapsExchange);
+  run.notes = "GPT OSS 120B";
+  CHECK_FALSE(stackOf(run).sendsRowsOnce);
+  for (const char *later :
+       {"section 26.06", "section 26.11", "section 27.01"}) {
+    run.source = std::string("Megatron-Bridge ") + later;
+    run.precision = "mxfp8";
+    CHECK(stackOf(run).sendsRowsOnce);
+    CHECK(stackOf(run).overlapsExchange);
+    CHECK(stackOf(run).narrowAttention);
+    CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
+    run.precision = "bf16";
+    CHECK_FALSE(stackOf(run).overlapsExchange);
+  }
+}
+
+TEST_CASE("whole experts lie over the split of attention too") {
+  MeasuredRun run = run175();
+  run.experts = 64, run.chosenExperts = 4, run.ffn = 1024;
+  run.tensor = 2, run.pipeline = 1, run.data = 64, run.expert = 16;
+  run.sequenceParallel = true;
+  std::string reason;
+  auto sizes = [&] {
+    auto plan = planOf(run, layered(96), reason);
+    REQUIRE(plan);
+    std::vector<std::pair<std::string, int64_t>> axes;
+    for (const planner::Axis &axis : plan->form.stages[0].axes)
+      axes.emplace_back(axis.name, axis.size);
+    return axes;
+  };
+  using Axes = std::vector<std::pair<std::string, int64_t>>;
+  CHECK(sizes() == Axes{{"r0", 4}, {"e0", 16}, {"t0", 2}});
+  CHECK_FALSE(stackOf(run).sendsPositions);
+  run.source = "NVIDIA-NeMo/Megatron-Bridge";
+  CHECK(sizes() == Axes{{"r0", 8}, {"e0", 8}, {"t1", 2}});
+  CHECK(stackOf(run).sendsPositions);
+}
+
 TEST_CASE("what a run's memory is of") {
   MeasuredRun run;
   auto quantity = [&](const char *notes) {

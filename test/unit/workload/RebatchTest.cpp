@@ -55,6 +55,22 @@ TEST_CASE("rebatch refuses what does not follow the batch") {
                                "samples") != std::string::npos);
 }
 
+TEST_CASE("rebatch refuses ops that have lost a batch of one sample") {
+  for (int64_t batch : {1, 4}) {
+    Workload workload = gpt(shapeOf(batch));
+    Op &op = workload.classes[1].ops[1];
+    for (LoopDim &loop : op.loops)
+      if (loop.hasName("batch"))
+        loop.name = "", loop.aliases.clear();
+    Diagnostics diagnostics;
+    CHECK(rebatch(workload, 8, diagnostics) == (batch > 1));
+    CHECK((diagnostics.str().find("'" + op.name +
+                                  "' has no loop over a batch "
+                                  "of one sample, which cannot become 8") !=
+           std::string::npos) == (batch == 1));
+  }
+}
+
 TEST_CASE("rebatch does not overflow") {
   Workload workload = gpt(shapeOf(16));
   Diagnostics diagnostics;
