@@ -687,12 +687,14 @@ private:
 /// without: a few percent of the step at most, for several times the search.
 static constexpr int64_t mostOffloadDevices = 64;
 
-/// The same problem with nothing in the host's memory but what is pinned.
+/// The same problem with nothing in the host's memory but what is pinned; that
+/// nothing fits is not explained.
 static Problem withoutOffload(Problem problem) {
   for (auto pin : {&Pins::offloadOptimizer, &Pins::offloadParameters,
                    &Pins::offloadActivations})
     problem.options.pins.*pin = (problem.options.pins.*pin).value_or(0);
-  problem.options.freesPins = false;
+  problem.options.below =
+      problem.options.below.value_or(Picoseconds::max());
   return problem;
 }
 
