@@ -406,8 +406,8 @@ recomputeModes(const Problem &problem) {
   return modes;
 }
 
-/// What lies in the host's memory: as pinned, or as little as is needed where
-/// that is planned at all and devices are searched one layer at a time.
+} // namespace
+
 Offload offloadOf(const Problem &problem) {
   const Pins &pins = problem.options.pins;
   const cost::Hardware &hardware = problem.hardware;
@@ -429,8 +429,6 @@ Offload offloadOf(const Problem &problem) {
     offload.parameters = 0;
   return offload;
 }
-
-} // namespace
 
 /// splitDims() at one weight of communication.
 static std::vector<std::string> dimsAt(const Workload &workload,

@@ -7,6 +7,8 @@
 namespace whale::planner {
 
 LeastState::LeastState(const Problem &problem) : problem(problem) {
+  const Offload offload = offloadOf(problem);
+  offloads = offload.optimizer != 0 || offload.parameters != 0;
   const workload::Workload &workload = problem.workload;
   const cost::Stack &stack = problem.hardware.execution.stack;
   for (const workload::Run &run : workload.runs)
@@ -51,7 +53,6 @@ Bytes LeastState::onOneRank(const Choice &choice, Shard most,
 bool LeastState::hasRoom(Bytes least) const {
   const cost::Hardware &hardware = problem.hardware;
   const std::vector<cost::Pool> &pools = hardware.pools();
-  bool offloads = problem.options.space == Space::Full;
   return std::any_of(pools.begin(), pools.end(), [&](const cost::Pool &pool) {
     Bytes host = offloads ? hardware.host(pool.type).memory : Bytes();
     return least <= hardware.usable(pool.type) + host;

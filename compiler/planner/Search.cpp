@@ -350,48 +350,116 @@ private:
                                             entry.choice.microBatches));
   }
 
-  /// A shape's recompute, sharding and order, bounded by its costs and the
-  /// schedule that is best for them.
-  Found placementsOf(const Entry &shape) {
+  /// A shape's families, bounded by its costs and the schedule that is best for
+  /// them.
+  Found familiesOf(const Entry &shape) {
     Picoseconds least = Picoseconds::max();
     for (const Choice &choice : scheduled(problem, shape.choice))
       least = std::min(least, spread(*shape.costs, choice));
-    Found found;
+    std::map<std::pair<Recompute, bool>, Family> families;
     for (const Choice &choice : placements(problem, shape.choice))
       if (allowed(choice) && state.mayFitPlaced(choice) &&
           (!dependsOnOrder(choice) ||
            choice.pipelineOutside == shape.choice.pipelineOutside))
-        found.entries.push_back({std::max(least, shape.bound), 0,
-                                 Entry::Kind::Placed, choice, shape.map});
+        families[{choice.recompute, choice.pipelineOutside}].members.push_back(
+            choice);
+    Found found;
+    for (auto &[key, family] : families) {
+      Entry entry{std::max(least, shape.bound), 0, Entry::Kind::Family,
+                  shape.choice, shape.map};
+      std::tie(entry.choice.recompute, entry.choice.pipelineOutside) = key;
+      for (const Choice &member : family.members)
+        if (member.recomputeLayers != 0)
+          entry.choice.recomputeLayers = member.recomputeLayers;
+      entry.family = std::make_shared<Family>(std::move(family));
+      found.entries.push_back(std::move(entry));
+    }
     return found;
   }
 
-  /// The schedules of a placement for which memory could suffice.
-  Found schedulesOf(const Entry &placed) {
-    Found found;
+  /// A family with what no member beats; false where no shares fit.
+  bool boundFamily(Entry &entry) {
     NormalForm form;
     DeviceMap devices;
-    if (!place(placed, form, devices))
-      return found;
-    ReplicaCosts costs = replicaCosts(table, form, devices);
-    std::optional<SpreadCosts> own;
-    for (const Choice &choice : scheduled(problem, placed.choice)) {
+    if (!place(entry, form, devices))
+      return false;
+    SpreadCosts costs =
+        spreadOf(form, replicaCosts(table, form, devices), false);
+    Family family = *entry.family;
+    Picoseconds least = Picoseconds::max();
+    for (const Choice &choice : scheduled(problem, entry.choice)) {
+      family.steps.push_back(
+          spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
+      least = std::min(least, wholeStepOf(choice, family.steps.back()));
+    }
+    entry.family = std::make_shared<Family>(std::move(family));
+    entry.bound = std::max(entry.bound, least);
+    return true;
+  }
+
+  /// The schedules of a family's members that may be faster than the best plan,
+  /// and fit; the others are one entry with nothing in it.
+  Found schedulesOf(Entry entry) {
+    Found found;
+    if (entry.family->steps.empty()) {
+      if (!boundFamily(entry))
+        return found;
+      if (entry.bound >= limitStep()) {
+        found.entries.push_back(std::move(entry));
+        return found;
+      }
+    }
+    Entry rest = entry;
+    rest.bound = Picoseconds::max();
+    rest.family = std::make_shared<Family>(Family{{}, entry.family->steps});
+    for (const Choice &member : entry.family->members)
+      addSchedules(entry, member, found, rest.bound);
+    if (rest.bound < Picoseconds::max())
+      found.entries.push_back(std::move(rest));
+    return found;
+  }
+
+  /// Of one member; `rest` becomes the least bound of those that are left out.
+  void addSchedules(const Entry &family, const Choice &member, Found &found,
+                    Picoseconds &rest) {
+    Entry placed{family.bound, 0, Entry::Kind::Scheduled, member, family.map};
+    std::vector<Entry> entries;
+    size_t next = 0;
+    for (const Choice &choice : scheduled(problem, member)) {
+      placed.choice = choice;
+      placed.step = family.family->steps[next++];
+      placed.bound = std::max(family.bound, wholeStepOf(choice, placed.step));
       if (!goTogether(problem, choice))
         continue;
-      std::vector<int64_t> alive = aliveIn(choice);
+      if (placed.bound >= toBeat())
+        rest = std::min(rest, placed.bound);
+      else
+        entries.push_back(placed);
+    }
+    NormalForm form;
+    DeviceMap devices;
+    placed.choice = member;
+    placed.kind = Entry::Kind::Family;
+    if (entries.empty() || !place(placed, form, devices))
+      return;
+    ReplicaCosts costs = replicaCosts(table, form, devices);
+    bool asFamily = !mixed() && member.shard <= Shard::Optimizer;
+    std::optional<SpreadCosts> own;
+    for (Entry &entry : entries) {
+      std::vector<int64_t> alive = aliveIn(entry.choice);
       if (!std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
-            return one->mayFit(alive, choice.virtualStages);
+            return one->mayFit(alive, entry.choice.virtualStages);
           }))
         continue;
-      if (!own)
-        own = spreadOf(form, costs, true);
-      Picoseconds step = spreadBound(*own, pipelineOf(choice), alive);
-      found.entries.push_back(
-          {std::max(wholeStepOf(choice, step), placed.bound), 0,
-           Entry::Kind::Scheduled, choice, placed.map});
-      found.entries.back().step = step;
+      if (!asFamily) {
+        if (!own)
+          own = spreadOf(form, costs, true);
+        entry.step = spreadBound(*own, pipelineOf(entry.choice), alive);
+        entry.bound =
+            std::max(entry.bound, wholeStepOf(entry.choice, entry.step));
+      }
+      found.entries.push_back(std::move(entry));
     }
-    return found;
   }
 
   /// The same schedule, bounded by its cuts; one that has none to choose is
@@ -426,8 +494,8 @@ private:
   Found lookInto(const Entry &entry) {
     switch (entry.kind) {
     case Entry::Kind::Shape:
-      return placementsOf(entry);
-    case Entry::Kind::Placed:
+      return familiesOf(entry);
+    case Entry::Kind::Family:
       return schedulesOf(entry);
     case Entry::Kind::Scheduled:
       return cutsOf(entry);
@@ -687,12 +755,13 @@ private:
 /// without: a few percent of the step at most, for several times the search.
 static constexpr int64_t mostOffloadDevices = 64;
 
-/// The same problem with nothing in the host's memory but what is pinned.
+/// The same problem with nothing in the host's memory but what is pinned; that
+/// nothing fits is not explained.
 static Problem withoutOffload(Problem problem) {
   for (auto pin : {&Pins::offloadOptimizer, &Pins::offloadParameters,
                    &Pins::offloadActivations})
     problem.options.pins.*pin = (problem.options.pins.*pin).value_or(0);
-  problem.options.freesPins = false;
+  problem.options.below = problem.options.below.value_or(Picoseconds::max());
   return problem;
 }
 

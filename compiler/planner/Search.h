@@ -112,6 +112,9 @@ std::vector<Choice> enumerate(const Problem &problem);
 std::vector<Choice> placements(const Problem &problem, const Choice &shape);
 std::vector<Choice> scheduled(const Problem &problem, const Choice &placed);
 std::vector<Choice> variants(const Problem &problem, const Choice &shape);
+/// What lies in the host's memory: as pinned, or as little as is needed where
+/// that is planned at all and devices are searched one layer at a time.
+Offload offloadOf(const Problem &problem);
 /// Whether the recompute and the schedule of a choice do: single layers
 /// recompute where a stage is one chunk, and there one mode for all may be a
 /// case of it.
@@ -134,6 +137,8 @@ private:
   bool hasRoom(Bytes least) const;
 
   const Problem &problem;
+  /// Whether the host's memory may hold some of them.
+  bool offloads;
   /// Of the whole model.
   double parameters = 0, gradients = 0, optimizer = 0;
 };

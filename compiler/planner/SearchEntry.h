@@ -31,14 +31,24 @@ template <class F> void parallelFor(size_t count, unsigned threads, F f) {
     thread.join();
 }
 
+/// Placements of a shape whose tasks take the same time, but for what is
+/// gathered and scattered where gradients are cut: those of one recompute and
+/// order.
+struct Family {
+  std::vector<Choice> members;
+  /// By schedule, in the order of scheduled(): what no member beats, without
+  /// `wholeStep`. Empty: not known yet.
+  std::vector<Picoseconds> steps;
+};
+
 /// Something that the search may still look into, with a time that nothing in
 /// it beats.
 struct Entry {
   enum class Kind : uint8_t {
     /// All variants of a choice's shape, bounded by its costs.
     Shape,
-    /// All schedules of a choice with recompute, sharding and order.
-    Placed,
+    /// All schedules of the members of a family.
+    Family,
     /// One schedule, bounded by its own costs.
     Scheduled,
     /// The same, bounded by its best cuts.
@@ -57,6 +67,7 @@ struct Entry {
   Picoseconds step = {};
   /// Of the best cuts.
   std::shared_ptr<const CutBound> cuts = nullptr;
+  std::shared_ptr<const Family> family = nullptr;
 
   bool operator>(const Entry &other) const {
     return std::tie(bound, number) > std::tie(other.bound, other.number);
