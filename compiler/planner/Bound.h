@@ -85,7 +85,7 @@ struct SpreadCosts {
     int64_t count = 0;
   };
   std::vector<Run> runs;
-  /// Where devices differ: stages that are alike.
+  /// Where devices differ, or tails are asked for: stages that are alike.
   struct Kind {
     /// Of an instance of each run.
     std::vector<Parts> each;
@@ -94,7 +94,7 @@ struct SpreadCosts {
     double tail = 0;
   };
   std::vector<Kind> kinds;
-  /// By stage; empty where devices are equal.
+  /// By stage; empty where there are none.
   std::vector<size_t> kindOf;
   /// Of all instances; and of those before and after the ends of `messages`.
   Parts all;

@@ -99,9 +99,9 @@ private:
   }
 
   bool allowed(const Choice &choice) const {
-    bool both = choice.data > 1 && choice.pipeline > 1;
-    return !both || !restriction.pipelineOutside ||
-           choice.pipelineOutside == *restriction.pipelineOutside;
+    return choice.data == 1 || choice.pipeline == 1 ||
+           choice.pipelineOutside ==
+               restriction.pipelineOutside.value_or(choice.pipelineOutside);
   }
 
   /// Whether all ops are long enough for the splits that must cut them.
@@ -331,11 +331,6 @@ private:
                        choice.microBatches);
   }
 
-  Picoseconds spread(const SpreadCosts &costs, const Choice &choice) {
-    return wholeStepOf(choice,
-                       spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
-  }
-
   /// No variant has less than equal stages without idle time.
   void boundShape(Entry &entry) {
     NormalForm form;
@@ -350,12 +345,15 @@ private:
                                             entry.choice.microBatches));
   }
 
-  /// A shape's families, bounded by its costs and the schedule that is best for
-  /// them.
+  /// A shape's families, bounded by its costs and their best schedule.
   Found familiesOf(const Entry &shape) {
     Picoseconds least = Picoseconds::max();
-    for (const Choice &choice : scheduled(problem, shape.choice))
-      least = std::min(least, spread(*shape.costs, choice));
+    std::vector<Picoseconds> steps;
+    for (const Choice &choice : scheduled(problem, shape.choice)) {
+      steps.push_back(
+          spreadBound(*shape.costs, pipelineOf(choice), aliveIn(choice)));
+      least = std::min(least, wholeStepOf(choice, steps.back()));
+    }
     std::map<std::pair<Recompute, bool>, Family> families;
     for (const Choice &choice : placements(problem, shape.choice))
       if (allowed(choice) && state.mayFitPlaced(choice) &&
@@ -365,6 +363,7 @@ private:
             choice);
     Found found;
     for (auto &[key, family] : families) {
+      family.steps = steps;
       Entry entry{std::max(least, shape.bound), 0, Entry::Kind::Family,
                   shape.choice, shape.map};
       std::tie(entry.choice.recompute, entry.choice.pipelineOutside) = key;
@@ -377,7 +376,8 @@ private:
     return found;
   }
 
-  /// A family with what no member beats; false where no shares fit.
+  /// Bounds a family by its own costs, as far as those of its shape are below
+  /// the best plan; false where no shares fit.
   bool boundFamily(Entry &entry) {
     NormalForm form;
     DeviceMap devices;
@@ -386,22 +386,26 @@ private:
     SpreadCosts costs =
         spreadOf(form, replicaCosts(table, form, devices), false);
     Family family = *entry.family;
+    family.isBounded = true;
     Picoseconds least = Picoseconds::max();
+    size_t next = 0;
     for (const Choice &choice : scheduled(problem, entry.choice)) {
-      family.steps.push_back(
-          spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
-      least = std::min(least, wholeStepOf(choice, family.steps.back()));
+      Picoseconds &step = family.steps[next++];
+      if (wholeStepOf(choice, step) < toBeat())
+        step = std::max(
+            step, spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
+      least = std::min(least, wholeStepOf(choice, step));
     }
     entry.family = std::make_shared<Family>(std::move(family));
     entry.bound = std::max(entry.bound, least);
     return true;
   }
 
-  /// The schedules of a family's members that may be faster than the best plan,
-  /// and fit; the others are one entry with nothing in it.
+  /// The schedules of a family's members that may be faster than the best plan
+  /// and fit; one entry with nothing in it stands for the slower ones.
   Found schedulesOf(Entry entry) {
     Found found;
-    if (entry.family->steps.empty()) {
+    if (!entry.family->isBounded) {
       if (!boundFamily(entry))
         return found;
       if (entry.bound >= limitStep()) {
@@ -411,7 +415,7 @@ private:
     }
     Entry rest = entry;
     rest.bound = Picoseconds::max();
-    rest.family = std::make_shared<Family>(Family{{}, entry.family->steps});
+    rest.family = std::make_shared<Family>(Family{{}, {}, true});
     for (const Choice &member : entry.family->members)
       addSchedules(entry, member, found, rest.bound);
     if (rest.bound < Picoseconds::max())
@@ -442,22 +446,21 @@ private:
     placed.kind = Entry::Kind::Family;
     if (entries.empty() || !place(placed, form, devices))
       return;
-    ReplicaCosts costs = replicaCosts(table, form, devices);
-    bool asFamily = !mixed() && member.shard <= Shard::Optimizer;
     std::optional<SpreadCosts> own;
+    ReplicaCosts costs = replicaCosts(table, form, devices);
     for (Entry &entry : entries) {
       std::vector<int64_t> alive = aliveIn(entry.choice);
       if (!std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
             return one->mayFit(alive, entry.choice.virtualStages);
           }))
         continue;
-      if (!asFamily) {
-        if (!own)
-          own = spreadOf(form, costs, true);
-        entry.step = spreadBound(*own, pipelineOf(entry.choice), alive);
-        entry.bound =
-            std::max(entry.bound, wholeStepOf(entry.choice, entry.step));
-      }
+      if (!own)
+        own = spreadOf(form, costs, true);
+      Picoseconds step = spreadBound(*own, pipelineOf(entry.choice), alive);
+      entry.bound = std::max(entry.bound, wholeStepOf(entry.choice, step));
+      // Cuts that share the family's times are sought from the same start.
+      if (mixed() || member.shard > Shard::Optimizer)
+        entry.step = step;
       found.entries.push_back(std::move(entry));
     }
   }

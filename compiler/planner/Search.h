@@ -12,8 +12,9 @@
 // Method: best-first branch and bound, in steps of one queue. A shape (degrees,
 // micro-batches, what is cut) has a bound from the costs of its classes; its
 // placements (recompute, sharding, order) one from the schedule that would be
-// best for them; each schedule one from spread out stages (Bound.h), if its
-// memory could suffice; then from the best cuts among those that fit. What is
+// best for them, those of one recompute and order together; each schedule of a
+// placement one from spread out stages (Bound.h), if its memory could suffice;
+// then from the best cuts among those that fit. What is
 // still the most promising then is simulated. A fixed number is taken from the
 // queue at a time, so that threads do not change the outcome, until no bound is
 // below the best plan.

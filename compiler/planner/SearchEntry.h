@@ -37,8 +37,10 @@ template <class F> void parallelFor(size_t count, unsigned threads, F f) {
 struct Family {
   std::vector<Choice> members;
   /// By schedule, in the order of scheduled(): what no member beats, without
-  /// `wholeStep`. Empty: not known yet.
+  /// `wholeStep`.
   std::vector<Picoseconds> steps;
+  /// Whether the bounds are the family's own, not its shape's.
+  bool isBounded = false;
 };
 
 /// Something that the search may still look into, with a time that nothing in
