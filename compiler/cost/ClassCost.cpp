@@ -5,8 +5,6 @@
 #include "compiler/cost/HandFusion.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 
 namespace whale::cost {
 
@@ -136,16 +134,11 @@ public:
       materialised[v] = materialised[v] && !inside[v];
   }
 
-  ClassCost run() {
-    cost.oncePerStep.resize(context.mesh.axes.size());
+  ClassWork run() {
     for (uint32_t i = 0; i < module.ops.size(); ++i)
       addOp(i);
     for (const Transfer &transfer : sharded.transfers)
       addTransfer(transfer);
-    hideExchanges();
-    cost.forward += cost.forwardCommunication;
-    cost.backward += cost.backwardCommunication + cost.recompute;
-    waitForHost();
     cost.memory = classMemory(workload, module, sharded, plan, savedForm());
     addLogitCopies();
     addScores();
@@ -168,7 +161,7 @@ public:
           gradient < 0 ? Bytes() : sharded.valueBytes[gradient]);
       addArgumentMessage(module.arguments[a], gradient);
     }
-    return cost;
+    return std::move(result);
   }
 
 private:
@@ -214,26 +207,17 @@ private:
 
   /// Of an argument whose copies on split axes are sent in shares.
   void addArgumentMessage(uint32_t value, int64_t gradient) {
-    Message message{sharded.valueBytes[value],
-                    gradient < 0 ? Bytes() : sharded.valueBytes[gradient],
-                    {},
-                    {}};
+    cost.messages.push_back(
+        {sharded.valueBytes[value],
+         gradient < 0 ? Bytes() : sharded.valueBytes[gradient],
+         {},
+         {}});
+    result.messageShares.emplace_back();
     if (hardware.execution.stack.scattersMessages)
-      for (size_t a = 0; a < context.mesh.axes.size(); ++a)
+      for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
         if (!context.mesh.axes[a].replica &&
             sharded.placements[value][a].kind == Placement::Kind::Whole)
-          scatter(message, a);
-    cost.messages.push_back(message);
-  }
-
-  void scatter(Message &message, size_t axis) {
-    auto share = [&](Bytes &bytes, Picoseconds &gather) {
-      gather += hardware.collectiveTime(context.groups[axis],
-                                        CollectiveKind::AllGather, bytes);
-      bytes = ceilDivide(bytes, context.mesh.axes[axis].size);
-    };
-    share(message.forward, message.gatherForward);
-    share(message.backward, message.gatherBackward);
+          result.messageShares.back().push_back(a);
   }
 
   /// Kept are arguments, attention's result and every second product, counted
@@ -379,7 +363,7 @@ private:
       return;
     cost.recompute += time;
     cost.backwardKernels += kernels;
-    repeatedKernels += kernels;
+    result.repeatedKernels += kernels;
   }
 
   int64_t kernelsOf(uint32_t index, const OpWork &work) const {
@@ -446,33 +430,6 @@ private:
     }
   }
 
-  /// No direction is faster than an interpreter can issue its operators.
-  void waitForHost() {
-    const Execution &execution = hardware.execution;
-    Dispatch dispatch = execution.stack.dispatch;
-    double each = dispatch == Dispatch::Captured ? 0
-                  : dispatch == Dispatch::Fused
-                      ? execution.parameters.dispatchFusedSeconds
-                      : execution.parameters.dispatchFineSeconds;
-    each *= execution.stack.fillsBuffers ? 2 : 1;
-    auto issue = [&](double kernels) {
-      return picosecondsFromSeconds(kernels * each);
-    };
-    // Ranks of a split axis wait for the slowest host.
-    uint64_t ranks = 1;
-    for (const SplitAxis &axis : context.mesh.axes)
-      ranks *= axis.replica ? 1 : static_cast<uint64_t>(axis.size);
-    each *= 1 + execution.parameters.dispatchJitter * std::bit_width(ranks - 1);
-    double forward = static_cast<double>(cost.forwardKernels);
-    double repeated = static_cast<double>(repeatedKernels);
-    double backward = static_cast<double>(cost.backwardKernels) - repeated;
-    // What is repeated is issued as it was in the forward part; gradients by a
-    // loop that is not interpreted.
-    backward = repeated + backward * execution.parameters.dispatchBackward;
-    cost.forward = std::max(cost.forward, issue(forward));
-    cost.backward = std::max(cost.backward, issue(backward));
-  }
-
   /// The op that makes a value, or -1.
   int64_t makerOf(uint32_t value) const {
     for (size_t i = 0; i < module.ops.size(); ++i)
@@ -505,13 +462,13 @@ private:
   }
 
   /// Rows are sent along one axis after the other, the outermost first.
-  Picoseconds exchangeTime(const Transfer &transfer) const {
+  RowExchange rowsOf(const Transfer &transfer) const {
     RowExchange rows{transfer.bytes, {}, 1};
     if (hardware.execution.stack.sendsRowsOnce)
       rows.routing = routing;
     for (uint32_t a = 0; a <= transfer.axis; ++a)
       rows.parts *= routes(a) ? context.mesh.axes[a].size : 1;
-    return hardware.exchangeTime(context.groups[transfer.axis], rows);
+    return rows;
   }
 
   /// Whether rows are sent to experts along the axis.
@@ -536,55 +493,31 @@ private:
   }
 
   void addTransfer(const Transfer &transfer) {
-    const Execution &execution = hardware.execution;
     if (int64_t maker = makerOf(transfer.value);
         maker >= 0 && !transfer.oncePerStep &&
         fusion.isAddedFirst(static_cast<uint32_t>(maker)))
       return;
-    Picoseconds time =
-        transfer.ofRows
-            ? exchangeTime(transfer)
-            : hardware.collectiveTime(context.groups[transfer.axis],
-                                      transfer.kind, gathered(transfer));
-    if (!transfer.oncePerStep && !dispatches(transfer))
-      time = time.scaled(1 - execution.parameters.splitOverlap *
-                                 execution.stack.overlappedSplits);
-    (transfer.phase == Phase::Forward ? cost.forwardKernels
-                                      : cost.backwardKernels) += 1;
-    if (transfer.oncePerStep) {
-      cost.oncePerStep[transfer.axis] += time;
-      return;
-    }
-    cost.traffic += transfer.bytes;
+    Exchange exchange;
+    exchange.kind = transfer.kind;
+    exchange.axis = transfer.axis;
+    exchange.bytes = gathered(transfer);
     if (transfer.ofRows)
-      exchanges[transfer.phase != Phase::Forward] += time;
-    if (transfer.phase == Phase::Forward)
-      cost.forwardCommunication += time;
-    else
-      cost.backwardCommunication += time;
+      exchange.rows = rowsOf(transfer);
+    exchange.forward = transfer.phase == Phase::Forward;
+    exchange.oncePerStep = transfer.oncePerStep;
+    exchange.isHidden = !transfer.oncePerStep && !dispatches(transfer);
+    (exchange.forward ? cost.forwardKernels : cost.backwardKernels) += 1;
+    if (!transfer.oncePerStep)
+      cost.traffic += transfer.bytes;
     // Repeated with an op that needs it, unless what it makes is kept.
     bool again =
         std::binary_search(timed.begin(), timed.end(), transfer.beforeOp) ||
-        (transfer.phase == Phase::Forward && transfer.copy >= 0 &&
+        (exchange.forward && transfer.copy >= 0 &&
          sharded.copies[transfer.copy].inBackward);
     bool kept = std::binary_search(plan.saved.begin(), plan.saved.end(),
                                    transfer.value);
-    if (again && !kept)
-      cost.recompute += time;
-  }
-
-  /// Beside the computation of the same direction, and no longer than it.
-  void hideExchanges() {
-    const Execution &execution = hardware.execution;
-    if (!execution.stack.overlapsExchange)
-      return;
-    auto hide = [&](Picoseconds exchange, Picoseconds compute,
-                    Picoseconds &communication) {
-      communication -= std::min(
-          exchange.scaled(execution.parameters.exchangeOverlap), compute);
-    };
-    hide(exchanges[0], cost.forward, cost.forwardCommunication);
-    hide(exchanges[1], cost.backward, cost.backwardCommunication);
+    exchange.isRepeated = again && !kept;
+    result.exchanges.push_back(exchange);
   }
 
   const Workload &workload;
@@ -600,10 +533,8 @@ private:
   std::vector<bool> inside;
   HandFusion fusion;
   std::vector<bool> materialised;
-  int64_t repeatedKernels = 0;
-  /// Of rows with experts, forward and backward.
-  std::array<Picoseconds, 2> exchanges;
-  ClassCost cost;
+  ClassWork result;
+  ClassCost &cost = result.cost;
 };
 
 } // namespace
@@ -759,9 +690,15 @@ StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
   return state;
 }
 
-ClassCost classCost(const Workload &workload, const ModuleClass &module,
+ClassWork classWork(const Workload &workload, const ModuleClass &module,
                     const ClassContext &context, const Hardware &hardware) {
   return Adder(workload, module, context, hardware).run();
+}
+
+ClassCost classCost(const Workload &workload, const ModuleClass &module,
+                    const ClassContext &context, const Hardware &hardware) {
+  return withGroups(classWork(workload, module, context, hardware), context,
+                    hardware);
 }
 
 } // namespace whale::cost

@@ -2,7 +2,8 @@
 //
 // Adds up roofline times of the local ops and times of their collectives, and
 // the bytes that one instance needs. A pure function of (class, mesh, recompute
-// mode, device type, groups): equal instances are computed once.
+// mode, device type, groups): equal instances are computed once, and what does
+// not depend on the groups once for all of them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -11,6 +12,8 @@
 
 #include "compiler/cost/Hardware.h"
 #include "compiler/cost/Lifetimes.h"
+
+#include <optional>
 
 namespace whale::cost {
 
@@ -90,6 +93,39 @@ struct ClassContext {
   auto operator<=>(const ClassContext &) const = default;
 };
 
+/// A collective of a class.
+struct Exchange {
+  CollectiveKind kind = CollectiveKind::AllReduce;
+  uint32_t axis = 0;
+  Bytes bytes;
+  /// Set where rows travel to experts and back.
+  std::optional<RowExchange> rows;
+  bool forward = true, oncePerStep = false;
+  /// Kernels hide as much of it as the software says of splits.
+  bool isHidden = false;
+  /// Again where the instance recomputes.
+  bool isRepeated = false;
+};
+
+/// All of an instance's cost that does not depend on where the ranks are.
+struct ClassWork {
+  /// Without collectives; messages before they are cut in shares.
+  ClassCost cost;
+  std::vector<Exchange> exchanges;
+  /// Per argument the axes over which shares of it are sent.
+  std::vector<std::vector<uint32_t>> messageShares;
+  /// Of the backward kernels.
+  int64_t repeatedKernels = 0;
+};
+
+/// Groups do not matter.
+ClassWork classWork(const workload::Workload &workload,
+                    const workload::ModuleClass &module,
+                    const ClassContext &context, const Hardware &hardware);
+/// The cost of work that was made for a context with other groups at most.
+ClassCost withGroups(const ClassWork &work, const ClassContext &context,
+                     const Hardware &hardware);
+/// Both at once.
 ClassCost classCost(const workload::Workload &workload,
                     const workload::ModuleClass &module,
                     const ClassContext &context, const Hardware &hardware);

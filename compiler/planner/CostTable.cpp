@@ -19,10 +19,26 @@ const ClassCost &CostTable::of(uint32_t moduleClass,
     if (it != classes->costs.end())
       return it->second;
   }
-  ClassCost made = cost::classCost(workload, workload.classes[moduleClass],
-                                   context, hardware);
+  ClassCost made =
+      cost::withGroups(workOf(moduleClass, context), context, hardware);
   std::lock_guard lock(classes->mutex);
   return classes->costs.emplace(std::move(key), std::move(made)).first->second;
+}
+
+const cost::ClassWork &CostTable::workOf(uint32_t moduleClass,
+                                         cost::ClassContext context) {
+  context.groups.clear();
+  auto key = std::make_pair(moduleClass, std::move(context));
+  {
+    std::lock_guard lock(classes->mutex);
+    auto it = classes->works.find(key);
+    if (it != classes->works.end())
+      return it->second;
+  }
+  cost::ClassWork made = cost::classWork(
+      workload, workload.classes[moduleClass], key.second, hardware);
+  std::lock_guard lock(classes->mutex);
+  return classes->works.emplace(std::move(key), std::move(made)).first->second;
 }
 
 namespace {

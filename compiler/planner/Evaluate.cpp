@@ -54,6 +54,8 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.offload != Offload(); });
   place = placeOf(form, devices, replica, table.hardware);
+  costs.resize(form.stages.size());
+  again.resize(form.stages.size());
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     like.push_back(likeEarlier(s));
     uniform &= like[s] == 0;
@@ -62,8 +64,6 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
       continue;
     }
     types.push_back(types[like[s]]);
-    costs.push_back(costs[like[s]]);
-    again.push_back(again[like[s]]);
     uniform &= reliefOf(form.stages[s]) == reliefOf(form.stages[0]);
   }
 }
@@ -88,10 +88,9 @@ unsigned FormCosts::likeEarlier(unsigned stage) const {
 
 void FormCosts::addStage(unsigned s, int64_t samples) {
   types.push_back(table.hardware.poolOf(place.stages[s]).type);
-  costs.push_back(runCosts(s, samples, form.stages[s].recompute));
-  again.emplace_back();
+  costs[s] = runCosts(s, samples, form.stages[s].recompute);
   if (layered)
-    again.back() = runCosts(s, samples, Recompute::Full);
+    again[s] = runCosts(s, samples, Recompute::Full);
 }
 
 std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,

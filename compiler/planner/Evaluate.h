@@ -177,6 +177,8 @@ std::vector<Tie> ties(const workload::Workload &workload);
 struct ClassCosts {
   std::mutex mutex;
   std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassCost> costs;
+  /// By contexts without groups.
+  std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassWork> works;
 };
 
 /// Costs of classes for one problem; safe for several threads.
@@ -206,6 +208,9 @@ public:
   const std::vector<Tie> ties;
 
 private:
+  const cost::ClassWork &workOf(uint32_t moduleClass,
+                                cost::ClassContext context);
+
   std::shared_ptr<ClassCosts> classes;
   std::mutex mutex;
   std::unordered_map<std::string, std::vector<const cost::ClassCost *>> stages;
@@ -223,7 +228,7 @@ public:
             const std::vector<int64_t> &replica, int64_t samples);
 
   const cost::ClassCost &run(unsigned stage, size_t run) const {
-    return *costs[stage][run].cost;
+    return *costs[like[stage]][run].cost;
   }
   /// One micro-batch of one instance at least, whether it recomputes in full or
   /// not; parameters gathered and gradients scattered where they are cut over
@@ -299,7 +304,7 @@ private:
   std::vector<Piece> pieces(int64_t first, int64_t last,
                             const Relief &relief) const;
   const RunCost &costOf(unsigned stage, const Piece &piece) const {
-    return (piece.again ? again : costs)[stage][piece.run];
+    return (piece.again ? again : costs)[like[stage]][piece.run];
   }
   /// A stage, and what it holds.
   struct Held {
@@ -427,8 +432,8 @@ private:
   const NormalForm &form;
   const DeviceMap &devices;
   std::vector<int64_t> replica;
-  /// By stage and run; of instances that recompute as their stage says, and in
-  /// full where it has such layers.
+  /// By stage and run, of stages that are the first of their like; of instances
+  /// that recompute as their stage says, and in full where it has such layers.
   std::vector<std::vector<RunCost>> costs, again;
   std::vector<unsigned> types;
   std::vector<int64_t> aliveChunks;

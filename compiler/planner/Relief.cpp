@@ -88,15 +88,13 @@ std::vector<FormCosts::Piece> FormCosts::pieces(int64_t first, int64_t last,
 }
 
 Picoseconds FormCosts::forward(unsigned stage, size_t run) const {
-  Picoseconds time = costs[stage][run].forward;
-  return again[stage].empty() ? time
-                              : std::min(time, again[stage][run].forward);
+  Picoseconds time = costs[like[stage]][run].forward;
+  return layered ? std::min(time, again[like[stage]][run].forward) : time;
 }
 
 Picoseconds FormCosts::backward(unsigned stage, size_t run) const {
-  Picoseconds time = costs[stage][run].backward;
-  return again[stage].empty() ? time
-                              : std::min(time, again[stage][run].backward);
+  Picoseconds time = costs[like[stage]][run].backward;
+  return layered ? std::min(time, again[like[stage]][run].backward) : time;
 }
 
 FormCosts::Times FormCosts::relieved(unsigned stage, int64_t first,
