@@ -206,14 +206,10 @@ Picoseconds CatalogueHardware::collectiveTime(const Group &group,
   return estimate.time.scaled(1 / sustained(estimate));
 }
 
-/// The device with the most rows is waited for, unless routing is balanced.
 Picoseconds CatalogueHardware::exchangeTime(const Group &group,
                                             const RowExchange &rows) const {
   CollectiveEstimate estimate = model.exchange(group, rows);
-  double imbalance = execution.stack.balancesExperts
-                         ? 1
-                         : execution.parameters.expertImbalance;
-  return estimate.time.scaled(imbalance / sustained(estimate));
+  return estimate.time.scaled(1 / sustained(estimate));
 }
 
 std::string CatalogueHardware::collectiveMethod(const Group &group,

@@ -449,15 +449,19 @@ private:
     return routed(transfer.beforeOp) || routed(makerOf(transfer.value));
   }
 
-  /// The mesh, where splits that cut experts and the sequence send rows.
+  /// The mesh as rows with experts see it.
   LocalMesh meshWithRows() const {
     LocalMesh mesh = context.mesh;
-    for (SplitAxis &axis : mesh.axes)
-      if (hardware.execution.stack.sendsPositions && !axis.dims.empty() &&
-          axis.dims.front() == "experts" &&
-          std::find(axis.dims.begin(), axis.dims.end(), "sequence") !=
-              axis.dims.end())
+    const Execution &execution = hardware.execution;
+    for (SplitAxis &axis : mesh.axes) {
+      if (!execution.stack.balancesExperts)
+        axis.fullest = execution.parameters.expertImbalance;
+      bool cutsSequence = std::find(axis.dims.begin(), axis.dims.end(),
+                                    "sequence") != axis.dims.end();
+      if (execution.stack.sendsPositions && cutsSequence &&
+          axis.dims.front() == "experts")
         axis.rows = "sequence";
+    }
     return mesh;
   }
 

@@ -262,7 +262,11 @@ private:
     int64_t bytes = module.values[v].elementBytes;
     for (int64_t extent : localExtents(v, placements))
       bytes = saturatingMultiply(bytes, extent);
-    return Bytes(bytes);
+    double fullest = 1;
+    for (size_t a = 0; a < placements.size(); ++a)
+      if (placements[a].kind == PK::Routed)
+        fullest = mesh.axes[a].fullest;
+    return fullest == 1 ? Bytes(bytes) : Bytes(bytes).scaled(fullest);
   }
 
   Placement demandOf(const Access &access, int32_t loop) const {
@@ -475,6 +479,10 @@ private:
                                                : CollectiveKind::AllReduce;
     }
     transfer.bytes = bytesOf(v, larger);
+    if (transfer.ofRows) {
+      larger[axis] = wanted;
+      transfer.bytes = std::max(transfer.bytes, bytesOf(v, larger));
+    }
     uint8_t dim = gather ? result.placements[v][axis].dim : wanted.dim;
     if (transfer.kind != CollectiveKind::AllReduce && dim > 0)
       transfer.staging = transfer.bytes;

@@ -8,8 +8,8 @@
 //
 // Rules, the same as passes/plan/ApplyPlan's:
 //  - an op uses on an axis the first dim of the axis' list that names one of
-//    its loops, if that loop can be cut, is outermost in every access and has an
-//    iteration for each piece that all axes make of it; otherwise it is
+//    its loops, if that loop can be cut, is outermost in every access and has
+//    an iteration for each piece that all axes make of it; otherwise it is
 //    replicated over the axis, or refused where the list has no other dim
 //    (shortLoop);
 //  - a variable lies as its first forward use wants it, and so does an argument
@@ -56,11 +56,13 @@ struct SplitAxis {
   /// The dimension along which rows are cut that go to their experts; empty:
   /// the batch, where it is the last of `dims` behind others.
   std::string rows = {};
+  /// Rows at the rank with the most of them, over the mean.
+  double fullest = 1;
 
   auto operator<=>(const SplitAxis &) const = default;
 };
 
-/// What one rank gets of a class.
+/// What one rank gets of a class; of rows with experts, the fullest one.
 struct LocalMesh {
   /// Outermost first.
   std::vector<SplitAxis> axes;

@@ -2,6 +2,8 @@
 
 #include "compiler/importers/Experts.h"
 
+#include "dialects/whale/Routing.h"
+
 using namespace mlir;
 using namespace whale;
 using namespace whale::importers;
@@ -120,6 +122,11 @@ Value importers::applyExperts(ModuleBuilder &m, Value x, const Route &route,
   };
   const char *outer = spec.gated ? "gate" : "up";
   Value inner = product(outer, spec.gated ? "gate.weight" : "up.weight");
+  if (spec.groups > spec.groupsChosen)
+    inner.getDefiningOp()->setAttr(
+        groupLimitAttrName,
+        DenseI64ArrayAttr::get(inner.getContext(),
+                               {spec.groupsChosen, spec.groups}));
   inner = activate(m, "activation", inner, spec.activation);
   if (spec.gated)
     inner = m.mul("gated", inner, product("up", "up.weight"));

@@ -190,7 +190,7 @@ void setBridge(const MeasuredRun &run, cost::Stack &stack) {
 } // namespace
 
 bool splitsWholeExperts(const MeasuredRun &run) {
-  return run.says({"Megatron-Bridge", "expert TP=1"});
+  return run.says({"Megatron-Bridge", "expert TP=1", "etp1"});
 }
 
 cost::Stack stackOf(const MeasuredRun &run) {
@@ -235,8 +235,11 @@ Bytes libraryWorkspace(const MeasuredRun &run) {
   // Hopper and where results must be deterministic, else 2 and 8 of 16 KiB.
   Bytes own =
       mebibyte * (isHopperOrNewer || run.says("deterministic") ? 32 : 8);
-  // Transformer Engine's get_cublas_workspace_size_bytes().
-  return own + mebibyte * (isHopperOrNewer ? 32 : 4);
+  // Transformer Engine's get_cublas_workspace_size_bytes(), and four more for
+  // the streams of grouped products (_NUM_MAX_CUBLAS_STREAMS).
+  Bytes engine = mebibyte * (isHopperOrNewer ? 32 : 4);
+  constexpr int64_t groupedStreams = 4;
+  return own + engine * (run.experts ? 1 + groupedStreams : 1);
 }
 
 } // namespace whale::validation

@@ -118,6 +118,9 @@ struct ClassCheck {
       if (op.usedDenominator <= 0 || op.usedNumerator < 0)
         fail("op '{}' computes a share {}/{}", op.name, op.usedNumerator,
              op.usedDenominator);
+      if (op.groupsChosen < 1 || op.groupsChosen > op.groups)
+        fail("op '{}' has experts in {} of {} groups", op.name, op.groupsChosen,
+             op.groups);
       if (op.phase != Phase::Forward)
         backward = true;
       else if (backward)

@@ -111,6 +111,10 @@ struct Op {
   /// Scratch bytes of the kernel at the full extents; scaled with the points.
   int64_t workspaceBytes = 0;
 
+  /// Where each row meets one expert: its experts lie in at most so many of so
+  /// many equal groups of them (node-limited routing).
+  int64_t groupsChosen = 1, groups = 1;
+
   /// The first loop of that name, or -1.
   int32_t findLoop(std::string_view wanted) const;
   /// The loop over experts where each row meets one of them, or -1.

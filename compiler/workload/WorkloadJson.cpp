@@ -198,6 +198,8 @@ private:
     result.cheap = r.boolean("cheap").value_or(false);
     result.expansionReductions = small(r, "expansion_reductions");
     result.workspaceBytes = r.integer("workspace_bytes").value_or(0);
+    result.groupsChosen = r.integer("groups_chosen").value_or(1);
+    result.groups = r.integer("groups").value_or(1);
     r.finish();
     return result;
   }
@@ -330,6 +332,8 @@ private:
       w.field("expansion_reductions", o.expansionReductions);
     if (o.workspaceBytes)
       w.field("workspace_bytes", o.workspaceBytes);
+    if (o.groups > 1)
+      w.field("groups_chosen", o.groupsChosen).field("groups", o.groups);
     w.endObject();
   }
 

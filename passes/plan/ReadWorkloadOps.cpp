@@ -2,6 +2,7 @@
 
 #include "passes/plan/ReadWorkloadOps.h"
 
+#include "dialects/whale/Routing.h"
 #include "passes/plan/Recompute.h"
 
 using namespace mlir;
@@ -117,6 +118,19 @@ static_assert(static_cast<int>(LoopKind::Whole) ==
 static_assert(static_cast<int>(ReductionKind::min) ==
               static_cast<int>(workload::Reduction::Min));
 
+/// What routers that choose groups first say of the experts of a row; an
+/// attribute that is not of that form says nothing.
+static void readGroupLimit(Operation *op, workload::Op &result) {
+  auto limit = op->getAttrOfType<DenseI64ArrayAttr>(groupLimitAttrName);
+  int32_t experts = result.routingLoop();
+  if (!limit || limit.size() != 2 || experts < 0)
+    return;
+  int64_t chosen = limit[0], groups = limit[1];
+  if (chosen >= 1 && groups > chosen &&
+      result.loops[experts].extent % groups == 0)
+    result.groupsChosen = chosen, result.groups = groups;
+}
+
 workload::Op plan::readOp(Operation *op, const DimensionNames &names) {
   const IterationSpace &space = names.spaceOf(op);
   workload::Op result;
@@ -129,5 +143,6 @@ workload::Op plan::readOp(Operation *op, const DimensionNames &names) {
   result.linearity = linearityOf(space.linearity);
   result.cheap = isCheap(op);
   result.expansionReductions = countExpansionReductions(op, space);
+  readGroupLimit(op, result);
   return result;
 }

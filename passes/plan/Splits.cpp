@@ -313,28 +313,52 @@ void Splitter::byFirstUser(Operation *op) {
   set(op, list);
 }
 
-/// Adds the axes that shard the optimizer: along the largest dimension that no
-/// axis cuts yet, if it has a row for each shard.
+/// The dimension of a variable along which one more axis shards its optimizer
+/// state: the largest that no axis cuts yet, else the one with most rows in a
+/// shard of those that outer axes cut for the state alone, whose shards an axis
+/// within them may cut again. It has a row for each shard.
+static std::optional<unsigned> dimToShard(ArrayRef<int64_t> shape,
+                                          ArrayRef<Cut> variable,
+                                          ArrayRef<Cut> state,
+                                          ArrayRef<Axis> axes, int64_t size) {
+  auto cutBy = [](ArrayRef<Cut> list, unsigned dim) {
+    return llvm::any_of(list, [=](const Cut &cut) { return cut.loop == dim; });
+  };
+  auto rowsOf = [&](unsigned dim) {
+    int64_t rows = shape[dim];
+    for (const Cut &cut : state)
+      if (cut.loop == dim)
+        rows /= axes[cut.axis].size;
+    return rows;
+  };
+  auto largest = [&](bool again) {
+    std::optional<unsigned> best;
+    for (unsigned dim = 0; dim < shape.size(); ++dim)
+      if (!cutBy(variable, dim) && cutBy(state, dim) == again &&
+          rowsOf(dim) >= size && (!best || rowsOf(dim) > rowsOf(*best)))
+        best = dim;
+    return best;
+  };
+  std::optional<unsigned> fresh = largest(false);
+  return fresh ? fresh : largest(true);
+}
+
+/// Adds the axes that shard the optimizer.
 void Splitter::shard(VariableOp op) {
-  SmallVector<Cut> list = cuts[op];
+  SmallVector<Cut> own = cuts[op], state;
   ArrayRef<int64_t> shape = tensorType(op.getResult()).getShape();
-  for (auto [index, axis] : llvm::enumerate(chooser.axesOf(op))) {
+  ArrayRef<Axis> axes = chooser.axesOf(op);
+  for (auto [index, axis] : llvm::enumerate(axes)) {
     bool cuts = llvm::any_of(
-        list, [index = index](const Cut &cut) { return cut.axis == index; });
+        own, [index = index](const Cut &cut) { return cut.axis == index; });
     if (axis.kind != AxisKind::Replica || axis.size <= 1 || cuts ||
         axis.shard != planner::Shard::Optimizer)
       continue;
-    std::optional<unsigned> best;
-    for (unsigned dim = 0; dim < shape.size(); ++dim) {
-      bool used = llvm::any_of(list, [&](Cut cut) { return cut.loop == dim; });
-      if (!used && shape[dim] >= axis.size &&
-          (!best || shape[dim] > shape[*best]))
-        best = dim;
-    }
-    if (best)
-      list.push_back({static_cast<unsigned>(index), *best});
+    if (auto dim = dimToShard(shape, own, state, axes, axis.size))
+      state.push_back({static_cast<unsigned>(index), *dim});
   }
-  parameters[variablePath(op)] = {op, list};
+  own.append(state);
+  parameters[variablePath(op)] = {op, own};
 }
 
 /// Slots have the parameter's shape, or (Adafactor) a run of its dimensions.

@@ -137,6 +137,8 @@ void addGpt(Table &table) {
   table.add(gpt, recompute(split(2, tensorDims), Recompute::Selective, 2), 2);
   table.add(gpt, split(2, {"heads"}, {split(2, {"ffn", "vocabulary"})}), 4);
   table.add(gpt, replica(2, {replica(2)}), 4);
+  // State is cut twice along the dimension that the split leaves.
+  table.add(gpt, zero(2, {zero(2, {split(2, tensorDims)})}), 8);
   table.add(gpt, shares({3, 5}, {split(2, tensorDims)}), 4);
   table.add(gpt,
             pipeline(2, {stage({"embeddings"}), stage({"layers.*"}),

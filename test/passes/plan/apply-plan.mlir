@@ -1,5 +1,6 @@
 // RUN: whale-opt %S/Inputs/mlp.mlir --whale-differentiate --whale-apply-plan | FileCheck %s
 // RUN: whale-opt %S/Inputs/mlp.mlir --whale-differentiate --whale-apply-plan=plan=%S/Inputs/stages.json | FileCheck %s --check-prefix=PLAN
+// RUN: whale-opt %S/Inputs/mlp.mlir --whale-differentiate --whale-apply-plan=plan=%S/Inputs/shards.json | FileCheck %s --check-prefix=SHARD
 
 // One device: instances written out, gradients wired, AdamW in plain ops.
 // CHECK: whale.module @step() attributes {global_batch = 8 : i64, meshes = [{axes = [], devices = [0]}], micro_batches = 1 : i64, schedule = "1f1b"}
@@ -40,3 +41,9 @@
 // PLAN-NOT: layers.1/{{.*}}#recompute
 // PLAN: whale.einsum {{.*}}graph = 0 : i64, path = "layers.0/einsum.0#recompute", phase = "backward", split = {{\[\[}}0, 0], [1, 1]]
 // PLAN: whale.mul {{.*}}path = "layers.0/fc.weight#norm.0", phase = "update", split = {{\[\[}}0, 0], [1, 1]]
+
+// Two replica axes cut the optimizer's state: along the one dimension that the
+// split leaves, one after the other. A bias has none.
+// SHARD: whale.variable "fc.weight#m" {{.*}}path = "layers.0/fc.weight#m", phase = "prologue", split = {{\[\[}}0, 0], [1, 0], [2, 1]]
+// SHARD: whale.variable "fc.bias#m" {{.*}}path = "layers.0/fc.bias#m", phase = "prologue", split = {{\[\[}}2, 0]]
+// SHARD: whale.variable "out.weight#m" {{.*}}path = "layers.0/out.weight#m", phase = "prologue", split = {{\[\[}}0, 1], [1, 1], [2, 0]]

@@ -32,16 +32,24 @@ template <class Use> void forEachChoice(int64_t all, int64_t chosen, Use use) {
   }
 }
 
-/// The mean over all choices.
+/// The mean over all choices of groups, and of experts in them.
 double countedParts(const Routing &routing, int64_t parts) {
   double sum = 0, choices = 0;
-  forEachChoice(routing.experts, routing.chosen,
-                [&](const std::vector<int64_t> &experts) {
-                  std::set<int64_t> hit;
-                  for (int64_t expert : experts)
-                    hit.insert(expert * parts / routing.experts);
-                  sum += static_cast<double>(hit.size());
-                  choices += 1;
+  int64_t each = routing.experts / routing.groups;
+  forEachChoice(routing.groups, routing.groupsChosen,
+                [&](const std::vector<int64_t> &groups) {
+                  forEachChoice(
+                      each * routing.groupsChosen, routing.chosen,
+                      [&](const std::vector<int64_t> &places) {
+                        std::set<int64_t> hit;
+                        for (int64_t place : places) {
+                          int64_t expert =
+                              groups[place / each] * each + place % each;
+                          hit.insert(expert * parts / routing.experts);
+                        }
+                        sum += static_cast<double>(hit.size());
+                        choices += 1;
+                      });
                 });
   return sum / choices;
 }
@@ -143,6 +151,17 @@ TEST_CASE("expected parts are the mean over all choices") {
         CHECK(expectedParts(routing, parts) ==
               Approx(countedParts(routing, parts)));
       }
+  // 8 groups of 2 or 4 experts, of which 3 are chosen, and 4 groups of 3.
+  for (Routing routing : {Routing{16, 3, 8, 3}, Routing{16, 4, 8, 3},
+                          Routing{12, 4, 4, 2}, Routing{12, 5, 4, 3}})
+    for (int64_t parts : {1, 2, 4, 8, 16}) {
+      bool counts = routing.groups % parts == 0 || parts % routing.groups == 0;
+      if (counts && routing.experts % parts == 0)
+        CHECK(expectedParts(routing, parts) ==
+              Approx(countedParts(routing, parts)));
+    }
+  // DeepSeek-V3 on 8 nodes: at most 4 of them.
+  CHECK(expectedParts({256, 8, 8, 4}, 8) == Approx(3.62).epsilon(0.01));
   // As many parts as experts, or more: one for each choice.
   CHECK(expectedParts({8, 3}, 8) == Approx(3));
   CHECK(expectedParts({8, 3}, 64) == Approx(3));
@@ -196,7 +215,7 @@ TEST_CASE("rows that are sent once are never slower than their copies") {
       Picoseconds copies =
           model.collective(group, CollectiveKind::AllToAll, Bytes(bytes)).time;
       Picoseconds once =
-          model.exchange(group, {Bytes(bytes), {256, 8}, size}).time;
+          model.exchange(group, {Bytes(bytes), {256, 8, 1, 1}, size}).time;
       INFO(size << ' ' << bytes);
       CHECK(once <= copies);
       // One expert a row: nothing to be spared within a domain.
@@ -204,19 +223,29 @@ TEST_CASE("rows that are sent once are never slower than their copies") {
     }
 }
 
-TEST_CASE("exchanges wait for the fullest rank, or hide behind compute") {
+TEST_CASE("the fullest rank's rows count, in traffic and in memory") {
+  Fixture fixture;
+  Execution &execution = fixture.hardware.execution;
+  ClassCost even = fixture.cost(overNodes(4));
+  execution.parameters.expertImbalance = 1.5;
+  ClassCost uneven = fixture.cost(overNodes(4));
+  CHECK(uneven.traffic.value() * 2 == even.traffic.value() * 3);
+  // Kept: none, there is no backward part; live: what products make of rows.
+  CHECK(uneven.memory.forwardTotal > even.memory.forwardTotal);
+  execution.stack.balancesExperts = true;
+  CHECK(fixture.cost(overNodes(4)).traffic == even.traffic);
+  CHECK(fixture.cost(overNodes(4)).memory.forwardTotal ==
+        even.memory.forwardTotal);
+}
+
+TEST_CASE("exchanges hide behind the compute of their direction") {
   Fixture fixture;
   Execution &execution = fixture.hardware.execution;
   ClassContext context = overNodes(4);
   Picoseconds alone = fixture.cost(context).forwardCommunication;
   CHECK(alone > Picoseconds());
-  execution.parameters.expertImbalance = 1.5;
-  CHECK(toSeconds(fixture.cost(context).forwardCommunication) ==
-        Approx(1.5 * toSeconds(alone)));
-  execution.stack.balancesExperts = true;
-  CHECK(fixture.cost(context).forwardCommunication == alone);
-  execution.parameters.expertImbalance = 1;
   execution.stack.overlapsExchange = true;
+  CHECK(fixture.cost(context).forwardCommunication == alone);
   execution.parameters.exchangeOverlap = 1;
   ClassCost hidden = fixture.cost(context);
   Picoseconds compute = hidden.forward - hidden.forwardCommunication;
