@@ -13,6 +13,8 @@ from least_squares import NormalEquations
 
 # Of a family.
 MOST_ROWS = {"A": 300, "E": 30}
+# What differs between like rows.
+OF_LAYERS = {"id", "layers", "params_b", "measured_value", "mem_gb_per_gpu"}
 TIER_WEIGHT = {"A": 1.0, "E": 0.25}
 # Residuals beyond this are somebody's mistake or ours, and do not pull.
 CAP = 0.5
@@ -24,6 +26,8 @@ DIFFERENCE = 0.06
 # Steps may not be longer than this, less from round to round.
 TRUST, TRUST_SHRINKS = 0.3, 0.6
 LEAST_GAIN = 1e-4
+# Longer than any.
+ANY_STEP = 3
 
 
 def family(row):
@@ -35,11 +39,23 @@ def tier(row):
     return found.group(1) if found else "-"
 
 
-def thin(rows):
-    """Of every family and tier at most MOST_ROWS rows, evenly spaced, and for
-    how many rows each of them stands."""
-    members = collections.defaultdict(list)
+def like_rows(rows):
+    """Lists of rows that differ in the number of layers alone: their times lie on
+    a line, so that they say no more than one does."""
+    groups = collections.defaultdict(list)
     for row in rows:
+        groups[tuple(value for column, value in row.items()
+                     if column not in OF_LAYERS)].append(row)
+    return groups.values()
+
+
+def thin(rows):
+    """The middle ones of like rows, of every family and tier at most MOST_ROWS of
+    them, evenly spaced, and for how many each of them stands."""
+    members = collections.defaultdict(list)
+    for group in like_rows(rows):
+        group = sorted(group, key=lambda row: float(row["layers"] or 0))
+        row = group[len(group) // 2]
         members[family(row), tier(row)].append(row)
     chosen, counts = [], []
     for (_, of), group in members.items():
@@ -97,12 +113,6 @@ class Runs:
                     for c, e in zip(found[name].result(), errors)]
                    for name in steps]
         return errors, [list(row) for row in zip(*columns)]
-
-
-def derivatives_by_id(runs, values, parameters):
-    errors, rows = runs.derivatives(values, parameters)
-    return {row["id"]: pair
-            for row, pair in zip(runs.rows, zip(errors, rows))}
 
 
 def fitted(parameters):
@@ -170,15 +180,11 @@ def moved(parameters, values, change, length):
     return result
 
 
-def gauss_newton(runs, parameters, values, rounds, first=None, report=None):
-    """The values after at most so many rounds; `first`: derivatives at the
-    start by the rows' ids."""
+def gauss_newton(runs, parameters, values, rounds, report=None):
+    """The values after at most so many rounds."""
     trust = TRUST
     for number in range(rounds):
-        if first and number == 0:
-            errors, rows = zip(*[first[row["id"]] for row in runs.rows])
-        else:
-            errors, rows = runs.derivatives(values, parameters)
+        errors, rows = runs.derivatives(values, parameters)
         best = objective(runs, errors, parameters, values)
         change = step(runs, errors, rows, parameters, values, trust)
         for length in (1, 0.5, 0.25):
