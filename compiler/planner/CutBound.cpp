@@ -697,7 +697,14 @@ Relief mostRelief(const ReplicaCosts &costs, unsigned stage, int64_t first,
 CutBound cutBound(CostTable &table, const NormalForm &form,
                   const ReplicaCosts &costs, Picoseconds known,
                   Picoseconds limit) {
-  return Cutter(table, form, costs).run(known, limit);
+  if (!isChunked(form))
+    return Cutter(table, form, costs).run(known, limit);
+  CutBound best{Picoseconds::max(), {}};
+  for (std::vector<int64_t> &cuts : chunkCuts(table, form))
+    if (Picoseconds bound = chunkedBound(form, costs, cuts);
+        bound < std::min(best.step, limit) && chunksMayFit(form, costs, cuts))
+      best = {bound, std::move(cuts)};
+  return best;
 }
 
 std::function<Picoseconds(const std::vector<int64_t> &)>
