@@ -23,6 +23,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/planner/Bound.h"
+#include "compiler/planner/Dealing.h"
 #include "compiler/planner/Partition.h"
 #include "compiler/planner/Search.h"
 
@@ -40,20 +41,18 @@ bool triesAll(bool small, int64_t instances, int64_t parts) {
   return small && partitionCount(instances, parts) <= mostChunkings;
 }
 
-/// The run that is dealt out to the parts: that with most instances.
-const SpreadCosts::Run &dealtRun(const SpreadCosts &costs) {
-  return *std::max_element(
-      costs.runs.begin(), costs.runs.end(),
-      [](const auto &a, const auto &b) { return a.count < b.count; });
-}
-
 /// The fewest instances that a part has.
 int64_t leastInPart(const SpreadCosts &costs, int64_t parts, bool all) {
-  if (all)
-    return 1;
-  const SpreadCosts::Run &layers = dealtRun(costs);
-  bool beginsAlone = &layers != &costs.runs.front();
-  return std::max<int64_t>(1, layers.count / parts - (beginsAlone ? 0 : 1));
+  return all ? 1 : std::max<int64_t>(1, Dealing(costs.runs).layers / parts);
+}
+
+/// The shortest of the layers that are dealt out.
+double shortestLayer(const SpreadCosts &costs) {
+  Dealing dealt(costs.runs);
+  double least = costs.runs[dealt.firstRun].each.sum();
+  for (size_t r = dealt.firstRun; r < dealt.endRun; ++r)
+    least = std::min(least, costs.runs[r].each.sum());
+  return least;
 }
 
 /// Times of the first instances.
@@ -180,7 +179,7 @@ Picoseconds chunkedSpread(const SpreadCosts &costs,
   int64_t inside = shape.stages - (endsThere ? 2 : 1);
   if (inside > 0 && !all)
     step = std::max(step, timeOfFirst(costs, inside * each, returns) +
-                              m * dealtRun(costs).each.sum() *
+                              m * shortestLayer(costs) *
                                   static_cast<double>(each * shape.chunks));
   return std::max(evenBound(costs, shape.stages, shape.microBatches),
                   Picoseconds(static_cast<int64_t>(step * (1 - 1e-9))));

@@ -2,6 +2,7 @@
 
 #include "compiler/planner/Chunks.h"
 
+#include "compiler/planner/Dealing.h"
 #include "compiler/planner/Partition.h"
 
 #include <algorithm>
@@ -19,29 +20,16 @@ simulator::Layout layoutOf(Schedule schedule, int64_t stages, int64_t chunks) {
   return simulator::layoutOf(spec);
 }
 
-/// The run that is dealt out, and what stands around it.
-struct Dealt {
-  int64_t before = 0, layers = 0, after = 0;
-
-  explicit Dealt(const workload::Workload &workload) {
-    for (const workload::Run &run : workload.runs) {
-      if (run.count > layers) {
-        before += layers + after;
-        layers = run.count;
-        after = 0;
-      } else {
-        after += run.count;
-      }
-    }
-  }
-};
-
-/// Layers that the embedding and the head may stand for.
-constexpr int64_t mostAtFront = 1, mostAtEnd = 4;
+/// Layers that what stays at the end may stand for, since a head may take as
+/// long as several; at the front each instance for one.
+constexpr int64_t mostAtEnd = 4;
+int64_t mostAtFront(const Dealing &dealt) {
+  return std::min(dealt.before, mostAtEnd);
+}
 
 /// Layers of each part, with `front` fewer in the first one and `end` fewer in
 /// the last one than were dealt out; nothing where a part would be empty.
-std::optional<std::vector<int64_t>> deal(const Dealt &dealt, int64_t parts,
+std::optional<std::vector<int64_t>> deal(const Dealing &dealt, int64_t parts,
                                          int64_t front, int64_t end) {
   int64_t all = dealt.layers + front + end;
   int64_t more = all % parts, start = (parts - more) / 2;
@@ -59,7 +47,7 @@ std::optional<std::vector<int64_t>> deal(const Dealt &dealt, int64_t parts,
   return sizes;
 }
 
-std::vector<int64_t> cutsOf(const Dealt &dealt,
+std::vector<int64_t> cutsOf(const Dealing &dealt,
                             const std::vector<int64_t> &sizes) {
   std::vector<int64_t> cuts = {0};
   int64_t position = dealt.before;
@@ -122,8 +110,8 @@ int64_t stageAt(const NormalForm &form, const std::vector<int64_t> &cuts,
 }
 
 bool dealsEvenly(const workload::Workload &workload, int64_t parts) {
-  Dealt dealt(workload);
-  for (int64_t front = 0; front <= mostAtFront; ++front)
+  Dealing dealt(workload.runs);
+  for (int64_t front = 0; front <= mostAtFront(dealt); ++front)
     for (int64_t end = 0; end <= mostAtEnd; ++end)
       if ((dealt.layers + front + end) % parts == 0 &&
           deal(dealt, parts, front, end))
@@ -133,10 +121,10 @@ bool dealsEvenly(const workload::Workload &workload, int64_t parts) {
 
 std::vector<std::vector<int64_t>> dealtCuts(const workload::Workload &workload,
                                             const NormalForm &form) {
-  Dealt dealt(workload);
+  Dealing dealt(workload.runs);
   int64_t parts = partCount(form);
   std::vector<std::vector<int64_t>> even, other;
-  for (int64_t front = 0; front <= mostAtFront; ++front)
+  for (int64_t front = 0; front <= mostAtFront(dealt); ++front)
     for (int64_t end = 0; end <= mostAtEnd; ++end)
       if (auto sizes = deal(dealt, parts, front, end)) {
         bool divides = (dealt.layers + front + end) % parts == 0;

@@ -6,9 +6,9 @@
 // instances are in which part?
 // Objective: the smallest simulated step that fits in memory, as everywhere.
 //
-// Rule of the search (dealtCuts): the layers (the run with most instances) are
-// dealt out evenly, as if up to 1 more were at the beginning and up to 4 more
-// at the end, which the embedding and the head stand for; what does not divide
+// Rule of the search (dealtCuts): the layers (all but single instances at the
+// ends, Dealing.h) are dealt out evenly, as if there were up to 4 more at the
+// end and one for each at the front, for which these stand; what does not divide
 // goes to the parts in the middle. All of these cuts are bounded, and simulated
 // where they might be the best: exact for the rule. Written strategies may cut
 // the parts in any way, and on small problems the search does too. The two

@@ -105,6 +105,22 @@ TEST_CASE("layers are dealt out evenly, or with fewer at the ends") {
     CHECK(std::count(sizes.begin(), sizes.end(), 1) == 7);
     CHECK(sizes[10] == 2);
   }
+  SECTION("first layers of another kind are dealt out as well") {
+    std::map<std::string, int64_t> extents = {
+        {"batch", 64}, {"sequence", 16}, {"hidden", 64}, {"ffn", 256}};
+    test::ModuleClass layer = test::denseLayer(extents);
+    workload::Workload mixed =
+        test::chain({layer, layer, layer, layer}, {1, 3, 13, 1}, 64);
+    NormalForm form = pipelineOf(4, Schedule::Interleaved, 2, 4);
+    CHECK(sizesOf(dealtCuts(mixed, form).front()) ==
+          Cuts{3, 2, 2, 2, 2, 2, 2, 3});
+    // A single one stands for a layer.
+    mixed.runs[1].count = 1, mixed.runs[2].count = 15;
+    std::vector<Cuts> ways = dealtCuts(mixed, form);
+    CHECK(std::any_of(ways.begin(), ways.end(), [&](const Cuts &cuts) {
+      return sizesOf(cuts) == Cuts{3, 2, 2, 2, 2, 2, 2, 3};
+    }));
+  }
   SECTION("no part is empty") {
     CHECK(dealtCuts(model(6), pipelineOf(4, Schedule::Interleaved, 3, 4))
               .empty());
