@@ -53,7 +53,7 @@ TEST_CASE("the same model is cut less where a GPU holds more") {
   CHECK(largest < large);
 }
 
-// On H100 the two are within 2 percent of each other here; it is not published
+// On H100 the two are within 3 percent of each other here; it is not published
 // how much the experts' choice gained. Nothing lies in the host's memory, as
 // with them.
 TEST_CASE("of the experts' two plans each machine prefers its own") {
@@ -71,7 +71,7 @@ TEST_CASE("of the experts' two plans each machine prefers its own") {
     INFO(toSeconds(a) << " s split and pipelined, " << toSeconds(b)
                       << " s sharded");
     double ratio = a.asDouble() / b.asDouble();
-    CHECK((pipelined ? ratio < 1.02 : ratio > 1));
+    CHECK((pipelined ? ratio < 1.03 : ratio > 1));
   }
 }
 
