@@ -21,6 +21,9 @@ CatalogueHardware::CatalogueHardware(const Cluster &cluster)
     : cluster(cluster), model(cluster) {
   if (cluster.classes.front().type.device.kind == DeviceType::Kind::Gpu)
     execution.parameters = defaultParameters();
+  // Only of models in 8 or fewer bits, which are planned, not compiled: as
+  // Transformer Engine has it.
+  execution.stack.keepsNarrow = execution.stack.gathersNarrow = true;
   for (unsigned i = 0; i < cluster.classes.size(); ++i) {
     const NodeClass &nodes = cluster.classes[i];
     poolList.push_back({i, nodes.firstRank, nodes.rankCount(),

@@ -2,6 +2,7 @@
 
 #include "compiler/planner/Bound.h"
 
+#include "compiler/planner/Search.h"
 #include "compiler/workload/Workload.h"
 
 #include <algorithm>
@@ -301,6 +302,7 @@ static void addKinds(const CostTable &table, const NormalForm &form,
 SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
                         const FormCosts &costs, bool tails) {
   SpreadCosts result;
+  result.isSmall = isSmall(table.workload, table.hardware);
   auto stages = static_cast<int64_t>(form.stages.size());
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     Picoseconds forward = Picoseconds::max(), backward = Picoseconds::max();
@@ -412,6 +414,8 @@ Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
 
 Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
                         const std::vector<int64_t> &alive) {
+  if (isChunked(shape.schedule, shape.stages, shape.chunks))
+    return chunkedSpread(costs, shape);
   // A hair less, for the rounding of doubles and of the chunks' times.
   auto rounded = [&](double time) {
     auto tasks = static_cast<double>(2 * shape.chunks *

@@ -96,6 +96,8 @@ struct SpreadCosts {
   std::vector<Kind> kinds;
   /// By stage; empty where there are none.
   std::vector<size_t> kindOf;
+  /// Whether parts of the model are cut in every way (isSmall()).
+  bool isSmall = false;
   /// Of all instances; and of those before and after the ends of `messages`.
   Parts all;
   double head = 0, tail = 0;
@@ -119,6 +121,19 @@ Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
 /// The bound without `wholeStep`; `alive` as in CostTable.
 Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
                         const std::vector<int64_t> &alive);
+
+/// spreadBound() of schedules with several chunks a stage (ChunkBound.cpp).
+Picoseconds chunkedSpread(const SpreadCosts &costs, const PipelineShape &shape);
+/// The cuts of such a form that are tried; and the bound of some cuts, without
+/// `wholeStep`, whether they fit or not.
+std::vector<std::vector<int64_t>> chunkCuts(const CostTable &table,
+                                            const NormalForm &form);
+Picoseconds chunkedBound(const NormalForm &form, const ReplicaCosts &costs,
+                         const std::vector<int64_t> &cuts);
+/// False where some stage has too little memory for these cuts whatever the
+/// schedule does with its parts.
+bool chunksMayFit(const NormalForm &form, const ReplicaCosts &costs,
+                  const std::vector<int64_t> &cuts);
 
 struct CutBound {
   /// Without `wholeStep`; max where nothing fits.

@@ -16,19 +16,13 @@ Region &operator+=(Region &region, const Region &more) {
   return region;
 }
 
-/// A micro-batch's way through `count` of `chunks` chunks of each stage.
-Region forwards(double count, double chunks = 1) {
-  return {{count / chunks, 0, 0}, count, 0};
-}
-Region inputs(double count, double chunks = 1) {
-  return {{0, count / chunks, 0}, 0, count};
-}
-Region backwards(double count, double chunks = 1) {
-  return {{0, count / chunks, count / chunks}, 0, count};
-}
-Region both(double count, double chunks = 1) {
-  Region region = forwards(count, chunks);
-  return region += backwards(count, chunks);
+/// The way of `count` micro-batches through each stage.
+Region forwards(double count) { return {{count, 0, 0}, count, 0}; }
+Region inputs(double count) { return {{0, count, 0}, 0, count}; }
+Region backwards(double count) { return {{0, count, count}, 0, count}; }
+Region both(double count) {
+  Region region = forwards(count);
+  return region += backwards(count);
 }
 /// There and back, without the gradients of weights.
 Region turns(double count) {
@@ -74,25 +68,6 @@ std::vector<Row> flushRows(double m, double w, double block) {
   return rows;
 }
 
-std::vector<Row> interleavedRows(double p, double m, double v, double alive) {
-  std::vector<Row> rows;
-  rows.reserve(4);
-  // Until the last micro-batch is back from the last chunks, and from there.
-  rows.push_back({true, both(v, v), {}, {}, {}, {m - alive / v, 0, 0}});
-  rows.back().own.input = rows.back().own.weight = m - ((v - 1) * p + 1) / v;
-  for (bool first : {true, false}) {
-    rows.push_back(
-        {first, {}, first ? both(1, v) : forwards(1, v), {}, {}, tasks(m)});
-    rows.push_back({first,
-                    forwards(v, v),
-                    first ? backwards(1, v) : Region(),
-                    backwards(1, v),
-                    {},
-                    {m - alive / v, m - 1 / v, m - 1 / v}});
-  }
-  return rows;
-}
-
 /// ZB-H1 and ZB-H2: `warm` forwards before the first backward, and gradients of
 /// weights `lag` micro-batches late.
 std::vector<Row> handRows(double m, double warm, double lag, double block) {
@@ -118,28 +93,11 @@ std::vector<Row> handRows(double m, double warm, double lag, double block) {
   return rows;
 }
 
-/// At most `alive` pairs of a chunk and a micro-batch, of which `warm` are
-/// before the first backward.
-std::vector<Row> vRows(double m, double warm, double alive) {
-  std::vector<Row> rows;
-  rows.reserve(4);
-  rows.push_back({false, {}, forwards(1, 2), {}, {}, tasks(m)});
-  rows.push_back(
-      {false, forwards(2, 2), inputs(1, 2), {}, {}, {m - warm / 2, m, m}});
-  double lives = m / alive;
-  Row all{false, forwards(2 * lives, 2),       {}, {},
-          {},    {lives / 2, lives / 2, lives}};
-  all.whole += inputs(2 * lives, 2);
-  rows.push_back(all);
-  return rows;
-}
-
 } // namespace
 
 std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
                            int64_t alive, int64_t last) {
   auto m = static_cast<double>(shape.microBatches);
-  auto v = static_cast<double>(shape.chunks);
   auto p = static_cast<double>(shape.stages);
   auto s = static_cast<double>(stage);
   auto most = static_cast<double>(alive);
@@ -148,22 +106,14 @@ std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
   case Schedule::GPipe:
   case Schedule::OneFOneB:
     return flushRows(m, most, block);
-  case Schedule::Interleaved:
-    return interleavedRows(p, m, v, most);
   case Schedule::ZeroBubbleH1:
     return handRows(m, std::min(m, p - s), s, block);
   case Schedule::ZeroBubbleH2:
     return handRows(m, std::min(m, 2 * (p - s) - 1), 2 * s, 2 * block - 1);
-  case Schedule::ZeroBubbleV:
-    return vRows(m, most, 2 * p);
-  case Schedule::VHalf:
-    return vRows(m, most, 2 * std::floor(p / 2) + 2);
-  case Schedule::VMin:
-    return vRows(m, most, 2 * std::floor((p + 1) / 3) + 2);
   case Schedule::DualPipe:
     return {{false, {}, {}, {}, {}, tasks(m / 2)}};
   default:
-    return {{false, {}, forwards(1, v), {}, {}, tasks(m)}};
+    return {{false, {}, forwards(1), {}, {}, tasks(m)}};
   }
 }
 

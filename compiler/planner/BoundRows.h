@@ -5,10 +5,11 @@
 // itself, with the messages in between. Bound.h makes bounds of whole plans
 // from them.
 //
-// Notation: p stages, m micro-batches, v chunks of a stage; F_s, I_s, W_s what
-// a stage takes for a forward part and for the gradients of inputs and weights;
-// B = I + W, T = F + B. Any schedule of the kind takes at least, for every
-// stage s,
+// Stages of several chunks have bounds of their own (ChunkBound.cpp).
+//
+// Notation: p stages, m micro-batches; F_s, I_s, W_s what a stage takes for a
+// forward part and for the gradients of inputs and weights; B = I + W, T = F +
+// B. Any schedule of the kind takes at least, for every stage s,
 //   GPipe, 1F1B   sum_{i<s} T_i + m T_s, and
 //                 T + (m - w) F_s + (m - 1) B_s, w = min(m, p - s): until the
 //                 first micro-batch is back, s runs w forwards, and from then
@@ -21,26 +22,12 @@
 //                 T + sum_{i>=s} T_i + k sum_{s<=i<=u} T_i + (m - 1 - w - k n)
 //                 T_s, k n < m - w: from stage u a micro-batch n - 1 before
 //                 comes back, and lets s begin the next one
-//   interleaved   sum_{i<s} T_i / v + m T_s: its first micro-batch comes
-//                 through a chunk of every stage before s, the last one returns
-//                 through them; and
-//                 sum F + sum_{i>s} B_i / v + m T_s - (n / v) F_s
-//                 + sum_{i<s} B_i / v: n forwards are before its first
-//                 backward; and T + m T_s - (n / v) F_s - (((v - 1) p + 1) / v)
-//                 B_s: from the last micro-batch's backward in the last chunk
-//                 on, the whole way back
 //   ZB-H1, ZB-H2  sum_{i<s} F_i + m T_s, and
 //                 sum F + sum I - I_s + m T_s - w F_s - l W_s: the w forwards
 //                 before its first backward, and the l gradients of weights
 //                 after its last one; and rounds as in 1F1B, of F + I, for a
 //                 block, too, whose w differ by n - 1
-//   V schedules   sum_{i<s} F_i / 2 + m T_s, and
-//                 sum F + sum_{i<s} I_i / 2 + m T_s - (n / 2) F_s as above, the
-//                 backward beginning at stage 0; and
-//                 (m / n) (sum F + sum I + (F_s + I_s) / 2 + W_s): so long do
-//                 the values of a micro-batch live in s, of which n pairs of
-//                 chunk and micro-batch are alive at most
-//   other         sum_{i<s} F_i / v + m T_s
+//   other         sum_{i<s} F_i + m T_s
 //   DualPipe      (m / 2) T_s
 // and after that the gradients and the update of the stage that ends the step:
 // stage 0 where the last micro-batch returns to it, or s.

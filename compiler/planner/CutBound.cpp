@@ -694,10 +694,26 @@ Relief mostRelief(const ReplicaCosts &costs, unsigned stage, int64_t first,
   return most;
 }
 
+/// Of the ways to cut the stages' chunks.
+static CutBound chunkedCutBound(const CostTable &table, const NormalForm &form,
+                                const ReplicaCosts &costs, Picoseconds limit) {
+  CutBound best{Picoseconds::max(), {}};
+  Picoseconds slow = Picoseconds::max();
+  for (std::vector<int64_t> &cuts : chunkCuts(table, form)) {
+    Picoseconds bound = chunkedBound(form, costs, cuts);
+    if (bound >= limit)
+      slow = std::min(slow, bound);
+    else if (bound < best.step && chunksMayFit(form, costs, cuts))
+      best = {bound, std::move(cuts)};
+  }
+  return best.cuts.empty() ? CutBound{slow, {}} : best;
+}
+
 CutBound cutBound(CostTable &table, const NormalForm &form,
                   const ReplicaCosts &costs, Picoseconds known,
                   Picoseconds limit) {
-  return Cutter(table, form, costs).run(known, limit);
+  return isChunked(form) ? chunkedCutBound(table, form, costs, limit)
+                         : Cutter(table, form, costs).run(known, limit);
 }
 
 std::function<Picoseconds(const std::vector<int64_t> &)>

@@ -3,6 +3,7 @@
 #include "compiler/planner/Search.h"
 
 #include "compiler/planner/Partition.h"
+#include "compiler/support/CheckedMath.h"
 #include "compiler/support/PathPattern.h"
 
 #include <fmt/format.h>
@@ -89,6 +90,32 @@ static CutResult tryAll(CostTable &table, const NormalForm &form,
   return best;
 }
 
+/// All ways to cut the stages' chunks that are tried, the most promising first.
+static CutResult tryChunks(CostTable &table, const NormalForm &form,
+                           const DeviceMap &devices, Picoseconds limit) {
+  CutResult best;
+  best.bound = limit;
+  ReplicaCosts costs = replicaCosts(table, form, devices);
+  using Way = std::pair<Picoseconds, std::vector<int64_t>>;
+  std::vector<Way> ways;
+  for (std::vector<int64_t> &cuts : chunkCuts(table, form)) {
+    Picoseconds bound = chunkedBound(form, costs, cuts);
+    ways.emplace_back(wholeStep(table.hardware, rankCount(form), bound),
+                      std::move(cuts));
+  }
+  std::sort(ways.begin(), ways.end());
+  for (const auto &[bound, cuts] : ways) {
+    if (bound >= best.bound)
+      break;
+    if (!chunksMayFit(form, costs, cuts))
+      continue;
+    consider(table, form, devices, costs, cuts, best);
+    if (best.candidate)
+      best.bound = std::min(limit, best.prediction.step);
+  }
+  return best;
+}
+
 static bool isExact(const CostTable &table, const NormalForm &form) {
   auto stages = static_cast<int64_t>(form.stages.size());
   int64_t ways =
@@ -117,6 +144,8 @@ Picoseconds lowerBound(CostTable &table, const NormalForm &form,
 CutResult bestCuts(CostTable &table, const NormalForm &form,
                    const DeviceMap &devices, Picoseconds limit,
                    std::optional<CutBound> bound) {
+  if (isChunked(form))
+    return tryChunks(table, form, devices, limit);
   if (isExact(table, form))
     return tryAll(table, form, devices, limit);
   CutResult best;
@@ -156,7 +185,8 @@ void polishCuts(CostTable &table, CutResult &result) {
     return;
   NormalForm form = openForm(result);
   DeviceMap devices = result.candidate->devices;
-  if (form.stages.size() == 1)
+  // The rule says how chunks are cut.
+  if (form.stages.size() == 1 || isChunked(form))
     return;
   ReplicaCosts costs = replicaCosts(table, form, devices);
   auto boundOf = boundOfCuts(table, form, costs);
@@ -201,11 +231,15 @@ CutResult givenCuts(CostTable &table, const NormalForm &form,
 std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
                                       const DeviceMap &devices) {
   ReplicaCosts costs = replicaCosts(table, form, devices);
-  std::optional<Partition> found = balanced(table, form, costs, false);
-  if (!found)
+  std::vector<std::vector<int64_t>> ways;
+  if (isChunked(form))
+    ways = chunkCuts(table, form);
+  else if (auto found = balanced(table, form, costs, false))
+    ways.push_back(std::move(found->cuts));
+  if (ways.empty())
     return std::nullopt;
   CutResult result;
-  result.candidate = Candidate{form, found->cuts, devices};
+  result.candidate = Candidate{form, std::move(ways.front()), devices};
   settleRelief(costs, *result.candidate);
   result.prediction = evaluate(table, *result.candidate);
   return result;
@@ -227,48 +261,116 @@ std::vector<std::string> pathsOf(const workload::Workload &workload,
   return paths;
 }
 
-std::optional<std::vector<int64_t>> cutsOf(const NormalForm &form,
-                                           const workload::Workload &workload,
-                                           Diagnostics &diagnostics) {
-  int64_t count = workload::instanceCount(workload);
-  if (form.stages.size() == 1)
-    return std::vector<int64_t>{0, count};
-  std::vector<std::vector<PathPattern>> patterns(form.stages.size());
-  for (size_t s = 0; s < form.stages.size(); ++s)
-    for (const std::string &path : form.stages[s].paths)
-      if (auto pattern = PathPattern::parse(path, {}, diagnostics))
-        patterns[s].push_back(*pattern);
-  std::vector<int64_t> cuts = {0};
-  size_t stage = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    workload::InstanceRef ref = workload::instanceAt(workload, i);
+std::vector<std::string> pathsOf(const workload::Workload &workload,
+                                 const Candidate &candidate, int64_t stage) {
+  std::vector<std::string> paths;
+  for (const Range &range : rangesOf(candidate.form, candidate.cuts, stage))
+    for (std::string &path : pathsOf(workload, range.first, range.last))
+      paths.push_back(std::move(path));
+  return paths;
+}
+
+namespace {
+
+/// Reads the cuts of a form from the paths of its stages.
+class PathReader {
+public:
+  PathReader(const NormalForm &form, const workload::Workload &workload,
+             Diagnostics &diagnostics)
+      : workload(workload), diagnostics(diagnostics), layout(partLayout(form)),
+        patterns(form.stages.size()) {
+    for (size_t s = 0; s < form.stages.size(); ++s)
+      for (const std::string &path : form.stages[s].paths)
+        if (auto pattern = PathPattern::parse(path, {}, diagnostics))
+          patterns[s].push_back(*pattern);
+  }
+
+  std::optional<std::vector<int64_t>> run() {
+    for (int64_t part = 0; part < layout.parts(); ++part)
+      if (int64_t stage = stageOf(part);
+          part == 0 || stage != stageOf(part - 1))
+        expected.push_back(stage);
+    int64_t count = workload::instanceCount(workload);
+    for (int64_t i = 0; i < count; ++i)
+      if (!add(i))
+        return std::nullopt;
+    starts.push_back(count);
+    if (starts.size() == expected.size() + 1)
+      if (auto cuts = withTurn())
+        return cuts;
+    diagnostics.error(
+        {}, layout.chunks == 1
+                ? std::string("a stage holds no instance of the model")
+                : fmt::format("the paths of {} stages make too few parts of "
+                              "the model for {} chunks each",
+                              layout.stages, layout.chunks));
+    return std::nullopt;
+  }
+
+private:
+  int64_t stageOf(int64_t part) const { return layout.site(part, 0).stage; }
+
+  /// The instance goes on with a stage or begins with the next one.
+  bool add(int64_t position) {
+    workload::InstanceRef ref = workload::instanceAt(workload, position);
     std::string path = workload.runs[ref.run].path(ref.index);
-    std::vector<size_t> holders;
-    for (size_t s = 0; s < patterns.size(); ++s)
+    std::vector<int64_t> holders;
+    for (int64_t s = 0; s < layout.stages; ++s)
       if (std::any_of(patterns[s].begin(), patterns[s].end(),
                       [&](const auto &p) { return p.covers(path); }))
         holders.push_back(s);
     if (holders.size() != 1) {
       diagnostics.error({}, fmt::format("'{}' is in {} stages, expected one",
                                         path, holders.size()));
-      return std::nullopt;
+      return false;
     }
-    if (holders[0] == stage + 1 && i > cuts.back()) {
-      cuts.push_back(i);
-      ++stage;
-    } else if (holders[0] != stage) {
-      diagnostics.error({}, fmt::format("'{}' is in stage {}, but comes after "
-                                        "instances of stage {}",
-                                        path, holders[0], stage));
-      return std::nullopt;
+    size_t begun = starts.size();
+    int64_t last = expected[begun == 0 ? 0 : begun - 1];
+    if (begun > 0 && holders[0] == last)
+      return true;
+    if (begun < expected.size() && holders[0] == expected[begun]) {
+      starts.push_back(position);
+      return true;
     }
+    diagnostics.error({}, fmt::format("'{}' is in stage {}, but comes after "
+                                      "instances of stage {}",
+                                      path, holders[0], last));
+    return false;
   }
-  cuts.push_back(count);
-  if (cuts.size() != form.stages.size() + 1) {
-    diagnostics.error({}, "a stage holds no instance of the model");
-    return std::nullopt;
+
+  /// The two parts at the turn of a V share what lies between the others.
+  std::optional<std::vector<int64_t>> withTurn() const {
+    std::vector<int64_t> cuts;
+    for (size_t visit = 0; visit < starts.size(); ++visit) {
+      cuts.push_back(starts[visit]);
+      auto part = std::ssize(cuts);
+      if (part < layout.parts() && stageOf(part) == stageOf(part - 1)) {
+        int64_t held = starts[visit + 1] - starts[visit];
+        if (held < 2)
+          return std::nullopt;
+        cuts.push_back(starts[visit] + ceilDivide(held, 2));
+      }
+    }
+    return cuts;
   }
-  return cuts;
+
+  const workload::Workload &workload;
+  Diagnostics &diagnostics;
+  simulator::Layout layout;
+  std::vector<std::vector<PathPattern>> patterns;
+  /// Stages in the order of the model; and where what they hold begins.
+  std::vector<int64_t> expected, starts;
+};
+
+} // namespace
+
+std::optional<std::vector<int64_t>> cutsOf(const NormalForm &form,
+                                           const workload::Workload &workload,
+                                           Diagnostics &diagnostics) {
+  int64_t count = workload::instanceCount(workload);
+  if (form.stages.size() == 1)
+    return std::vector<int64_t>{0, count};
+  return PathReader(form, workload, diagnostics).run();
 }
 
 } // namespace whale::planner

@@ -90,8 +90,6 @@ std::vector<std::string> variableDims(const Workload &workload) {
 
 /// Name of the loops over experts (dialects/whale, importers).
 constexpr std::string_view expertDim = "experts";
-/// What a split over experts also names where rows go to their experts.
-constexpr std::string_view batchDim = "batch";
 
 /// Whether rows choose their experts, without a limit of rows for each.
 bool routesRows(const Workload &workload) {
@@ -221,12 +219,8 @@ std::vector<int64_t> expertGroups(const Problem &problem, int64_t data,
   return groups;
 }
 
-/// Few devices, samples and instances: there the search also tries what pays
-/// for tiny models only (idle devices) or for stages that differ much.
 bool isSmall(const Problem &problem) {
-  return problem.hardware.deviceCount() <= 16 &&
-         instanceCount(problem.workload) <= 32 &&
-         problem.workload.globalBatch / problem.workload.sampleGroup <= 64;
+  return planner::isSmall(problem.workload, problem.hardware);
 }
 
 /// Adds the shapes of given degrees.
@@ -280,6 +274,15 @@ private:
   bool routed;
 };
 
+/// Whether the search cuts stages into so many chunks: layers that do not
+/// divide make some stage longer, which rarely pays.
+bool dealsOut(const Problem &problem, Schedule schedule, int64_t stages,
+              int64_t chunks) {
+  return !isChunked(schedule, stages, chunks) ||
+         problem.options.pins.virtualStages || isSmall(problem) ||
+         dealsEvenly(problem.workload, stages * chunks);
+}
+
 /// A schedule and its virtual stages.
 using Rounds = std::pair<Schedule, int64_t>;
 
@@ -287,9 +290,7 @@ std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
   const Pins &pins = problem.options.pins;
   if (shape.pipeline == 1)
     return {{Schedule::OneFOneB, 1}};
-  int64_t layers = 0;
-  for (const Run &run : problem.workload.runs)
-    layers = std::max(layers, run.count);
+  int64_t instances = instanceCount(problem.workload);
   std::vector<Rounds> all;
   for (Schedule schedule : simulator::allOrders()) {
     // GPipe is faster than 1F1B only where messages are slow, and never
@@ -306,11 +307,9 @@ std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
     bool wanted = known && (!rare || isSmall(problem));
     if (pins.schedule ? *pins.schedule != schedule : !wanted)
       continue;
-    // Layers are dealt out evenly.
-    for (int64_t v = 1; v == 1 || v * shape.pipeline <= layers; ++v) {
-      if (v > 1 && layers % (v * shape.pipeline) != 0)
-        continue;
-      if (simulator::chunksOf(schedule, v) != v)
+    for (int64_t v = 1; v == 1 || v * shape.pipeline <= instances; ++v) {
+      if (simulator::chunksOf(schedule, v) != v ||
+          !dealsOut(problem, schedule, shape.pipeline, v))
         continue;
       simulator::ScheduleSpec spec;
       spec.order = schedule;
@@ -430,6 +429,11 @@ Offload offloadOf(const Problem &problem) {
   return offload;
 }
 
+bool isSmall(const Workload &workload, const cost::Hardware &hardware) {
+  return hardware.deviceCount() <= 16 && instanceCount(workload) <= 32 &&
+         workload.globalBatch / workload.sampleGroup <= 64;
+}
+
 /// splitDims() at one weight of communication.
 static std::vector<std::string> dimsAt(const Workload &workload,
                                        double flopsPerByte) {
@@ -478,7 +482,7 @@ static std::vector<Axis> replicaAxes(const Choice &choice) {
     if (choice.experts)
       group.colocated.push_back({{std::string(expertDim)}, {}});
     if (choice.routed)
-      group.colocated.back().dims.emplace_back(batchDim);
+      group.colocated.back().dims.emplace_back(sampleDim);
   }
   return axes;
 }
@@ -617,44 +621,35 @@ std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   return result;
 }
 
-/// Stages of several chunks have nothing in the host's memory.
-static void keepRules(Choice &choice) {
-  if (choice.virtualStages > 1)
-    choice.offload = Offload();
-}
-
 std::vector<Choice> scheduled(const Problem &problem, const Choice &placed) {
   std::vector<Choice> result;
   Choice choice = placed;
   for (auto [schedule, virtualStages] : schedules(problem, placed)) {
     choice.schedule = schedule;
     choice.virtualStages = virtualStages;
-    choice.offload = placed.offload;
-    keepRules(choice);
     result.push_back(choice);
   }
   return result;
 }
 
-bool goTogether(const Problem &problem, const Choice &choice) {
+bool settle(const Problem &problem, Choice &choice) {
   bool layers = choice.recomputeLayers != 0;
+  if (choice.virtualStages == 1)
+    return layers || !coversModes(problem);
   const Pins &pins = problem.options.pins;
   bool offloads = pins.offloadOptimizer.value_or(0) > 0 ||
                   pins.offloadParameters.value_or(0) > 0 ||
                   pins.offloadActivations.value_or(0) > 0;
-  if (choice.virtualStages > 1)
-    return !layers && !offloads;
-  return layers || !coversModes(problem);
+  choice.offload = Offload();
+  return !layers && !offloads;
 }
 
 std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
   std::vector<Choice> result;
   for (const Choice &choice : scheduled(problem, shape))
-    for (Choice &placed : placements(problem, choice)) {
-      keepRules(placed);
-      if (goTogether(problem, placed))
+    for (Choice &placed : placements(problem, choice))
+      if (settle(problem, placed))
         result.push_back(placed);
-    }
   return result;
 }
 

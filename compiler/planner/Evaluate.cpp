@@ -2,6 +2,8 @@
 
 #include "compiler/planner/Evaluate.h"
 
+#include "compiler/planner/Search.h"
+
 #include <algorithm>
 #include <set>
 
@@ -194,17 +196,23 @@ const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
   return it->second;
 }
 
-StateBytes FormCosts::stateOf(unsigned stage, int64_t first,
-                              int64_t last) const {
+StateBytes FormCosts::stateOf(unsigned stage,
+                              std::span<const Range> held) const {
   StateBytes state;
-  forEachRun(first, last,
-             [&](size_t r, int64_t n) { state += run(stage, r).state * n; });
+  for (const Range &range : held)
+    forEachRun(range.first, range.last,
+               [&](size_t r, int64_t n) { state += run(stage, r).state * n; });
+  auto isHeld = [&](int64_t position) {
+    return std::any_of(held.begin(), held.end(), [&](const Range &range) {
+      return range.holds(position);
+    });
+  };
   for (const Tie &tie : table.ties)
-    if (tie.user >= first && tie.user < last)
+    if (isHeld(tie.user))
       state -= borrowed(
           run(stage, workload::instanceAt(table.workload, tie.user).run)
               .tiedState,
-          tie.owner >= first && tie.owner < last);
+          isHeld(tie.owner));
   return state;
 }
 
@@ -241,11 +249,9 @@ cost::Message FormCosts::message(unsigned stage, int64_t position) const {
   return sum;
 }
 
-/// Activations of all slots; gradients are there from the start.
-void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
-                        int64_t last, const std::vector<Piece> &pieces,
-                        int64_t slots) const {
-  Bytes saved, once, forward, backward, peak, staged;
+FormCosts::Peak FormCosts::peakOf(unsigned stage, int64_t first, int64_t last,
+                                  const std::vector<Piece> &pieces) const {
+  Peak result;
   bool isLastPart =
       form.virtualStages > 1 && last == workload::instanceCount(table.workload);
   std::vector<Saved> savedByPiece = savedOf(stage, first, last, pieces);
@@ -256,26 +262,33 @@ void FormCosts::setPeak(MemoryParts &parts, unsigned stage, int64_t first,
         savedByPiece[p].first + savedByPiece[p].each * (pieces[p].count - 1);
     Bytes waiting = waitingByRun[pieces[p].run];
     if (pieces[p].savedAway) {
-      parts.hostActivations += here * slots;
+      result.away += here;
       Bytes most = std::max(savedByPiece[p].first, savedByPiece[p].each);
-      staged = std::max(staged, most);
+      result.staged = std::max(result.staged, most);
       here = Bytes();
     }
-    saved += here;
+    result.saved += here;
     // The head, in the last part of a pipeline, goes back at once.
     bool isHead = isLastPart && table.workload.runs[pieces[p].run].count == 1;
-    once = isHead ? once + here : Bytes();
-    Bytes before = pieces[p].savedAway ? saved : saved - m.saved;
-    peak = std::max(
-        {peak, before + m.forwardTotal, before + m.backwardTotal + waiting});
-    forward = std::max(forward, m.forwardTransient);
-    backward = std::max(backward, m.backwardTransient + waiting);
+    result.once = isHead ? result.once + here : Bytes();
+    Bytes before = pieces[p].savedAway ? result.saved : result.saved - m.saved;
+    result.total = std::max({result.total, before + m.forwardTotal,
+                             before + m.backwardTotal + waiting});
+    result.transient = std::max(
+        {result.transient, m.forwardTransient, m.backwardTransient + waiting});
   }
-  parts.activations = (saved - once) * slots + once;
+  return result;
+}
+
+/// Activations of all slots; gradients are there from the start.
+void FormCosts::setPeak(MemoryParts &parts, const Peak &peak,
+                        int64_t slots) const {
+  parts.hostActivations += peak.away * slots;
+  parts.activations = (peak.saved - peak.once) * slots + peak.once;
   parts.transients =
-      slots > 1 ? std::max(forward, backward) : std::max(peak - saved, Bytes());
+      slots > 1 ? peak.transient : std::max(peak.total - peak.saved, Bytes());
   // One instance's is written or fetched while another one's is used.
-  parts.transients += staged * (slots > 1 ? 2 : 1);
+  parts.transients += peak.staged * (slots > 1 ? 2 : 1);
 }
 
 /// With one micro-batch gradients take the place of activations: the peak is
@@ -411,7 +424,7 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
   if (form.microBatches == 1)
     setSinglePeak(parts, stage, first, last, held);
   else
-    setPeak(parts, stage, first, last, held, slots);
+    setPeak(parts, peakOf(stage, first, last, held), slots);
   parts.transients += gatheredMemory(stage, first, last, state, relief.offload);
   parts.transients += stagedMemory(stage, first, relief.offload);
   if (form.microBatches > 1 && stage > 0)
@@ -419,11 +432,15 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
   if (form.microBatches > 1 && stage + 1 < form.stages.size())
     parts.communication += boundary(stage, last, true);
   parts.communication += Bytes(table.hardware.execution.stack.bucketBytes);
+  addAllowance(stage, parts);
+  return parts;
+}
+
+void FormCosts::addAllowance(unsigned stage, MemoryParts &parts) const {
   Bytes variable = parts.activations + parts.transients + parts.communication;
   parts.layout = Bytes(
       ceilDivide(saturatingMultiply(variable.value(), layoutPercent), 100));
   parts.reserve = table.hardware.reserve(types[stage]);
-  return parts;
 }
 
 void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
@@ -462,6 +479,16 @@ FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {
   return least;
 }
 
+/// Of how many micro-batches a stage keeps all at least: those of unequal
+/// chunks may be the ones that go first.
+int64_t FormCosts::leastSlots(int64_t alive, int64_t chunks) const {
+  if (chunks == 1)
+    return slotsOf(alive, 1);
+  return isSmall(table.workload, table.hardware)
+             ? 1
+             : std::max<int64_t>(1, slotsOf(alive, 2 * chunks) - 1);
+}
+
 bool FormCosts::mayFit(const std::vector<int64_t> &alive,
                        int64_t chunks) const {
   if (!uniform)
@@ -474,7 +501,7 @@ bool FormCosts::mayFit(const std::vector<int64_t> &alive,
     LeastMemory least = leastMemory(r);
     state += least.state * count;
     for (size_t s = 0; s < alive.size() && holds < count; ++s) {
-      int64_t slots = slotsOf(alive[s], chunks);
+      int64_t slots = leastSlots(alive[s], chunks);
       Bytes each = least.state + least.saved * slots;
       // What the first one saves may be another's.
       Bytes left =
@@ -499,8 +526,9 @@ double FormCosts::overlapWindow() const {
   return 1 / parts + static_cast<double>(turn) * (1 - 1 / parts);
 }
 
-StateBytes FormCosts::copiedOver(unsigned stage, unsigned axis, int64_t first,
-                                 int64_t last, StateBytes state) const {
+StateBytes FormCosts::copiedOver(unsigned stage, unsigned axis,
+                                 std::span<const Range> held,
+                                 StateBytes state) const {
   const std::vector<Axis> &axes = form.stages[stage].axes;
   if (!isMeshAxis(axes[axis]))
     return state;
@@ -508,21 +536,23 @@ StateBytes FormCosts::copiedOver(unsigned stage, unsigned axis, int64_t first,
       std::count_if(axes.begin(), axes.begin() + axis, [](const Axis &other) {
         return other.kind == AxisKind::Replica && isMeshAxis(other);
       });
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    state -= run(stage, r).cut[index] * n;
-  });
+  for (const Range &range : held)
+    forEachRun(range.first, range.last, [&](size_t r, int64_t n) {
+      state -= run(stage, r).cut[index] * n;
+    });
   return state;
 }
 
 /// What a replica axis has copies of once the axes in it have scattered theirs.
-StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis, int64_t first,
-                                 int64_t last, const StateBytes &state) const {
-  StateBytes left = copiedOver(stage, axis, first, last, state);
+StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis,
+                                 std::span<const Range> held,
+                                 const StateBytes &state) const {
+  StateBytes left = copiedOver(stage, axis, held, state);
   const std::vector<Axis> &axes = form.stages[stage].axes;
   for (unsigned a = axis + 1; a < axes.size(); ++a)
     if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
         axes[a].shard != Shard::None) {
-      StateBytes copies = copiedOver(stage, a, first, last, state);
+      StateBytes copies = copiedOver(stage, a, held, state);
       left -= copies;
       left += copies.dividedBy(axes[a].size);
     }
@@ -534,8 +564,9 @@ StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis, int64_t first,
 /// forward part.
 void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
                                    StagePrediction &result) const {
+  std::vector<Range> held = result.held();
   auto copied = [&](unsigned axis) {
-    return sharesOver(stage, axis, result.first, result.last, state);
+    return sharesOver(stage, axis, held, state);
   };
   auto gradients = [&](unsigned axis) { return wireGradients(copied(axis)); };
   auto parameters = [&](unsigned axis) {

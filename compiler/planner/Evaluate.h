@@ -17,6 +17,7 @@
 #define WHALE_PLANNER_EVALUATE_H
 
 #include "compiler/cost/ClassCost.h"
+#include "compiler/planner/Chunks.h"
 #include "compiler/planner/Devices.h"
 #include "compiler/simulator/Pipeline.h"
 
@@ -52,8 +53,10 @@ std::vector<std::pair<std::string_view, Bytes>>
 namedHostParts(const MemoryParts &memory);
 
 struct StagePrediction {
-  /// Instances first..last-1.
+  /// Instances first..last-1; of several chunks those of the first one.
   int64_t first = 0, last = 0;
+  /// What each of several chunks holds.
+  std::vector<Range> chunks;
   unsigned deviceType = 0;
   /// One micro-batch.
   Picoseconds forward, backward, communication, recompute;
@@ -75,6 +78,10 @@ struct StagePrediction {
   Bytes capacity;
   /// What the rank can use of the host's memory.
   Bytes hostCapacity;
+
+  std::vector<Range> held() const {
+    return chunks.empty() ? std::vector<Range>{{first, last}} : chunks;
+  }
 
   /// What is missing on the device or in the host; not positive = it fits.
   Bytes deficit() const {
@@ -127,7 +134,8 @@ void setRelief(StageForm &stage, const Relief &relief);
 
 struct Candidate {
   NormalForm form;
-  /// stages + 1 positions.
+  /// Positions at which the parts of the model begin and the last one ends: one
+  /// part a stage, or one a chunk (isChunked()).
   std::vector<int64_t> cuts;
   DeviceMap devices;
 };
@@ -278,6 +286,20 @@ public:
   bool mayFit(const std::vector<int64_t> &alive, int64_t chunks) const;
   /// Everything of a stage but busy and bubble.
   StagePrediction stage(unsigned stage, int64_t first, int64_t last) const;
+  /// A stage of several chunks.
+  struct Chunked {
+    /// Its activations are what it keeps of one micro-batch only; its layout is
+    /// not known yet.
+    StagePrediction whole;
+    /// By chunk: times, messages, and the activations of a micro-batch.
+    std::vector<StagePrediction> parts;
+  };
+  Chunked chunked(unsigned stage, const std::vector<int64_t> &cuts) const;
+  /// The times of chunked() alone, by part of the model.
+  std::vector<StagePrediction>
+  partTimes(const std::vector<int64_t> &cuts) const;
+  /// Completes the memory of a stage whose other parts are there.
+  void addAllowance(unsigned stage, MemoryParts &parts) const;
 
 private:
   /// Looked up once: a FormCosts belongs to one thread.
@@ -286,6 +308,7 @@ private:
   int64_t slotsOf(int64_t alive, int64_t chunks) const {
     return std::min(ceilDivide(alive, chunks), form.microBatches);
   }
+  int64_t leastSlots(int64_t alive, int64_t chunks) const;
   unsigned likeEarlier(unsigned stage) const;
   struct RunCost {
     const cost::ClassCost *cost = nullptr;
@@ -367,7 +390,11 @@ private:
   /// Calls `visit(run, count)` for the instances of each run in a range.
   template <class F>
   void forEachRun(int64_t first, int64_t last, F visit) const;
-  cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const;
+  cost::StateBytes stateOf(unsigned stage, int64_t first, int64_t last) const {
+    const Range one[] = {{first, last}};
+    return stateOf(stage, one);
+  }
+  cost::StateBytes stateOf(unsigned stage, std::span<const Range> held) const;
   /// Calls `visit(cost, argument)` for what an instance at the beginning of a
   /// stage is sent.
   template <class F>
@@ -386,8 +413,18 @@ private:
   /// instances after it, or further ones of it, have added to.
   std::vector<Bytes> waitingGradients(unsigned stage, int64_t first,
                                       int64_t last) const;
-  void setPeak(MemoryParts &parts, unsigned stage, int64_t first, int64_t last,
-               const std::vector<Piece> &pieces, int64_t slots) const;
+  /// What instances keep and need of a micro-batch.
+  struct Peak {
+    /// What is saved; of it what is there only once; what lies in the host's
+    /// memory.
+    Bytes saved, once, away;
+    /// The most of a task beside what is saved; with what is saved by then; and
+    /// what is on its way from or to the host.
+    Bytes transient, total, staged;
+  };
+  Peak peakOf(unsigned stage, int64_t first, int64_t last,
+              const std::vector<Piece> &pieces) const;
+  void setPeak(MemoryParts &parts, const Peak &peak, int64_t slots) const;
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                      int64_t last, const std::vector<Piece> &pieces) const;
   /// The least that an instance of a run takes beside others of its run: state,
@@ -413,6 +450,12 @@ private:
                   StagePrediction &result) const;
   void setMessages(unsigned stage, int64_t first, int64_t last,
                    StagePrediction &result) const;
+  StagePrediction partOf(int64_t part, const std::vector<int64_t> &cuts) const;
+  void setPartMessages(int64_t part, const std::vector<int64_t> &cuts,
+                       StagePrediction &result) const;
+  MemoryParts chunkedMemory(unsigned stage, const std::vector<int64_t> &cuts,
+                            const cost::StateBytes &state,
+                            std::vector<StagePrediction> &parts) const;
   Bytes gatheredMemory(unsigned stage, int64_t first, int64_t last,
                        const cost::StateBytes &state,
                        const Offload &offload) const;
@@ -422,10 +465,11 @@ private:
   MemoryParts heldState(unsigned stage, const cost::StateBytes &state) const;
   /// What a replica axis has copies of: `state` but for what splits on its
   /// devices cut.
-  cost::StateBytes copiedOver(unsigned stage, unsigned axis, int64_t first,
-                              int64_t last, cost::StateBytes state) const;
-  cost::StateBytes sharesOver(unsigned stage, unsigned axis, int64_t first,
-                              int64_t last,
+  cost::StateBytes copiedOver(unsigned stage, unsigned axis,
+                              std::span<const Range> held,
+                              cost::StateBytes state) const;
+  cost::StateBytes sharesOver(unsigned stage, unsigned axis,
+                              std::span<const Range> held,
                               const cost::StateBytes &state) const;
 
   CostTable &table;

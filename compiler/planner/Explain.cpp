@@ -54,19 +54,18 @@ std::string slowerReason(const Prediction &plan, const Prediction &other) {
                      theirs[most].first, formatTime(more));
 }
 
-/// Where the variables of the runs in a stage lie.
-void placeTensors(const Problem &problem, const Candidate &candidate,
-                  unsigned s, Plan &plan) {
+/// Where the variables of instances in a stage lie.
+void placeTensors(const Problem &problem, const StageForm &stage, unsigned s,
+                  const Range &held, Plan &plan) {
   const workload::Workload &workload = problem.workload;
-  const StageForm &stage = candidate.form.stages[s];
   std::vector<std::string> names;
   for (const Axis &axis : stage.axes)
     if (isMeshAxis(axis))
       names.push_back(axis.name);
   int64_t start = 0;
   for (const workload::Run &run : workload.runs) {
-    int64_t from = std::max(candidate.cuts[s], start) - start;
-    int64_t to = std::min(candidate.cuts[s + 1], start + run.count) - start;
+    int64_t from = std::max(held.first, start) - start;
+    int64_t to = std::min(held.last, start + run.count) - start;
     int64_t begin = start;
     start += run.count;
     if (from >= to)
@@ -151,7 +150,7 @@ Node strategyOf(const Candidate &candidate,
   if (form.stages.size() > 1)
     for (size_t s = 0; s < form.stages.size(); ++s)
       form.stages[s].paths =
-          pathsOf(workload, candidate.cuts[s], candidate.cuts[s + 1]);
+          pathsOf(workload, candidate, static_cast<int64_t>(s));
   return toTree(form);
 }
 
@@ -167,7 +166,7 @@ Plan makePlan(const Problem &problem, CostTable &table,
   if (candidate.form.stages.size() > 1)
     for (size_t s = 0; s < candidate.form.stages.size(); ++s)
       plan.chosen.form.stages[s].paths =
-          pathsOf(problem.workload, candidate.cuts[s], candidate.cuts[s + 1]);
+          pathsOf(problem.workload, candidate, static_cast<int64_t>(s));
   plan.prediction = prediction;
   for (const cost::Pool &pool : problem.hardware.pools()) {
     if (plan.deviceTypes.size() <= pool.type)
@@ -176,7 +175,8 @@ Plan makePlan(const Problem &problem, CostTable &table,
   }
   plan.idleDevices = problem.hardware.deviceCount() - rankCount(candidate.form);
   for (unsigned s = 0; s < candidate.form.stages.size(); ++s)
-    placeTensors(problem, candidate, s, plan);
+    for (const Range &held : rangesOf(candidate.form, candidate.cuts, s))
+      placeTensors(problem, candidate.form.stages[s], s, held, plan);
   return plan;
 }
 

@@ -75,6 +75,10 @@ cost::LocalMesh meshOf(const Workload &workload, const StageForm &stage,
     // As many on every replica as on this one.
     mesh.samples = saturatingMultiply(mesh.samples, axis.size);
   }
+  for (auto &axis : mesh.axes)
+    for (std::vector<std::string> *dims : {&axis.dims, &axis.required})
+      std::replace(dims->begin(), dims->end(), std::string(sampleDim),
+                   workload.batchDim);
   return mesh;
 }
 

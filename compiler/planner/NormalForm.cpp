@@ -235,6 +235,11 @@ private:
         form.schedule, std::max<int64_t>(node.virtualStages, 1));
     if (node.microBatches == 0)
       diags.error(node.place, "'pipeline' has no number of micro-batches");
+    if (node.microBatches > mostMicroBatches)
+      diags.error(node.place,
+                  fmt::format("'pipeline' has {} micro-batches, expected at "
+                              "most {}",
+                              node.microBatches, mostMicroBatches));
     if (node.virtualStages > 1 && form.virtualStages != node.virtualStages)
       diags.error(node.place,
                   fmt::format("schedule '{}' has virtual stages {}, found {}",
@@ -431,8 +436,8 @@ std::optional<std::string> notLowered(const Node &node) {
       *node.schedule != Schedule::OneFOneB)
     return fmt::format("schedule '{}' is not compilable yet",
                        nameOf(*node.schedule));
-  if (node.dims.size() > 1 &&
-      std::find(node.dims.begin(), node.dims.end(), "batch") != node.dims.end())
+  if (node.dims.size() > 1 && std::find(node.dims.begin(), node.dims.end(),
+                                        sampleDim) != node.dims.end())
     return "a split of experts and batch, which sends rows to their experts, "
            "is not compilable yet";
   return std::nullopt;

@@ -23,6 +23,14 @@ struct Alternative {
   std::string reason;
 };
 
+/// An element type of the arithmetic that is not the model's: it changes the
+/// training, and is chosen only where the user allows it.
+struct PrecisionChange {
+  std::string from, to;
+  /// What the plan without the change is; nothing where none fits.
+  std::optional<Alternative> without;
+};
+
 /// How one variable lies on a stage.
 struct TensorPlacement {
   /// Path; `name.*` where all instances of a run lie alike.
@@ -55,6 +63,7 @@ struct Plan {
   std::string modelName;
   int64_t parameters = 0;
   int64_t globalBatch = 0;
+  std::optional<PrecisionChange> precision;
   /// The tree; the form follows from it.
   Node strategy;
   Candidate chosen;
@@ -88,15 +97,18 @@ bool verify(const Plan &plan, const Problem &problem, Diagnostics &diagnostics);
 void writePlan(json::Writer &writer, const Plan &plan);
 std::optional<Plan> readPlan(const json::Value &json, Diagnostics &diagnostics);
 
-/// Positions at which the stages of a form begin, from the stages' paths; empty
-/// paths = all. Errors where a stage's instances are not a contiguous range or
-/// instances are in no stage or in two.
+/// Candidate::cuts from the stages' paths; empty paths = all. Errors where the
+/// instances of a stage, or of its chunks, are no contiguous ranges in the
+/// order of the parts, or instances are in no stage or in two.
 std::optional<std::vector<int64_t>> cutsOf(const NormalForm &form,
                                            const workload::Workload &workload,
                                            Diagnostics &diagnostics);
 /// Paths that name instances first..last-1: "layers.3..7", "embedding".
 std::vector<std::string> pathsOf(const workload::Workload &workload,
                                  int64_t first, int64_t last);
+/// Those of all that a stage holds.
+std::vector<std::string> pathsOf(const workload::Workload &workload,
+                                 const Candidate &candidate, int64_t stage);
 
 } // namespace whale::planner
 

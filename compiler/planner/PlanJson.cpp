@@ -92,6 +92,7 @@ public:
     w.endObject();
     w.key("model").beginObject().field("name", plan.modelName);
     w.field("parameters", plan.parameters).endObject();
+    precision();
     w.key("strategy");
     writeStrategy(w, plan.strategy);
     meshes();
@@ -181,7 +182,9 @@ private:
     for (size_t s = 0; s < form.stages.size(); ++s) {
       const StagePrediction &stage = plan.prediction.stages[s];
       w.beginObject(oneLine).field("first", stage.first);
-      w.field("last", stage.last).field("paths", form.stages[s].paths);
+      w.field("last", stage.last);
+      chunks(stage);
+      w.field("paths", form.stages[s].paths);
       w.field("device_type", plan.deviceTypes[stage.deviceType]);
       w.field("recompute", nameOf(form.stages[s].recompute));
       if (form.stages[s].recomputeLayers > 0)
@@ -201,6 +204,16 @@ private:
     tensors();
     predicted();
     w.endObject();
+  }
+
+  /// What each of several chunks holds.
+  void chunks(const StagePrediction &stage) {
+    if (stage.chunks.empty())
+      return;
+    w.key("chunks").beginArray();
+    for (const Range &range : stage.chunks)
+      w.beginArray().value(range.first).value(range.last).endArray();
+    w.endArray();
   }
 
   void tensors() {
@@ -279,15 +292,31 @@ private:
 
   void alternatives() {
     w.key("alternatives").beginArray();
-    for (const Alternative &other : plan.alternatives) {
-      w.beginObject(oneLine).key("strategy");
-      writeStrategy(w, other.strategy);
-      if (other.step != Picoseconds::max())
-        w.field("step_seconds", toSeconds(other.step));
-      w.field("memory_bytes", other.memory.value());
-      w.field("reason", other.reason).endObject();
-    }
+    for (const Alternative &other : plan.alternatives)
+      alternative(other);
     w.endArray();
+  }
+
+  void alternative(const Alternative &other) {
+    w.beginObject(oneLine).key("strategy");
+    writeStrategy(w, other.strategy);
+    if (other.step != Picoseconds::max())
+      w.field("step_seconds", toSeconds(other.step));
+    w.field("memory_bytes", other.memory.value());
+    w.field("reason", other.reason).endObject();
+  }
+
+  /// Only of plans that change it.
+  void precision() {
+    if (!plan.precision)
+      return;
+    w.key("precision").beginObject().field("from", plan.precision->from);
+    w.field("to", plan.precision->to);
+    if (plan.precision->without) {
+      w.key("without");
+      alternative(*plan.precision->without);
+    }
+    w.endObject();
   }
 
   Writer &w;
@@ -309,6 +338,8 @@ public:
       plan.parameters = m.integer("parameters").value_or(0);
       m.finish();
     }
+    if (const json::Value *changed = r.optional("precision"))
+      precision(*changed);
     if (const json::Value *tree = r.required("strategy"))
       if (auto strategy = readStrategy(*tree, diags)) {
         plan.strategy = std::move(*strategy);
@@ -390,9 +421,7 @@ private:
     plan.globalBatch =
         r.requiredInteger("global_batch", json::positive).value_or(1);
     each(r, "stages", [&](const json::Value &v) { stage(v); });
-    plan.chosen.cuts.push_back(plan.prediction.stages.empty()
-                                   ? 0
-                                   : plan.prediction.stages.back().last);
+    cuts();
     if (plan.prediction.stages.size() != plan.chosen.form.stages.size())
       r.error(fmt::format("{} stages, the strategy has {}",
                           plan.prediction.stages.size(),
@@ -404,11 +433,43 @@ private:
     r.finish();
   }
 
+  /// Where the parts that the stages hold begin.
+  void cuts() {
+    std::vector<Range> parts;
+    for (const StagePrediction &stage : plan.prediction.stages)
+      for (const Range &range : stage.held())
+        parts.push_back(range);
+    std::stable_sort(
+        parts.begin(), parts.end(),
+        [](const Range &a, const Range &b) { return a.first < b.first; });
+    for (const Range &part : parts)
+      plan.chosen.cuts.push_back(part.first);
+    plan.chosen.cuts.push_back(parts.empty() ? 0 : parts.back().last);
+  }
+
+  Range chunk(const json::Value &value) {
+    const json::Value::Array *ends = json::toArray(value, "'chunks'", diags);
+    if (ends && ends->size() == 2) {
+      auto end = [&](size_t i) {
+        return json::toInteger((*ends)[i], "'chunks'", diags, json::nonNegative)
+            .value_or(0);
+      };
+      return {end(0), end(1)};
+    }
+    if (ends)
+      diags.error(value.place(),
+                  fmt::format("a chunk has {} ends, expected 2", ends->size()));
+    return {};
+  }
+
   void stage(const json::Value &value) {
     ObjectReader r(value, "stage", diags);
     StagePrediction stage;
     stage.first = r.requiredInteger("first", json::nonNegative).value_or(0);
     stage.last = r.requiredInteger("last", json::positive).value_or(1);
+    if (const json::Value::Array *chunks = r.array("chunks"))
+      for (const json::Value &one : *chunks)
+        stage.chunks.push_back(chunk(one));
     std::string type = r.string("device_type").value_or("");
     deviceNames.push_back(type);
     r.optional("paths");
@@ -419,8 +480,7 @@ private:
     forEachOffload([&](std::string_view key, int64_t) { r.optional(key); },
                    offload);
     r.finish();
-    plan.chosen.cuts.push_back(stage.first);
-    plan.prediction.stages.push_back(stage);
+    plan.prediction.stages.push_back(std::move(stage));
   }
 
   void tensor(const json::Value &value) {
@@ -529,20 +589,34 @@ private:
     const json::Value::Array *array = r.array("alternatives");
     if (!array)
       return;
-    for (const json::Value &value : *array) {
-      ObjectReader a(value, "alternative", diags);
-      Alternative other;
-      if (const json::Value *tree = a.required("strategy"))
-        if (auto strategy = readStrategy(*tree, diags))
-          other.strategy = std::move(*strategy);
-      other.step = Picoseconds::max();
-      if (auto step = a.number("step_seconds"))
-        other.step = picosecondsFromSeconds(*step);
-      other.memory = Bytes(a.integer("memory_bytes").value_or(0));
-      other.reason = a.string("reason").value_or("");
-      a.finish();
-      plan.alternatives.push_back(std::move(other));
-    }
+    for (const json::Value &value : *array)
+      plan.alternatives.push_back(alternative(value));
+  }
+
+  Alternative alternative(const json::Value &value) {
+    ObjectReader a(value, "alternative", diags);
+    Alternative other;
+    if (const json::Value *tree = a.required("strategy"))
+      if (auto strategy = readStrategy(*tree, diags))
+        other.strategy = std::move(*strategy);
+    other.step = Picoseconds::max();
+    if (auto step = a.number("step_seconds"))
+      other.step = picosecondsFromSeconds(*step);
+    other.memory = Bytes(a.integer("memory_bytes").value_or(0));
+    other.reason = a.string("reason").value_or("");
+    a.finish();
+    return other;
+  }
+
+  void precision(const json::Value &value) {
+    ObjectReader r(value, "precision", diags);
+    PrecisionChange change;
+    change.from = r.requiredString("from").value_or("");
+    change.to = r.requiredString("to").value_or("");
+    if (const json::Value *without = r.optional("without"))
+      change.without = alternative(*without);
+    r.finish();
+    plan.precision = std::move(change);
   }
 
   Plan plan;

@@ -429,12 +429,12 @@ private:
     Entry placed{family.bound, 0, Entry::Kind::Scheduled, member, family.map};
     std::vector<Entry> entries;
     size_t next = 0;
-    for (const Choice &choice : scheduled(problem, member)) {
-      placed.choice = choice;
+    for (Choice &choice : scheduled(problem, member)) {
       placed.step = family.family->steps[next++];
       placed.bound = std::max(family.bound, wholeStepOf(choice, placed.step));
-      if (!goTogether(problem, choice))
+      if (!settle(problem, choice))
         continue;
+      placed.choice = choice;
       if (placed.bound >= toBeat())
         rest = std::min(rest, placed.bound);
       else

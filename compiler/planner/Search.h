@@ -38,8 +38,6 @@ namespace whale::planner {
 constexpr int64_t exactPartitions = 128;
 /// And up to so many stages' micro-batches in all of them.
 constexpr int64_t exactTasks = 1'000'000;
-/// More micro-batches are not tried: a schedule is a list of its tasks.
-constexpr int64_t mostMicroBatches = 65536;
 
 /// The preference list for the model's `split` scopes: dimension names that
 /// together cut the most work for the least communication. Greedy over the
@@ -101,6 +99,11 @@ Answer solve(const Problem &problem, Diagnostics &diagnostics);
 Answer solve(const Problem &problem, Diagnostics &diagnostics,
              Experience &experience);
 
+/// Few devices, samples and instances: there the search also tries what pays
+/// for tiny models only (idle devices) or for stages that differ much.
+bool isSmall(const workload::Workload &workload,
+             const cost::Hardware &hardware);
+
 /// The normal form of a choice; stages without paths yet.
 NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims);
 
@@ -116,10 +119,11 @@ std::vector<Choice> variants(const Problem &problem, const Choice &shape);
 /// What lies in the host's memory: as pinned, or as little as is needed where
 /// that is planned at all and devices are searched one layer at a time.
 Offload offloadOf(const Problem &problem);
-/// Whether the recompute and the schedule of a choice do: single layers
-/// recompute where a stage is one chunk, and there one mode for all may be a
-/// case of it.
-bool goTogether(const Problem &problem, const Choice &choice);
+/// Leaves a placement what its schedule lets it have: where stages have several
+/// chunks, nothing lies in the host's memory and no single layers recompute;
+/// elsewhere one mode for all may be a case of that. False where the two do not
+/// go together.
+bool settle(const Problem &problem, Choice &choice);
 
 /// Bytes of parameters, gradients and optimizer state that the fullest rank has
 /// at least, whatever the variant of a shape; without costs of classes.

@@ -20,28 +20,30 @@ public:
   /// What the simulator runs; predicts the stages on the way.
   simulator::Problem pipeline() {
     const NormalForm &form = candidate.form;
-    simulator::Problem problem;
     problem.order = form.schedule;
     problem.microBatches = form.microBatches;
     problem.chunks = form.virtualStages;
-    for (unsigned s = 0; s < form.stages.size(); ++s)
-      prediction.stages.push_back(
-          costs.stage(s, candidate.cuts[s], candidate.cuts[s + 1]));
-    simulator::Layout layout = layoutOf(simulator::specOf(problem));
-    layout.stages = static_cast<int64_t>(form.stages.size());
-    for (int64_t part = 0; part < layout.parts(); ++part)
-      problem.stages.push_back(partOf(layout.site(part, 0).stage, layout));
-    addTies(problem, layout);
+    if (isChunked(form))
+      addChunks();
+    else
+      addStages();
+    addTies();
     return problem;
   }
 
+  /// Its schedule.
+  simulator::TaskLists takeTasks() {
+    return tasks.empty() ? makeSchedule(simulator::specOf(problem))
+                         : std::move(tasks);
+  }
+
   Prediction run() {
-    simulator::Problem problem = pipeline();
+    pipeline();
     if (mayBeTooLong(problem)) {
       prediction.step = Picoseconds::max();
       return std::move(prediction);
     }
-    simulator::Timeline line = simulator::simulate(problem);
+    simulator::Timeline line = simulator::simulate(problem, takeTasks());
     prediction.step = line.step;
     for (size_t s = 0; s < prediction.stages.size(); ++s) {
       prediction.stages[s].busy = line.stages[s].busy;
@@ -65,11 +67,58 @@ private:
     return sum == Picoseconds::max();
   }
 
-  /// One of the equal parts of a stage.
-  simulator::Stage partOf(int64_t stage,
-                          const simulator::Layout &layout) const {
-    const StagePrediction &whole = prediction.stages[stage];
-    int64_t parts = layout.parts() / layout.stages;
+  /// One part of the model on each stage, or in DualPipe's two directions.
+  void addStages() {
+    const NormalForm &form = candidate.form;
+    for (unsigned s = 0; s < form.stages.size(); ++s)
+      prediction.stages.push_back(
+          costs.stage(s, candidate.cuts[s], candidate.cuts[s + 1]));
+    layout = layoutOf(simulator::specOf(problem));
+    layout.stages = static_cast<int64_t>(form.stages.size());
+    for (int64_t part = 0; part < layout.parts(); ++part) {
+      int64_t stage = layout.site(part, 0).stage;
+      int64_t parts = layout.parts() / layout.stages;
+      problem.stages.push_back(partOf(stage, prediction.stages[stage], parts));
+      problem.stages.back().saved =
+          ceilDivide(prediction.stages[stage].memory.activations,
+                     costs.slots(stage) * parts);
+      problem.stages.back().weightSaved = problem.stages.back().saved;
+    }
+  }
+
+  /// Several parts on each stage. How much is alive at once depends on the
+  /// schedule, which may depend on the parts' times.
+  void addChunks() {
+    const NormalForm &form = candidate.form;
+    layout = partLayout(form);
+    problem.stages.resize(layout.parts());
+    std::vector<std::vector<Bytes>> saved;
+    for (unsigned s = 0; s < form.stages.size(); ++s) {
+      FormCosts::Chunked chunked = costs.chunked(s, candidate.cuts);
+      saved.emplace_back();
+      for (int64_t c = 0; c < layout.chunks; ++c) {
+        saved.back().push_back(chunked.parts[c].memory.activations);
+        simulator::Stage &part = problem.stages[layout.part({s, c})];
+        part = partOf(s, chunked.parts[c], 1);
+        part.saved = part.weightSaved = saved.back().back();
+      }
+      prediction.stages.push_back(std::move(chunked.whole));
+    }
+    if (mayBeTooLong(problem))
+      return;
+    tasks = makeSchedule(simulator::specOf(problem));
+    for (unsigned s = 0; s < form.stages.size(); ++s) {
+      MemoryParts &memory = prediction.stages[s].memory;
+      memory.activations += simulator::mostSaved(tasks[s], saved[s]);
+      costs.addAllowance(s, memory);
+      for (int64_t c = 0; c < layout.chunks; ++c)
+        setOnce(s, problem.stages[layout.part({s, c})]);
+    }
+  }
+
+  /// Of a stage's `parts` equal parts one.
+  simulator::Stage partOf(unsigned stage, const StagePrediction &whole,
+                          int64_t parts) const {
     auto part = [&](Picoseconds time) { return ceilDivide(time, parts); };
     simulator::Stage result;
     result.forward = part(whole.forward);
@@ -77,32 +126,34 @@ private:
     result.weight = std::min(part(whole.weight), result.backward);
     result.sendForward = whole.sendForward;
     result.sendBackward = whole.sendBackward;
-    result.gradientSync = part(whole.gradientSync);
-    result.update = part(whole.update);
-    const MemoryParts &memory = whole.memory;
-    // A stage's chunks share its lane in the simulator.
-    int64_t chunks = candidate.form.virtualStages;
-    result.resident = ceilDivide(
-        memory.total() - memory.activations - memory.transients, chunks);
-    result.saved = ceilDivide(memory.activations, costs.slots(stage) * parts);
-    result.weightSaved = result.saved;
-    result.forwardTransient = result.backwardTransient = memory.transients;
+    if (!isChunked(candidate.form))
+      setOnce(stage, result);
     return result;
   }
 
-  int64_t stageOf(int64_t position) const {
-    auto after = std::upper_bound(candidate.cuts.begin(), candidate.cuts.end(),
-                                  position);
-    return after - candidate.cuts.begin() - 1;
+  /// What a stage has, and does, once: its chunks share its lane in the
+  /// simulator.
+  void setOnce(unsigned stage, simulator::Stage &part) const {
+    const StagePrediction &whole = prediction.stages[stage];
+    int64_t parts = layout.parts() / layout.stages;
+    part.gradientSync = ceilDivide(whole.gradientSync, parts);
+    part.update = ceilDivide(whole.update, parts);
+    const MemoryParts &memory = whole.memory;
+    part.resident =
+        ceilDivide(memory.total() - memory.activations - memory.transients,
+                   candidate.form.virtualStages);
+    part.forwardTransient = part.backwardTransient = memory.transients;
   }
 
-  void addTies(simulator::Problem &problem, const simulator::Layout &layout) {
+  void addTies() {
+    const std::vector<int64_t> &cuts = candidate.cuts;
     // Any part of a stage stands for it.
     auto partOnStage = [&](int64_t stage) {
       return static_cast<uint32_t>(layout.part({stage, 0}));
     };
     for (const Tie &tie : table.ties) {
-      int64_t user = stageOf(tie.user), owner = stageOf(tie.owner);
+      int64_t user = stageAt(candidate.form, cuts, tie.user);
+      int64_t owner = stageAt(candidate.form, cuts, tie.owner);
       if (user == owner)
         continue;
       problem.shared.push_back({{partOnStage(owner), partOnStage(user)},
@@ -132,6 +183,11 @@ private:
   const Candidate &candidate;
   FormCosts costs;
   Prediction prediction;
+  simulator::Problem problem;
+  /// Where its parts lie.
+  simulator::Layout layout;
+  /// Its schedule, where that was needed before.
+  simulator::TaskLists tasks;
 };
 
 void finish(CostTable &table, const Candidate &candidate,

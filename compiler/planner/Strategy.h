@@ -56,6 +56,13 @@ std::optional<Shard> shardOf(std::string_view name);
 std::optional<Recompute> recomputeOf(std::string_view name);
 std::optional<Schedule> scheduleOf(std::string_view name);
 
+/// What the dims of a split call the samples, whatever the model does: beside
+/// experts, rows go to them and back.
+constexpr std::string_view sampleDim = "batch";
+
+/// More micro-batches are not planned: a schedule is a list of its tasks.
+constexpr int64_t mostMicroBatches = 65536;
+
 /// A number of instances that means all of a stage.
 constexpr int64_t allLayers = INT64_MAX;
 

@@ -44,6 +44,9 @@ private:
     if (plan.globalBatch != problem.workload.globalBatch)
       fail("the plan is for a global batch of {}, the model has {}",
            plan.globalBatch, problem.workload.globalBatch);
+    if (plan.precision && plan.precision->to != problem.workload.precision)
+      fail("the plan computes in '{}', the model in '{}'", plan.precision->to,
+           problem.workload.precision);
     if (plan.parameters != workload::parameterCount(problem.workload))
       fail("the plan is for {} parameters, the model has {}", plan.parameters,
            workload::parameterCount(problem.workload));

@@ -43,11 +43,12 @@ Answer asWritten(const Problem &problem, Diagnostics &diags) {
   }
   const Candidate &chosen = *best.candidate;
   for (size_t s = 0; s < chosen.form.stages.size(); ++s)
-    if (auto found = shortDim(problem.workload, chosen.form.stages[s],
-                              chosen.cuts[s], chosen.cuts[s + 1])) {
-      reportShortDim(*found, problem.options.strategy, diags);
-      return {};
-    }
+    for (auto [first, last] : rangesOf(chosen.form, chosen.cuts, s))
+      if (auto found =
+              shortDim(problem.workload, chosen.form.stages[s], first, last)) {
+        reportShortDim(*found, problem.options.strategy, diags);
+        return {};
+      }
   Answer answer;
   answer.outcome = Outcome::Optimal;
   answer.plan = makePlan(problem, table, chosen, best.prediction);

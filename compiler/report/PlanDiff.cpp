@@ -101,6 +101,7 @@ Traits traitsOf(const Plan &plan) {
     return overStages(plan, [&](size_t s) { return of(form.stages[s]); });
   };
   return {{"global batch", fmt::format("{}", plan.globalBatch)},
+          {"precision", plan.precision ? plan.precision->to : "the model's"},
           {"ranks", fmt::format("{}", rankCount(form))},
           {"idle devices", fmt::format("{}", plan.idleDevices)},
           {"devices",

@@ -384,6 +384,17 @@ std::string table(const std::vector<std::string> &header,
   return out;
 }
 
+/// What another element type changes.
+static std::string changeOf(const planner::PrecisionChange &change) {
+  std::string text = fmt::format("computes in '{}' instead of '{}', which "
+                                 "changes the training; without that ",
+                                 change.to, change.from);
+  if (!change.without)
+    return text + "no plan fits\n";
+  return text + fmt::format("{} a step: {}\n", formatTime(change.without->step),
+                            printCompact(change.without->strategy));
+}
+
 std::string summary(const Plan &plan) {
   const Prediction &p = plan.prediction;
   Bytes most, capacity;
@@ -401,6 +412,8 @@ std::string summary(const Plan &plan) {
                   "of {}, at most {:.1f} % from the bound\n",
                   formatTime(p.step), p.samplesPerSecond, 100 * p.utilization,
                   formatBytes(most), formatBytes(capacity), 100 * plan.gap);
+  if (plan.precision)
+    text += changeOf(*plan.precision);
   return text;
 }
 

@@ -139,7 +139,8 @@ std::optional<std::string> brokenMicroBatches(const ScheduleSpec &spec) {
     return broken("an even number of stages", spec.stages);
   if (spec.microBatches % 2 != 0 || spec.microBatches < 2 * spec.stages)
     return broken("an even number of micro-batches, at least twice the stages "
-                  "(" + std::to_string(2 * spec.stages) + ")",
+                  "(" +
+                      std::to_string(2 * spec.stages) + ")",
                   spec.microBatches);
   return std::nullopt;
 }
@@ -221,6 +222,17 @@ int64_t mostAlive(const TaskList &tasks) {
       most = std::max(most, ++alive);
     else if (task.kind != TaskKind::BackwardInput)
       --alive;
+  }
+  return most;
+}
+
+Bytes mostSaved(const TaskList &tasks, std::span<const Bytes> saved) {
+  Bytes alive, most;
+  for (const Task &task : tasks) {
+    if (task.kind == TaskKind::Forward)
+      most = std::max(most, alive += saved[task.chunk]);
+    else if (task.kind != TaskKind::BackwardInput)
+      alive -= saved[task.chunk];
   }
   return most;
 }

@@ -163,8 +163,10 @@ checkSchedule(const Layout &layout, const TaskLists &lists, int64_t mostAlive);
 /// Most values of (chunk, micro-batch) alive at once, each from its forward to
 /// the last part of its backward.
 int64_t mostAlive(const TaskList &tasks);
-/// The same of every stage of a schedule, by closed forms where its family has
-/// them. Requires that `brokenRule` finds nothing.
+/// The same in bytes, where a micro-batch leaves `saved` of each chunk.
+Bytes mostSaved(const TaskList &tasks, std::span<const Bytes> saved);
+/// mostAlive() of every stage of a schedule, by closed forms where its family
+/// has them. Requires that `brokenRule` finds nothing.
 std::vector<int64_t> mostAlive(const ScheduleSpec &spec);
 
 /// The tasks of stage `stage` of `stages` with one chunk each.

@@ -137,12 +137,12 @@ std::vector<Axis> axesOf(const MeasuredRun &run, const Degrees &degrees,
   return axes;
 }
 
-/// Stages with equal numbers of layers, of which `known` are known to be there;
+/// Parts with equal numbers of layers, of which `known` are known to be there;
 /// embedding and head at the ends. Where they do not divide, embedding and head
-/// count as a layer each (as in MLPerf's 405B runs), else the first stages get
+/// count as a layer each (as in MLPerf's 405B runs), else the first parts get
 /// more.
 std::vector<int64_t> cutsOf(const workload::Workload &workload, int64_t known,
-                            int64_t stages) {
+                            int64_t parts) {
   int64_t before = 0, after = 0;
   size_t first = 0, last = workload.runs.size();
   while (first < last && workload.runs[first].count == 1)
@@ -154,12 +154,12 @@ std::vector<int64_t> cutsOf(const workload::Workload &workload, int64_t known,
   if (before + after > total - known && total - known >= after)
     before = total - known - after;
   int64_t layers = total - before - after;
-  bool endsCount = layers % stages != 0 && (layers + 2) % stages == 0;
+  bool endsCount = layers % parts != 0 && (layers + 2) % parts == 0;
   int64_t counted = endsCount ? layers + 2 : layers;
   std::vector<int64_t> cuts = {0};
   int64_t done = 0;
-  for (int64_t s = 0; s + 1 < stages; ++s) {
-    done += counted / stages + (s < counted % stages ? 1 : 0);
+  for (int64_t s = 0; s + 1 < parts; ++s) {
+    done += counted / parts + (s < counted % parts ? 1 : 0);
     cuts.push_back(before + done - (endsCount ? 1 : 0));
   }
   cuts.push_back(total);
@@ -194,10 +194,13 @@ std::optional<planner::Candidate> planOf(const MeasuredRun &run,
   planner::Candidate candidate;
   NormalForm &form = candidate.form;
   form.microBatches = wholeBatch(run) / (degrees.data * degrees.micro);
-  if (degrees.pipeline > 1 && run.virtualStages > 1 &&
+  // Instances of several layers may be fewer than the run's parts.
+  int64_t instances = workload::instanceCount(workload);
+  int64_t chunks = std::min(run.virtualStages, instances / degrees.pipeline);
+  if (degrees.pipeline > 1 && chunks > 1 &&
       form.microBatches % degrees.pipeline == 0) {
     form.schedule = planner::Schedule::Interleaved;
-    form.virtualStages = run.virtualStages;
+    form.virtualStages = chunks;
   }
   planner::StageForm stage;
   stage.axes = axesOf(run, degrees, workload);
@@ -205,9 +208,9 @@ std::optional<planner::Candidate> planOf(const MeasuredRun &run,
                     : run.recompute == "selective" ? Recompute::Selective
                                                    : Recompute::None;
   form.stages.assign(degrees.pipeline, stage);
-  if (workload::instanceCount(workload) < degrees.pipeline)
+  if (instances < degrees.pipeline)
     return refuse("more stages than layers");
-  candidate.cuts = cutsOf(workload, run.layers, degrees.pipeline);
+  candidate.cuts = cutsOf(workload, run.layers, planner::partCount(form));
   return candidate;
 }
 

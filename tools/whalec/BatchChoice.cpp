@@ -47,7 +47,7 @@ bool cli::chooseBatch(Planning &question, const BatchRange &range,
                       Diagnostics &diagnostics) {
   std::optional<workload::Workload> best;
   double most = 0;
-  planner::Experience experience;
+  planner::Experience experience, ofBest;
   for (int64_t batch : batchesOf(range)) {
     Diagnostics ignored;
     workload::Workload workload = question.workload;
@@ -70,6 +70,7 @@ bool cli::chooseBatch(Planning &question, const BatchRange &range,
       continue;
     most = plan->prediction.samplesPerSecond;
     best = std::move(workload);
+    ofBest = experience;
   }
   if (!best) {
     diagnostics.error(Place(),
@@ -80,5 +81,6 @@ bool cli::chooseBatch(Planning &question, const BatchRange &range,
     return false;
   }
   question.workload = std::move(*best);
+  question.experience = std::move(ofBest);
   return true;
 }

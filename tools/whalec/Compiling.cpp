@@ -36,6 +36,13 @@ std::optional<PlanFile> cli::readPlanFile(const std::string &path,
   std::optional<planner::Plan> plan = planner::readPlan(*json, diagnostics);
   if (!plan || !planner::check(plan->strategy, diagnostics))
     return std::nullopt;
+  if (plan->precision && space == planner::Space::Default) {
+    diagnostics.error(Place(path),
+                      "arithmetic in " + whale::quoted(plan->precision->to) +
+                          " instead of the model's is not compilable yet",
+                      ExitCode::Unsupported);
+    return std::nullopt;
+  }
   std::optional<planner::NormalForm> form =
       planner::normalize(plan->strategy, diagnostics, space);
   if (!form)

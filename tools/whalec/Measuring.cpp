@@ -123,19 +123,21 @@ bool putInto(const Stages &stages, const cost::Hardware &hardware,
 planner::Answer cli::solveMeasured(const Planning &question,
                                    Diagnostics &diagnostics) {
   return solveMeasured(question, *question.cluster, *question.hardware,
-                       diagnostics);
+                       diagnostics, question.experience);
 }
 
 planner::Answer cli::solveMeasured(const Planning &question,
                                    const Cluster &cluster,
                                    const cost::Hardware &hardware,
-                                   Diagnostics &diagnostics) {
+                                   Diagnostics &diagnostics,
+                                   planner::Experience experience) {
   SmallerHardware smaller(cluster);
   for (int search = 0; search < kSearches; ++search) {
-    planner::Answer answer = planner::solve(
-        {question.workload, smaller, question.options}, diagnostics);
+    planner::Answer answer =
+        planner::solve({question.workload, smaller, question.options},
+                       diagnostics, experience);
     Diagnostics notLowered;
-    if (!answer.plan ||
+    if (!answer.plan || question.changesPrecision ||
         !planner::normalize(answer.plan->strategy, notLowered) ||
         planner::rankCount(answer.plan->chosen.form) > kMostRanks ||
         loweredOps(question.workload, answer.plan->chosen,

@@ -16,10 +16,12 @@ namespace whale::cli {
 planner::Answer solveMeasured(const Planning &question,
                               Diagnostics &diagnostics);
 
-/// The same on another cluster than the question's.
+/// The same on another cluster than the question's, with what a search there
+/// has left.
 planner::Answer solveMeasured(const Planning &question, const Cluster &cluster,
                               const cost::Hardware &hardware,
-                              Diagnostics &diagnostics);
+                              Diagnostics &diagnostics,
+                              planner::Experience experience = {});
 
 /// Whether the memory that a plan says it has is what the compiler lays out
 /// now; errors (ExitCode::Finding) where not.

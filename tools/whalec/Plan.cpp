@@ -12,6 +12,7 @@
 #include "tools/whalec/CommandLine.h"
 #include "tools/whalec/Objective.h"
 #include "tools/whalec/Planning.h"
+#include "tools/whalec/PrecisionChoice.h"
 #include "tools/whalec/SearchControl.h"
 
 #include <algorithm>
@@ -22,7 +23,7 @@ using namespace whale::cli;
 
 namespace {
 struct Options {
-  std::string model, output, old, trace, batches;
+  std::string model, output, old, trace, batches, precisions;
   PlanningOptions planning;
   std::vector<std::string> pins;
   std::string space = "default", balance = "ours";
@@ -62,6 +63,10 @@ static void declare(CLI::App &command, Options &options) {
       .add_option("--allow-batch", options.batches,
                   "global batches to choose from: the most tokens a second")
       ->type_name("LEAST:MOST");
+  command
+      .add_option("--allow-precision", options.precisions,
+                  "precisions to choose from: the most tokens a second")
+      ->type_name("NAME,...");
   command
       .add_option("--space", options.space,
                   "default: what compile lowers; full: all that is planned")
@@ -192,8 +197,10 @@ static void writeProducts(const Options &options, const Planning &question,
 }
 
 static std::optional<Planning> readPlanning(const Options &options,
+                                            const std::string &precision,
                                             Diagnostics &diagnostics) {
   PlanningOptions planning = options.planning;
+  planning.precision = precision;
   std::vector<std::string> pins = options.pins;
   if (options.taskGraphs)
     pins.push_back(fmt::format("pp={}", *options.taskGraphs));
@@ -250,21 +257,64 @@ static std::optional<BatchRange> allowedBatches(const Options &options,
   return readBatchRange(options.batches, diagnostics);
 }
 
+/// What the user allows to change.
+struct Allowed {
+  std::optional<BatchRange> batches;
+  std::vector<std::string> precisions;
+};
+
+/// Where the precision may be chosen, what the objective is follows.
+static std::vector<std::string> allowedPrecisions(const Options &options,
+                                                  Diagnostics &diagnostics) {
+  if (options.precisions.empty())
+    return {};
+  if (!options.goal.deadline.empty() ||
+      (options.goal.objective != "step-time" &&
+       options.goal.objective != "tokens"))
+    diagnostics.error(Place(), "--allow-precision has no objective but "
+                               "step-time and tokens, and no deadline");
+  else if (options.space != "full")
+    diagnostics.error(Place(), "--allow-precision changes what compile does "
+                               "not lower: it needs --space full");
+  else if (auto names = readPrecisions(options.precisions, diagnostics))
+    return *names;
+  return {};
+}
+
+static planner::Answer solveAllowed(const Options &options,
+                                    const Allowed &allowed, Planning &question,
+                                    Diagnostics &diagnostics) {
+  PrecisionSearch search;
+  search.solve = [&](Planning &one, Diagnostics &found) -> planner::Answer {
+    if (allowed.batches && !chooseBatch(one, *allowed.batches, found))
+      return {};
+    return solveGoal(one, options.goal, found);
+  };
+  if (allowed.precisions.empty())
+    return search.solve(question, diagnostics);
+  search.read = [&](const std::string &precision, Diagnostics &found) {
+    auto other = readPlanning(options, precision, found);
+    if (other)
+      other->options.proceed = question.options.proceed;
+    return other;
+  };
+  return choosePrecision(question, allowed.precisions, search, diagnostics);
+}
+
 static ExitCode runPlan(const Options &options, Session &session) {
   Diagnostics &diagnostics = session.diagnostics;
   std::optional<Planning> question;
-  std::optional<BatchRange> batches = allowedBatches(options, diagnostics);
-  if (checkBalance(options, diagnostics))
-    question = readPlanning(options, diagnostics);
+  Allowed allowed{allowedBatches(options, diagnostics),
+                  allowedPrecisions(options, diagnostics)};
+  if (!diagnostics.hasErrors() && checkBalance(options, diagnostics))
+    question = readPlanning(options, "", diagnostics);
   if (!question)
     return diagnostics.exitCode();
   planner::Answer answer;
   {
     SearchControl control(options.timeLimit);
     question->options.proceed = control.proceed();
-    if (batches && !chooseBatch(*question, *batches, diagnostics))
-      return diagnostics.exitCode();
-    answer = solveGoal(*question, options.goal, diagnostics);
+    answer = solveAllowed(options, allowed, *question, diagnostics);
     if (!answer.plan && control.isInterrupted())
       return ExitCode::Interrupted;
     if (answer.plan && options.balance == "paper")

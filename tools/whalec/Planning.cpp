@@ -21,6 +21,7 @@ planner::Space cli::spaceOf(std::string_view name) {
 
 /// The model as the planner sees it, and the scopes in its text.
 static bool readModelInto(Planning &result, const std::string &path,
+                          const std::string &precision,
                           Diagnostics &diagnostics) {
   result.context = makeContext();
   std::optional<ModelFile> file = readModel(path, *result.context, diagnostics);
@@ -33,6 +34,8 @@ static bool readModelInto(Planning &result, const std::string &path,
   if (failed(hash))
     return false;
   options.modelHash = *hash;
+  // What is not computed in 8 bits is in 16.
+  options.precision = precision == "fp8" ? "bf16" : precision;
   Compilation compilation;
   compilation.module = std::move(file->module);
   if (!cli::runPhases(compilation, "", lastModelPhase, diagnostics))
@@ -41,6 +44,9 @@ static bool readModelInto(Planning &result, const std::string &path,
   if (failed(workload))
     return false;
   result.workload = std::move(*workload);
+  result.changesPrecision = !precision.empty();
+  if (result.changesPrecision)
+    result.workload.precision = precision;
   if (compilation.scopes)
     result.options.strategy = std::move(*compilation.scopes);
   return true;
@@ -64,7 +70,7 @@ std::optional<Planning> cli::readQuestion(const std::string &model,
     return std::nullopt;
   result.cluster = std::make_unique<Cluster>(std::move(*cluster));
   result.hardware = std::make_unique<cost::CatalogueHardware>(*result.cluster);
-  if (!readModelInto(result, model, diagnostics))
+  if (!readModelInto(result, model, options.precision, diagnostics))
     return std::nullopt;
   if (!options.strategy.empty()) {
     auto strategy = readStrategyFile(inputPath(options.strategy), diagnostics);

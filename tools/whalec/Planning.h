@@ -5,7 +5,7 @@
 
 #include "compiler/cluster/Cluster.h"
 #include "compiler/cost/CatalogueHardware.h"
-#include "compiler/planner/Problem.h"
+#include "compiler/planner/Search.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
@@ -19,6 +19,8 @@ namespace whale::cli {
 
 struct PlanningOptions {
   std::string cluster, strategy, pins;
+  /// Of the arithmetic, instead of the model's; empty = the model's.
+  std::string precision;
   std::optional<int64_t> globalBatch;
   planner::Space space = planner::Space::Default;
   unsigned threads = 1;
@@ -37,6 +39,10 @@ public:
   std::unique_ptr<Cluster> cluster;
   std::unique_ptr<cost::CatalogueHardware> hardware;
   planner::Options options;
+  /// The arithmetic is not the model's.
+  bool changesPrecision = false;
+  /// What a search of the same problem has left, if there was one.
+  planner::Experience experience;
 
   planner::Problem problem() const { return {workload, *hardware, options}; }
 };

@@ -104,6 +104,8 @@ static ExitCode verifyPlan(const Options &options, Session &session) {
   PlanningOptions planning = options.planning;
   planning.globalBatch = plan->plan.globalBatch;
   planning.space = planner::Space::Full;
+  if (plan->plan.precision)
+    planning.precision = plan->plan.precision->to;
   auto question = readQuestion(options.model, planning, diagnostics);
   if (question && checkPlanIsOf(*plan, options.path,
                                 question->workload.modelHash, diagnostics))

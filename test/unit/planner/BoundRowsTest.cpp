@@ -24,13 +24,10 @@ struct Pipeline {
     problem.order = shape.schedule;
     problem.chunks = shape.chunks;
     problem.microBatches = shape.microBatches;
-    simulator::Layout layout = simulator::layoutOf(
-        {shape.schedule, shape.stages, shape.chunks, 1, {}, {}});
     auto time = [&](double whole) {
-      return Picoseconds(static_cast<int64_t>(whole) / shape.chunks);
+      return Picoseconds(static_cast<int64_t>(whole));
     };
-    for (int64_t part = 0; part < shape.stages * shape.chunks; ++part) {
-      int64_t s = layout.site(part, 0).stage;
+    for (int64_t s = 0; s < shape.stages; ++s) {
       simulator::Stage stage;
       stage.forward = time(stages[s].forward);
       stage.weight = time(stages[s].weight);
@@ -68,24 +65,18 @@ private:
     double sum = 0;
     for (int64_t s = from; s < to; ++s)
       sum += dot(weights.times, stages[s]);
-    auto count = static_cast<double>(std::max<int64_t>(
-        0, to - from - !before - freeMessages(shape.schedule)));
+    auto count = static_cast<double>(std::max<int64_t>(0, to - from - !before));
     return sum + (weights.sendForward + weights.sendBack) * count * message;
   }
 };
 
-/// Calls `visit` for every shape that can be run.
+/// Calls `visit` for shapes with one chunk a stage.
 template <class F> void forEachShape(F visit) {
   for (Schedule schedule : simulator::allOrders())
     for (int64_t p : {2, 3, 4, 8, 13})
       for (int64_t m : {1, 2, 3, 4, 8, 13, 16, 26, 64})
-        for (int64_t v : {2, 3}) {
-          PipelineShape shape{schedule, p, simulator::chunksOf(schedule, v), m};
-          simulator::ScheduleSpec spec{schedule, p, shape.chunks, m, {}, {}};
-          if (!simulator::brokenRule(spec) && schedule != Schedule::DualPipe &&
-              (v == 2 || schedule == Schedule::Interleaved))
-            visit(shape);
-        }
+        if (simulator::chunksOf(schedule, 2) == 1)
+          visit({schedule, p, 1, m});
 }
 
 } // namespace
@@ -93,9 +84,8 @@ template <class F> void forEachShape(F visit) {
 TEST_CASE("no pipeline is faster than the bounds of its stages") {
   std::mt19937 random(1);
   auto between = [&](int64_t least, int64_t most) {
-    // Multiples of all numbers of chunks, so that nothing is rounded.
     return static_cast<double>(
-        6 * (least + static_cast<int64_t>(random() % (most - least + 1))));
+        least + static_cast<int64_t>(random() % (most - least + 1)));
   };
   forEachShape([&](const PipelineShape &shape) {
     for (int trial = 0; trial < 12; ++trial) {
@@ -106,8 +96,8 @@ TEST_CASE("no pipeline is faster than the bounds of its stages") {
         pipeline.stages.push_back(
             {between(100, most), between(100, most), between(50, most)});
       INFO(nameOf(shape.schedule)
-           << ", " << shape.stages << " stages of " << shape.chunks << ", "
-           << shape.microBatches << " micro-batches, trial " << trial);
+           << ", " << shape.stages << " stages, " << shape.microBatches
+           << " micro-batches, trial " << trial);
       CHECK(pipeline.bound() <=
             static_cast<double>(pipeline.step()) * (1 + 1e-12));
     }
@@ -119,16 +109,10 @@ TEST_CASE("the bounds of equal stages are near what they take") {
     switch (schedule) {
     case Schedule::GPipe:
     case Schedule::OneFOneB:
-    case Schedule::Interleaved:
       return 1.0;
     case Schedule::ZeroBubbleH1:
     case Schedule::ZeroBubbleH2:
-    case Schedule::ZeroBubbleV:
       return 0.97;
-    case Schedule::VHalf:
-      return 0.87;
-    case Schedule::VMin:
-      return 0.75;
     default:
       return 0.0;
     }

@@ -67,13 +67,17 @@ public:
   /// The fastest of all cuts that fit; max where none does.
   Picoseconds best() {
     Picoseconds least = Picoseconds::max();
-    forEachPartition(workload::instanceCount(model),
-                     static_cast<int64_t>(form.stages.size()),
-                     [&](const std::vector<int64_t> &cuts) {
-                       Prediction found = evaluate(table, {form, cuts, map});
-                       if (found.deficit() <= Bytes())
-                         least = std::min(least, found.step);
-                     });
+    auto consider = [&](const std::vector<int64_t> &cuts) {
+      Prediction found = evaluate(table, {form, cuts, map});
+      if (found.deficit() <= Bytes())
+        least = std::min(least, found.step);
+    };
+    if (isChunked(form))
+      for (const std::vector<int64_t> &cuts : allCuts(model, form))
+        consider(cuts);
+    else
+      forEachPartition(workload::instanceCount(model),
+                       static_cast<int64_t>(form.stages.size()), consider);
     return least;
   }
 

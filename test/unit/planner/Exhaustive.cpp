@@ -221,14 +221,11 @@ private:
   }
 
   void scheduled(NormalForm form, const Degrees &d) {
-    int64_t layers = 0;
-    for (const workload::Run &run : problem.workload.runs)
-      layers = std::max(layers, run.count);
     bool parts = full() && d.pipeline > 1;
     for (Schedule schedule : simulator::allOrders())
-      for (int64_t v = 1; v == 1 || (parts && v * d.pipeline <= layers); ++v) {
-        if (schedule == Schedule::DualPipe ||
-            (v > 1 && layers % (v * d.pipeline)))
+      for (int64_t v = 1; v == 1 || (parts && v * d.pipeline <= instances);
+           ++v) {
+        if (schedule == Schedule::DualPipe)
           continue;
         bool plain =
             schedule == Schedule::OneFOneB || schedule == Schedule::GPipe;
@@ -314,16 +311,29 @@ private:
     });
   }
 
+  /// Paths do not tell the two parts at the turn of a V apart.
+  static bool canBeSaid(const NormalForm &form,
+                        const std::vector<int64_t> &cuts) {
+    size_t p = form.stages.size();
+    bool isV =
+        form.virtualStages == 2 && form.schedule != Schedule::Interleaved;
+    int64_t held = isV ? cuts[p + 1] - cuts[p - 1] : 0;
+    return !isV || cuts[p] - cuts[p - 1] == (held + 1) / 2;
+  }
+
   void cut(const NormalForm &form, const DeviceMap &map) {
-    forEachPartition(instances, static_cast<int64_t>(form.stages.size()),
-                     [&](const std::vector<int64_t> &cuts) {
-                       if (result.tried >= limit) {
-                         result.limited = true;
-                         return;
-                       }
-                       ++result.tried;
-                       consider({form, cuts, map});
-                     });
+    int64_t parts =
+        static_cast<int64_t>(form.stages.size()) * form.virtualStages;
+    forEachPartition(instances, parts, [&](const std::vector<int64_t> &cuts) {
+      if (!canBeSaid(form, cuts))
+        return;
+      if (result.tried >= limit) {
+        result.limited = true;
+        return;
+      }
+      ++result.tried;
+      consider({form, cuts, map});
+    });
   }
 
   /// One layer more recomputes in full on each stage that does not fit; false

@@ -321,6 +321,17 @@ TEST_CASE("schedules that are only planned") {
   }
 }
 
+TEST_CASE("a pipeline has no more micro-batches than are planned") {
+  Node one = root(scope(Primitive::Pipeline, 0, {scope(Primitive::Stage)}));
+  Diagnostics diags;
+  one.body[0].microBatches = mostMicroBatches;
+  CHECK(normalize(one, diags));
+  one.body[0].microBatches = mostMicroBatches + 1;
+  CHECK(!normalize(one, diags));
+  CHECK(diags.str() == "error: 'pipeline' has 65537 micro-batches, expected at "
+                       "most 65536\n");
+}
+
 TEST_CASE("what has no normal form says why") {
   Diagnostics diags;
   SECTION("no degree") {

@@ -49,18 +49,35 @@ TEST_CASE("degrees, micro-batches and stages of a run") {
   CHECK(plan->form.microBatches == 64);
   CHECK(plan->form.virtualStages == 12);
   CHECK(planner::rankCount(plan->form) == 128);
-  // 12 layers a stage, embedding and head at the ends.
+  // A layer in each chunk, embedding and head at the ends.
+  std::vector<int64_t> cuts = {0};
+  for (int64_t part = 1; part < 96; ++part)
+    cuts.push_back(part + 1);
+  cuts.push_back(98);
+  CHECK(plan->cuts == cuts);
+  MeasuredRun run = run175();
+  run.virtualStages = 1;
+  plan = planOf(run, layered(96), reason);
+  REQUIRE(plan);
   CHECK(plan->cuts == std::vector<int64_t>{0, 13, 25, 37, 49, 61, 73, 85, 98});
 }
 
 TEST_CASE("embedding and head count as layers where that divides") {
   MeasuredRun run = run175();
+  run.virtualStages = 1;
   std::string reason;
   auto plan = planOf(run, layered(126), reason);
   REQUIRE(plan);
   // (126 + 2) / 8 = 16: 15 layers at either end.
   CHECK(plan->cuts ==
         std::vector<int64_t>{0, 16, 32, 48, 64, 80, 96, 112, 128});
+  // Of chunks of one, the first is the embedding.
+  run.virtualStages = 16;
+  plan = planOf(run, layered(126), reason);
+  REQUIRE(plan);
+  CHECK(plan->cuts.size() == 129);
+  for (int64_t part = 0; part <= 128; ++part)
+    CHECK(plan->cuts[part] == part);
 }
 
 TEST_CASE("rows that contradict themselves say why") {
