@@ -7,22 +7,22 @@
 // Covered: degrees of replica, split and pipeline in any product up to the
 // number of devices; micro-batches; replicas within or outside of the pipeline;
 // every contiguous cut; every distribution of the batch over replicas on
-// unequal devices; which pool each replica or stage lies in; recompute, and of
-// each stage that does not fit the fewest layers that recompute in full, or
-// where there is memory of the host, the numbers of layers by the cost model's
-// rule for recompute and offload (FormCosts::relief; OffloadTest.cpp compares
-// that with all numbers); the schedules and virtual stages; ZeRO-1, in the full
-// space ZeRO-2 and -3 and their sharding within a group; the split of experts
-// and of the sequence.
-// Taken as given: the dimensions of a split (splitDims) and its sizes (divisors
-// of a node, whole nodes); parts of a sequence (powers of two of
-// 1,024 positions or more); virtual stages deal the layers out evenly;
-// how rows reach experts without a limit of rows (no such model is here);
-// DualPipe, which is only tried when asked for. On request: recompute and ZeRO
-// of each stage by itself, which the search does not look for (of 163 random
-// problems 3 have a faster plan with it, by 0.6, 2 and 4 %). Not covered, since
-// no plan has it: other degrees for each stage, uneven tensor shards, precision
-// and global batch.
+// unequal devices; which pool each replica or stage lies in, or
+// where they do not fit into pools, in which order ranks go through them;
+// recompute, and of each stage that does not fit the fewest layers that
+// recompute in full, or where there is memory of the host, the numbers of
+// layers by the cost model's rule for recompute and offload (FormCosts::relief;
+// OffloadTest.cpp compares that with all numbers); the schedules and virtual
+// stages; ZeRO-1, in the full space ZeRO-2 and -3 and their sharding within a
+// group; the split of experts and of the sequence. Taken as given: the
+// dimensions of a split (splitDims) and its sizes (divisors of a node, whole
+// nodes); parts of a sequence (powers of two of 1,024 positions or more);
+// virtual stages deal the layers out evenly; how rows reach experts without a
+// limit of rows (no such model is here); DualPipe, which is only tried when
+// asked for. On request: recompute and ZeRO of each stage by itself, which the
+// search does not look for (of 163 random problems 3 have a faster plan with
+// it, by 0.6, 2 and 4 %). Not covered, since no plan has it: other degrees for
+// each stage, uneven tensor shards, precision and global batch.
 //
 //===----------------------------------------------------------------------===//
 
