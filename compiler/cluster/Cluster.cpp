@@ -139,11 +139,9 @@ static void addClass(GroupLinks &links, const NodeClass &nodes,
   links.perDevice = isFirst ? perDevice : std::min(links.perDevice, perDevice);
 }
 
-GroupLinks Cluster::linksOf(const RankGroup &group) const {
+void Cluster::addPart(GroupLinks &links, const RankGroup &group) const {
   assert(group.size >= 1 && group.stride >= 1 && group.first >= 0 &&
          group.first + (group.size - 1) * group.stride < rankCount());
-  GroupLinks links;
-  links.nodes = links.domains = 0;
   for (int64_t done = 0; done < group.size;) {
     int64_t first = group.first + done * group.stride;
     const NodeClass &nodes = classOf(first);
@@ -157,10 +155,18 @@ GroupLinks Cluster::linksOf(const RankGroup &group) const {
              share(nodes.type.devicesPerDomain()));
     done += size;
   }
+}
+
+GroupLinks Cluster::linksOf(std::span<const RankGroup> parts) const {
+  GroupLinks links;
+  links.nodes = links.domains = 0;
+  for (const RankGroup &part : parts)
+    addPart(links, part);
   if (links.domains == 1)
     links.network.reset();
+  const RankGroup &group = parts.front();
   int64_t last = group.first + (group.size - 1) * group.stride;
-  if (group.size > 1 && inOneBridge(group.first, last)) {
+  if (parts.size() == 1 && group.size > 1 && inOneBridge(group.first, last)) {
     links.within = *links.slowest->type.bridge;
     links.isBridged = true;
   }

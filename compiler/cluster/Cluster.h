@@ -56,6 +56,8 @@
 
 #include "compiler/cluster/Catalogue.h"
 
+#include <span>
+
 namespace whale {
 
 /// `count` equal nodes in a row.
@@ -76,6 +78,8 @@ struct RankGroup {
   int64_t first = 0;
   int64_t size = 1;
   int64_t stride = 1;
+
+  auto operator<=>(const RankGroup &) const = default;
 };
 
 /// What connects the members of a group. A domain is a node, or the nodes that
@@ -139,9 +143,16 @@ public:
   Link linkBetween(int64_t a, int64_t b) const;
   /// Requires size >= 1, stride >= 1 and all members in range. Cost: the number
   /// of node classes.
-  GroupLinks linksOf(const RankGroup &group) const;
+  GroupLinks linksOf(const RankGroup &group) const {
+    return linksOf(std::span(&group, 1));
+  }
+  /// Of a group whose members lie in equal steps in each of these parts, which
+  /// have no node in common.
+  GroupLinks linksOf(std::span<const RankGroup> parts) const;
 
 private:
+  /// Adds what joins the members of a part of a group.
+  void addPart(GroupLinks &links, const RankGroup &part) const;
   /// True if one bridge joins all devices from `first` to `last`.
   bool inOneBridge(int64_t first, int64_t last) const;
 };

@@ -278,7 +278,7 @@ CollectiveEstimate CollectiveModel::collective(const Group &group, Kind kind,
                                                Bytes bytes) const {
   if (group.size <= 1 || bytes == Bytes())
     return {};
-  GroupLinks links = cluster.linksOf({group.first, group.size, group.stride});
+  GroupLinks links = cluster.linksOf(group.parts());
   return estimate(routeOf(cluster, links, group.size, group.concurrent), kind,
                   bytes);
 }
@@ -289,7 +289,7 @@ CollectiveEstimate CollectiveModel::exchange(const Group &group,
     return collective(group, Kind::AllToAll, rows.bytes);
   if (group.size <= 1 || rows.bytes == Bytes())
     return {};
-  GroupLinks links = cluster.linksOf({group.first, group.size, group.stride});
+  GroupLinks links = cluster.linksOf(group.parts());
   Route route = routeOf(cluster, links, group.size, group.concurrent);
   return estimateOf(route, exchangeOnce(route, rows));
 }

@@ -11,6 +11,14 @@ int64_t Hardware::deviceCount() const {
   return all.empty() ? 0 : all.back().first + all.back().count;
 }
 
+std::vector<RankGroup> Group::parts() const {
+  std::vector<RankGroup> result = {{first, size, stride}};
+  for (const RankGroup &other : others)
+    result.front().size -= other.size;
+  result.insert(result.end(), others.begin(), others.end());
+  return result;
+}
+
 const Pool &Hardware::poolOf(int64_t device) const {
   const std::vector<Pool> &all = pools();
   auto after = std::upper_bound(

@@ -8,6 +8,7 @@
 #ifndef WHALE_COST_HARDWARE_H
 #define WHALE_COST_HARDWARE_H
 
+#include "compiler/cluster/Cluster.h"
 #include "compiler/cost/Execution.h"
 #include "compiler/cost/Routing.h"
 #include "compiler/cost/Sharding.h"
@@ -43,7 +44,8 @@ struct OpWork {
   int64_t keys = 0, headSize = 0;
 };
 
-/// The devices of a collective: first, first + stride, ... (size of them).
+/// The devices of a collective: first, first + stride, ... (size of them, less
+/// those that `others` lists).
 struct Group {
   int64_t first = 0, size = 1, stride = 1;
   /// Equal groups that run the same collective at the same time and share the
@@ -52,7 +54,11 @@ struct Group {
   /// What the members have in common: shards of ops, which wait for each other
   /// in every micro-batch, or copies of the model.
   enum class Role : uint8_t { Split, Replicas } role = Role::Split;
+  /// Members in further pools.
+  std::vector<RankGroup> others = {};
 
+  /// The members of the first pool, then the others.
+  std::vector<RankGroup> parts() const;
   auto operator<=>(const Group &) const = default;
 };
 

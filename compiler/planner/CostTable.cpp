@@ -52,10 +52,14 @@ public:
     for (int64_t number :
          {int64_t(context.recompute), int64_t(context.deviceType), samples})
       add(number);
-    for (const Group &group : context.groups)
-      for (int64_t number : {group.first, group.size, group.stride,
-                             group.concurrent, int64_t(group.role)})
+    for (const Group &group : context.groups) {
+      for (int64_t number : {group.concurrent, int64_t(group.role),
+                             static_cast<int64_t>(group.others.size())})
         add(number);
+      for (const RankGroup &part : group.parts())
+        for (int64_t number : {part.first, part.size, part.stride})
+          add(number);
+    }
     for (const Axis &axis : stage.axes)
       if (isMeshAxis(axis))
         add(axis);

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
+#include <tuple>
 
 namespace whale::planner {
 
@@ -85,18 +87,65 @@ std::vector<std::vector<size_t>> poolSets(size_t pools) {
   return sets;
 }
 
-/// Pools to take, in order: every set in the cluster's order first, then other
-/// orders, on many devices only of all pools.
-std::vector<std::vector<size_t>> poolOrders(const cost::Hardware &hardware) {
-  std::vector<std::vector<size_t>> sets = poolSets(hardware.pools().size());
-  std::vector<std::vector<size_t>> orders = sets;
+/// Pools by what they are, whatever the cluster's order: fast and large ones
+/// first.
+std::vector<size_t> rankedPools(const cost::Hardware &hardware) {
+  const std::vector<cost::Pool> &pools = hardware.pools();
+  std::vector<size_t> ranked(pools.size());
+  std::iota(ranked.begin(), ranked.end(), 0);
+  auto key = [&](size_t p) {
+    const cost::Pool &pool = pools[p];
+    return std::tuple(-hardware.peak(pool.type, "bf16").value,
+                      -hardware.peak(pool.type, "f32").value,
+                      Bytes() - hardware.capacity(pool.type), -pool.count,
+                      -pool.perDomain, -pool.perNode,
+                      hardware.typeName(pool.type));
+  };
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [&](size_t a, size_t b) { return key(a) < key(b); });
+  return ranked;
+}
+
+/// Pools to take, in order.
+struct PoolOrder {
+  std::vector<size_t> pools;
+  /// As they are ranked.
+  bool isRanked = true;
+};
+
+/// Every set as its pools are ranked first, then other orders, on many devices
+/// only of all pools.
+std::vector<PoolOrder> poolOrders(const cost::Hardware &hardware) {
+  std::vector<size_t> ranked = rankedPools(hardware);
+  std::vector<std::vector<size_t>> sets = poolSets(ranked.size());
+  std::vector<PoolOrder> orders;
+  auto add = [&](const std::vector<size_t> &ranks, bool isRanked) {
+    orders.push_back({{}, isRanked});
+    for (size_t rank : ranks)
+      orders.back().pools.push_back(ranked[rank]);
+  };
+  for (const std::vector<size_t> &set : sets)
+    add(set, true);
   if (hardware.deviceCount() > fewDevices)
     sets.resize(1);
   for (std::vector<size_t> order : sets)
     while (std::next_permutation(order.begin(), order.end()) &&
            orders.size() < mostOrders)
-      orders.push_back(order);
+      add(order, false);
   return orders;
+}
+
+/// Ranks one after another on the devices of pool after pool.
+DeviceMap oneByOne(const cost::Hardware &hardware,
+                   const std::vector<size_t> &order, int64_t ranks) {
+  DeviceMap map{DeviceMap::Kind::ByRank, {}};
+  for (size_t p : order) {
+    const cost::Pool &pool = hardware.pools()[p];
+    for (int64_t device = pool.first;
+         device < pool.first + pool.count && ranks > 0; ++device, --ranks)
+      map.first.push_back(device);
+  }
+  return map;
 }
 
 /// Each stage in each pool, where these are few.
@@ -175,6 +224,8 @@ int64_t DeviceMap::deviceOf(const NormalForm &form,
                             const Coordinates &coordinates) const {
   if (kind == Kind::Identity)
     return rankOf(form, coordinates);
+  if (kind == Kind::ByRank)
+    return first[rankOf(form, coordinates)];
   RankPlace place = placeIn(form, coordinates);
   if (kind == Kind::ByStage)
     return first[coordinates.stage] + place.within +
@@ -209,6 +260,7 @@ ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
   auto lie = [&](int64_t first, int64_t size) {
     place.inPools &= hardware.poolOf(first).holds(first, size);
   };
+  bool byRank = map.kind == DeviceMap::Kind::ByRank;
   int64_t offset = 0;
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     int64_t within = placeIn(form, coordinatesIn(form, s, replica)).within;
@@ -220,12 +272,12 @@ ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
                     : map.kind == DeviceMap::Kind::ByOuter
                         ? map.first[block] + offset
                         : block * inner + offset;
-    place.stages.push_back(first + within);
+    place.stages.push_back(byRank ? map.first[first + within] : first + within);
     offset += size;
   }
   if (map.kind == DeviceMap::Kind::ByOuter)
     lie(map.first[block], inner);
-  else if (map.kind == DeviceMap::Kind::Identity)
+  else if (map.kind != DeviceMap::Kind::ByStage)
     place.inPools = hardware.pools().size() == 1;
   return place;
 }
@@ -247,10 +299,10 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
     if (std::find(maps.begin(), maps.end(), map) == maps.end())
       maps.push_back(std::move(map));
   };
-  for (const std::vector<size_t> &order : poolOrders(hardware)) {
+  std::vector<PoolOrder> orders = poolOrders(hardware);
+  for (const auto &[order, isRanked] : orders) {
     DeviceMap byOuter{DeviceMap::Kind::ByOuter, {}};
-    bool wanted = few || std::is_sorted(order.begin(), order.end());
-    if (wanted &&
+    if ((few || isRanked) &&
         takeAll(Allocator(hardware, order), replicas, byOuter.first)) {
       // Replicas are alike: only which blocks they have matters.
       std::sort(byOuter.first.begin(), byOuter.first.end());
@@ -269,7 +321,9 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
       add(std::move(map));
   // Blocks that straddle pools are the last resort.
   if (maps.empty())
-    maps.push_back(DeviceMap{});
+    for (const auto &[order, isRanked] : orders)
+      if (order.size() == pools && (few || isRanked))
+        add(oneByOne(hardware, order, rankCount(form)));
   return maps;
 }
 
@@ -284,12 +338,14 @@ std::optional<DeviceMap> onWhole(const NormalForm &form, const DeviceMap &map,
       result.first.push_back(block * inner);
   }
   bool byStage = result.kind == DeviceMap::Kind::ByStage;
+  bool byRank = result.kind == DeviceMap::Kind::ByRank;
   const std::vector<cost::Pool> &pools = part.pools();
   for (size_t block = 0; block < result.first.size(); ++block) {
     int64_t &first = result.first[block];
-    int64_t size =
-        byStage ? outer * form.stages[block].innerDevices(form.outerAxes)
-                : inner;
+    int64_t size = byRank ? 1
+                   : byStage
+                       ? outer * form.stages[block].innerDevices(form.outerAxes)
+                       : inner;
     auto in = std::find(pools.begin(), pools.end(), part.poolOf(first));
     if (!in->holds(first, size))
       return std::nullopt;
@@ -305,32 +361,62 @@ void shareNode(cost::Group &group, const cost::Pool &pool) {
     group.concurrent = std::max<int64_t>(1, pool.perNode / perNode);
 }
 
+/// Equal groups of one pool have one cost: those that lie alike in a domain are
+/// counted from the pool's first device.
+static void moveToStart(int64_t &first, int64_t span, const cost::Pool &pool) {
+  int64_t inDomain = (first - pool.first) % pool.perDomain;
+  bool sameDomain = inDomain + span <= pool.perDomain;
+  if (pool.holds(first, span))
+    first = pool.first + (sameDomain ? 0 : inDomain);
+}
+
+/// The members of an axis' group that are in the pool of number `from`, from
+/// there on; device numbers grow with theirs.
+static RankGroup inOnePool(const std::function<int64_t(int64_t)> &member,
+                           int64_t from, int64_t size, const cost::Pool &pool) {
+  int64_t first = member(from), good = from, bad = size;
+  auto isHere = [&](int64_t number) {
+    int64_t device = member(number);
+    return device >= first && pool.holds(device, 1);
+  };
+  if (isHere(size - 1))
+    good = size - 1;
+  while (bad - good > 1) {
+    int64_t middle = good + (bad - good) / 2;
+    (isHere(middle) ? good : bad) = middle;
+  }
+  RankGroup part{first, bad - from, 1};
+  if (part.size > 1)
+    part.stride =
+        std::max<int64_t>(1, (member(good) - first) / (part.size - 1));
+  moveToStart(part.first, part.stride * (part.size - 1) + 1, pool);
+  return part;
+}
+
 cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
                       Coordinates coordinates, unsigned axis,
                       const cost::Hardware &hardware) {
   cost::Group group;
   if (form.stages[coordinates.stage].axes[axis].kind == AxisKind::Replica)
     group.role = cost::Group::Role::Replicas;
-  group.size = form.stages[coordinates.stage].axes[axis].size;
-  coordinates.axes[axis] = 0;
-  group.first = map.deviceOf(form, coordinates);
-  if (group.size > 1) {
-    coordinates.axes[axis] = group.size - 1;
-    int64_t last = map.deviceOf(form, coordinates);
-    group.stride =
-        std::max<int64_t>(1, (last - group.first) / (group.size - 1));
+  int64_t size = form.stages[coordinates.stage].axes[axis].size;
+  auto member = [&](int64_t number) {
+    coordinates.axes[axis] = number;
+    return map.deviceOf(form, coordinates);
+  };
+  for (int64_t done = 0; done < size;) {
+    const cost::Pool &pool = hardware.poolOf(member(done));
+    RankGroup part = inOnePool(member, done, size, pool);
+    cost::Group alone{part.first, part.size, part.stride};
+    shareNode(alone, pool);
+    group.concurrent = std::max(group.concurrent, alone.concurrent);
+    if (done == 0)
+      group.first = part.first, group.stride = part.stride;
+    else
+      group.others.push_back(part);
+    done += part.size;
   }
-  const cost::Pool &pool = hardware.poolOf(group.first);
-  shareNode(group, pool);
-  // Equal groups of one pool have one cost: count them once.
-  int64_t span = group.stride * (group.size - 1) + 1;
-  int64_t inDomain = (group.first - pool.first) % pool.perDomain;
-  bool sameDomain = inDomain + span <= pool.perDomain;
-  if (group.first - pool.first + span <= pool.count)
-    group.first = pool.first + (sameDomain ? 0 : inDomain);
-  if (group.first + span > pool.first + pool.count &&
-      group.first + span > hardware.deviceCount())
-    group.first = pool.first;
+  group.size = size;
   return group;
 }
 

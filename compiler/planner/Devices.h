@@ -17,6 +17,8 @@ struct DeviceMap {
     ByOuter,
     /// Each stage has a block of devices, outer coordinates major.
     ByStage,
+    /// Each rank by itself.
+    ByRank,
   } kind = Kind::Identity;
   /// First device of each block.
   std::vector<int64_t> first;
@@ -28,9 +30,11 @@ struct DeviceMap {
 
 /// The maps that planning tries for a form: the identity on equal devices; on
 /// unequal ones blocks that lie in one pool each, by replica for each set of
-/// pools, and by stage for each order of each set (at most 64 orders). Empty
-/// where the devices do not suffice. Deterministic, so that a pasted strategy
-/// finds its map again.
+/// pools, and by stage for each order of each set (at most 64 orders). Where
+/// there are none, ranks take pool after pool, on few devices in every order.
+/// Empty where the devices do not suffice. Fast and large pools come first, so
+/// that the order in which the cluster lists them does not matter.
+/// Deterministic, so that a pasted strategy finds its map again.
 std::vector<DeviceMap> deviceMaps(const NormalForm &form,
                                   const cost::Hardware &hardware);
 
@@ -60,7 +64,8 @@ Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
 /// Sets how many such groups share a node where the group leaves it.
 void shareNode(cost::Group &group, const cost::Pool &pool);
 
-/// Devices of an axis' group through `coordinates`.
+/// Devices of an axis' group through `coordinates`: those in each pool, which
+/// are taken to lie in equal steps there.
 cost::Group axisGroup(const NormalForm &form, const DeviceMap &map,
                       Coordinates coordinates, unsigned axis,
                       const cost::Hardware &hardware);

@@ -191,6 +191,8 @@ const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
     const Group next = axisGroup(form, devices, here, axis + 1, table.hardware);
     it->second.size *= next.size;
     it->second.stride = next.stride;
+    for (RankGroup &other : it->second.others)
+      other.size *= next.size, other.stride = next.stride;
     shareNode(it->second, table.hardware.poolOf(it->second.first));
   }
   return it->second;

@@ -16,8 +16,8 @@ using json::ObjectReader;
 using json::Writer;
 constexpr auto oneLine = Writer::Layout::Inline;
 
-const std::vector<std::string> mapKinds = {"identity", "by_replica",
-                                           "by_stage"};
+const std::vector<std::string> mapKinds = {"identity", "by_replica", "by_stage",
+                                           "by_rank"};
 
 /// The numbers of a stage by name: one table for writing and reading.
 struct TimeField {

@@ -4,6 +4,7 @@
 
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/Restrict.h"
+#include "compiler/planner/Sharing.h"
 #include "compiler/support/Text.h"
 
 #include <fmt/format.h>
@@ -102,6 +103,10 @@ private:
     return choice.data == 1 || choice.pipeline == 1 ||
            choice.pipelineOutside ==
                restriction.pipelineOutside.value_or(choice.pipelineOutside);
+  }
+
+  ChoiceFilter isAllowed() const {
+    return [this](const Choice &choice) { return allowed(choice); };
   }
 
   /// Whether all ops are long enough for the splits that must cut them.
@@ -298,21 +303,7 @@ private:
     devices = maps[entry.map];
     // A variant of the shape may need less memory.
     return setShares(table, form, devices,
-                     entry.kind == Entry::Kind::Scheduled ||
-                         entry.kind == Entry::Kind::Cut);
-  }
-
-  /// What a form's instances take on one micro-batch; that of the replicas
-  /// which take longest.
-  SpreadCosts spreadOf(const NormalForm &form, const ReplicaCosts &costs,
-                       bool tails) {
-    SpreadCosts most;
-    for (const auto &one : costs) {
-      SpreadCosts here = spreadCosts(table, form, *one, tails);
-      if (here.all.sum() >= most.all.sum())
-        most = std::move(here);
-    }
-    return most;
+                     entry.kind >= Entry::Kind::Scheduled);
   }
 
   Picoseconds wholeStepOf(const Choice &choice, Picoseconds time) const {
@@ -338,11 +329,13 @@ private:
     entry.bound = Picoseconds::max();
     if (!state.mayFit(entry.choice) || !place(entry, form, devices))
       return;
-    entry.costs = std::make_shared<SpreadCosts>(
-        spreadOf(form, replicaCosts(table, form, devices), false));
-    entry.bound =
-        wholeStepOf(entry.choice, evenBound(*entry.costs, entry.choice.pipeline,
-                                            entry.choice.microBatches));
+    auto costs = std::make_shared<std::vector<SpreadCosts>>(
+        spreadsOf(table, form, devices));
+    for (const SpreadCosts &one : *costs)
+      entry.bound = std::min(entry.bound, evenBound(one, entry.choice.pipeline,
+                                                    entry.choice.microBatches));
+    entry.bound = wholeStepOf(entry.choice, entry.bound);
+    entry.costs = std::move(costs);
   }
 
   /// A shape's families, bounded by its costs and their best schedule.
@@ -383,8 +376,7 @@ private:
     DeviceMap devices;
     if (!place(entry, form, devices))
       return false;
-    SpreadCosts costs =
-        spreadOf(form, replicaCosts(table, form, devices), false);
+    std::vector<SpreadCosts> costs = spreadsOf(table, form, devices);
     Family family = *entry.family;
     family.isBounded = true;
     Picoseconds least = Picoseconds::max();
@@ -446,17 +438,23 @@ private:
     placed.kind = Entry::Kind::Family;
     if (entries.empty() || !place(placed, form, devices))
       return;
-    std::optional<SpreadCosts> own;
-    ReplicaCosts costs = replicaCosts(table, form, devices);
+    std::vector<ReplicaCosts> any = anyShares(table, form, devices);
+    std::vector<std::optional<SpreadCosts>> own(any.size());
     for (Entry &entry : entries) {
       std::vector<int64_t> alive = aliveIn(entry.choice);
-      if (!std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
-            return one->mayFit(alive, entry.choice.virtualStages);
-          }))
+      Picoseconds step = Picoseconds::max();
+      for (size_t i = 0; i < any.size(); ++i) {
+        if (!std::all_of(any[i].begin(), any[i].end(), [&](const auto &one) {
+              return one->mayFit(alive, entry.choice.virtualStages);
+            }))
+          continue;
+        if (!own[i])
+          own[i] = spreadCosts(table, form, any[i], true);
+        step = std::min(step,
+                        spreadBound(*own[i], pipelineOf(entry.choice), alive));
+      }
+      if (step == Picoseconds::max())
         continue;
-      if (!own)
-        own = spreadOf(form, costs, true);
-      Picoseconds step = spreadBound(*own, pipelineOf(entry.choice), alive);
       entry.bound = std::max(entry.bound, wholeStepOf(entry.choice, step));
       // Cuts that share the family's times are sought from the same start.
       if (mixed() || member.shard > Shard::Optimizer)
@@ -473,6 +471,7 @@ private:
     DeviceMap devices;
     if (!place(entry, form, devices))
       return found;
+    addOthers(entry, form, devices, found);
     if (fixedCuts || form.stages.size() == 1) {
       found.scored = score(entry.choice, form, devices, toBeat());
       return found;
@@ -494,6 +493,36 @@ private:
     return found;
   }
 
+  /// The same schedule with other shares, bounded by the best cuts of whatever
+  /// has more then.
+  void addOthers(const Entry &entry, const NormalForm &form,
+                 const DeviceMap &devices, Found &found) {
+    Picoseconds least = boundOfOthers(
+        table, form, devices, entry.step,
+        mostAlone(problem.hardware, entry.choice.ranks(), limitStep()));
+    if (least == Picoseconds::max())
+      return;
+    Entry others = entry;
+    others.kind = Entry::Kind::Shares;
+    others.bound = std::max(entry.bound, wholeStepOf(entry.choice, least));
+    found.entries.push_back(std::move(others));
+  }
+
+  /// The best of all shares.
+  Found sharesOf(const Entry &entry) {
+    Found found;
+    NormalForm form;
+    DeviceMap devices;
+    if (!place(entry, form, devices))
+      return found;
+    ScoreCuts scoring = [&](const NormalForm &shared, Picoseconds below) {
+      return score(entry.choice, shared, devices, below).result;
+    };
+    found.scored = {entry.choice,
+                    bestShares(table, form, devices, toBeat(), scoring)};
+    return found;
+  }
+
   Found lookInto(const Entry &entry) {
     switch (entry.kind) {
     case Entry::Kind::Shape:
@@ -502,6 +531,8 @@ private:
       return schedulesOf(entry);
     case Entry::Kind::Scheduled:
       return cutsOf(entry);
+    case Entry::Kind::Shares:
+      return sharesOf(entry);
     case Entry::Kind::Cut:
       break;
     }
@@ -614,32 +645,10 @@ private:
     return 1 - least.asDouble() / step.asDouble();
   }
 
-  /// For each degree the form that needs the least memory.
+  /// For each degree the form that needs the least memory, on all devices.
   std::vector<std::pair<NormalForm, DeviceMap>> frugalForms() {
-    std::map<std::tuple<int64_t, int64_t, int64_t, int64_t>, Choice> most;
-    for (const Choice &shape : enumerate(problem)) {
-      std::vector<Choice> all = variantsOf(shape);
-      if (all.empty())
-        continue;
-      auto thrift = [](const Choice &c) {
-        return std::tuple(
-            c.offload.optimizer == asNeeded,
-            c.recompute == Recompute::Full || c.recomputeLayers == asNeeded,
-            c.recompute, c.shard, !c.hybrid, c.schedule == Schedule::OneFOneB,
-            c.sequence, c.group, c.microBatches);
-      };
-      Choice least = *std::max_element(all.begin(), all.end(),
-                                       [&](const Choice &a, const Choice &b) {
-                                         return thrift(a) < thrift(b);
-                                       });
-      auto key =
-          std::tuple(least.data, least.tensor, least.context, least.pipeline);
-      auto [it, isNew] = most.try_emplace(key, least);
-      if (!isNew && thrift(it->second) < thrift(least))
-        it->second = least;
-    }
     std::vector<std::pair<NormalForm, DeviceMap>> forms;
-    for (const auto &[key, choice] : most)
+    for (const Choice &choice : mostFrugal(problem, isAllowed()))
       for (const DeviceMap &map : mapsOf(formOf(choice, dims)))
         forms.emplace_back(formOf(choice, dims), map);
     return forms;
@@ -648,7 +657,7 @@ private:
   /// Plans near the winner, and what else was most promising: the variants at
   /// the head of the queue of every other shape.
   void addAlternatives(Plan &plan) {
-    std::vector<Choice> wanted = neighbours(best->choice);
+    std::vector<Choice> wanted = neighbours(problem, best->choice, isAllowed());
     auto degrees = [](const Choice &c) {
       return std::tuple(c.tensor, c.pipeline, c.context);
     };
@@ -697,35 +706,6 @@ private:
       cuts = std::move(*any);
     }
     return describe(plan, *cuts.candidate, cuts.prediction, problem);
-  }
-
-  /// Choices that differ from the winner in one thing.
-  std::vector<Choice> neighbours(const Choice &choice) const {
-    std::vector<Choice> result;
-    auto differences = [&](const Choice &other) {
-      return (other.recompute != choice.recompute) +
-             (other.shard != choice.shard || other.hybrid != choice.hybrid) +
-             (other.schedule != choice.schedule ||
-              other.virtualStages != choice.virtualStages) +
-             (other.pipelineOutside != choice.pipelineOutside) +
-             (other.microBatches != choice.microBatches) +
-             (other.sequence != choice.sequence) +
-             (other.experts != choice.experts);
-    };
-    for (const Choice &shape : enumerate(problem)) {
-      bool near = shape.data == choice.data && shape.tensor == choice.tensor &&
-                  shape.pipeline == choice.pipeline &&
-                  shape.context == choice.context &&
-                  (shape.microBatches == choice.microBatches ||
-                   shape.microBatches == choice.microBatches * 2 ||
-                   shape.microBatches * 2 == choice.microBatches);
-      if (!near)
-        continue;
-      for (const Choice &other : variantsOf(shape))
-        if (differences(other) == 1)
-          result.push_back(other);
-    }
-    return result;
   }
 
   const Problem &problem;

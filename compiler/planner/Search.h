@@ -182,13 +182,14 @@ std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
                                       const DeviceMap &devices);
 
 /// Gives unequal replicas (devices of several types, or a batch that the
-/// replicas do not divide) their shares by fillShares(). False where no shares
-/// fit. Unless `fitting`, memory is no matter, nor what is done once in a step,
-/// for bounds of all variants of a shape.
+/// replicas do not divide) their shares: the best ones for one stage, for
+/// pipelines a start (SetShares.cpp). False where no shares fit. Unless
+/// `fitting`, memory is no matter, nor what is done once in a step, for bounds
+/// of all variants of a shape.
 bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
                bool fitting = true);
-/// Moves single units of unequal shares as long as that helps; on few replicas
-/// only.
+/// Moves single units of unequal shares between groups of replicas as long as
+/// that helps.
 void polishShares(CostTable &table, CutResult &result);
 
 } // namespace whale::planner

@@ -11,6 +11,7 @@
 #include "compiler/planner/Search.h"
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -53,7 +54,9 @@ struct Entry {
     Family,
     /// One schedule, bounded by its own costs.
     Scheduled,
-    /// The same, bounded by its best cuts.
+    /// The same with any shares of the batch but those it starts with.
+    Shares,
+    /// The same with those, bounded by its best cuts.
     Cut,
   };
   Picoseconds bound;
@@ -63,8 +66,8 @@ struct Entry {
   Choice choice;
   /// Index of the devices among those of the shape's form.
   size_t map = 0;
-  /// Of a shape, without recompute and sharding.
-  std::shared_ptr<const SpreadCosts> costs = nullptr;
+  /// Of a shape, without recompute and sharding: one of these is the least.
+  std::shared_ptr<const std::vector<SpreadCosts>> costs = nullptr;
   /// Of a schedule, without `wholeStep`.
   Picoseconds step = {};
   /// Of the best cuts.
@@ -110,6 +113,14 @@ constexpr int64_t fewMixedDevices = 64;
 constexpr int mostInDive = 64;
 /// Shapes that are bounded before the time is looked at again.
 constexpr size_t shapesAtOnce = 1024;
+
+using ChoiceFilter = std::function<bool(const Choice &)>;
+/// For each degree the allowed choice that needs the least memory.
+std::vector<Choice> mostFrugal(const Problem &problem,
+                               const ChoiceFilter &allowed);
+/// Allowed choices that differ from one in one thing.
+std::vector<Choice> neighbours(const Problem &problem, const Choice &choice,
+                               const ChoiceFilter &allowed);
 
 /// A tree that is costed as it stands: nothing of it is searched but its cuts,
 /// where it does not give them.

@@ -3,6 +3,7 @@
 #include "compiler/planner/Shares.h"
 
 #include <algorithm>
+#include <numeric>
 #include <queue>
 
 namespace whale::planner {
@@ -80,6 +81,117 @@ void giveOut(int64_t left, std::span<const Worker> workers,
   }
 }
 
+/// Finds the least limit within which workers of any times do all units.
+class Filling {
+public:
+  Filling(int64_t units, std::span<TimedWorkers> kinds)
+      : units(units), kinds(kinds) {
+    int64_t workers = 0;
+    for (const TimedWorkers &kind : kinds)
+      workers += kind.count;
+    most = units - workers + 1;
+  }
+
+  bool isPossible() const { return most >= 1 && !kinds.empty(); }
+
+  /// What each kind does within the least limit, which is not above `high`; the
+  /// last one that was tried.
+  bool find(Picoseconds high) {
+    if (!goesWithin(high))
+      return false;
+    high = slowestNow();
+    std::vector<int64_t> best = held;
+    // The guess is near: steps down grow until one is too far.
+    Picoseconds low, stride(1);
+    bool bracketed = false;
+    while (high - low > Picoseconds(1)) {
+      Picoseconds limit = bracketed || stride >= high - low
+                              ? low + ceilDivide(high - low, 2)
+                              : high - stride;
+      stride = std::max(stride * 2, ceilDivide(high, 64));
+      if (goesWithin(limit)) {
+        high = slowestNow();
+        best = held;
+      } else {
+        bracketed = true;
+        low = std::max(limit, nextTime() - Picoseconds(1));
+      }
+    }
+    held = std::move(best);
+    return true;
+  }
+
+  /// Each as many as it does within the limit, the slowest ones fewer, so that
+  /// all have `units`.
+  std::vector<KindShare> shares() {
+    std::vector<KindShare> result(kinds.size());
+    int64_t surplus = -units;
+    for (size_t k = 0; k < kinds.size(); ++k) {
+      result[k].each = held[k];
+      surplus += held[k] * kinds[k].count;
+    }
+    while (surplus > 0) {
+      size_t k = 0;
+      for (size_t other = 1; other < kinds.size(); ++other)
+        if (result[k].each == 1 ||
+            (result[other].each > 1 && kinds[other].time(result[other].each) >
+                                           kinds[k].time(result[k].each)))
+          k = other;
+      --result[k].each;
+      result[k].more = std::max<int64_t>(0, kinds[k].count - surplus);
+      surplus -= kinds[k].count;
+    }
+    return result;
+  }
+
+private:
+  bool goesWithin(Picoseconds limit) {
+    held.clear();
+    int64_t total = 0;
+    for (TimedWorkers &kind : kinds) {
+      held.push_back(kind.unitsWithin(limit, most));
+      if (held.back() == 0)
+        return false;
+      total = saturatingAdd(total, saturatingMultiply(held.back(), kind.count));
+    }
+    return total >= units;
+  }
+
+  Picoseconds slowestNow() {
+    Picoseconds time;
+    for (size_t k = 0; k < held.size(); ++k)
+      time = std::max(time, kinds[k].time(held[k]));
+    return time;
+  }
+
+  /// The least limit in which one does more than within the last one.
+  Picoseconds nextTime() {
+    if (held.back() == 0)
+      return kinds[held.size() - 1].time(1);
+    Picoseconds time = Picoseconds::max();
+    for (size_t k = 0; k < held.size(); ++k)
+      if (held[k] < most)
+        time = std::min(time, kinds[k].time(held[k] + 1));
+    return time;
+  }
+
+  int64_t units, most = 0;
+  std::span<TimedWorkers> kinds;
+  /// By kind; up to one that does none.
+  std::vector<int64_t> held;
+};
+
+std::vector<int64_t> listed(std::span<const int64_t> counts,
+                            std::span<const KindShare> kinds) {
+  std::vector<int64_t> shares;
+  shares.reserve(std::accumulate(counts.begin(), counts.end(), int64_t(0)));
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    shares.insert(shares.end(), kinds[i].more, kinds[i].each + 1);
+    shares.insert(shares.end(), counts[i] - kinds[i].more, kinds[i].each);
+  }
+  return shares;
+}
+
 } // namespace
 
 std::optional<std::vector<int64_t>>
@@ -100,14 +212,10 @@ fillShares(int64_t units, std::span<const Worker> workers) {
     for (size_t i = 0; i < workers.size(); ++i)
       kinds[i].each = unitsWithin(workers[i], start);
   giveOut(unitsLeft(units, workers, kinds), workers, kinds);
-  std::vector<int64_t> shares;
-  shares.reserve(count);
-  for (size_t i = 0; i < workers.size(); ++i) {
-    shares.insert(shares.end(), kinds[i].more, kinds[i].each + 1);
-    shares.insert(shares.end(), workers[i].count - kinds[i].more,
-                  kinds[i].each);
-  }
-  return shares;
+  std::vector<int64_t> counts;
+  for (const Worker &worker : workers)
+    counts.push_back(worker.count);
+  return listed(counts, kinds);
 }
 
 Picoseconds slowest(std::span<const Worker> workers,
@@ -118,6 +226,119 @@ Picoseconds slowest(std::span<const Worker> workers,
     for (int64_t i = 0; i < worker.count; ++i)
       result = std::max(result, timeOf(worker, shares[next++]));
   return result;
+}
+
+Picoseconds TimedWorkers::time(int64_t units) {
+  auto [it, isNew] = known.try_emplace(units);
+  if (isNew)
+    it->second = ask(units);
+  return it->second;
+}
+
+int64_t TimedWorkers::unitsWithin(Picoseconds limit, int64_t most) {
+  int64_t good = 0, bad = most + 1;
+  bool isOver = false;
+  for (const auto &[units, time] : known) {
+    if (units > most || isOver)
+      break;
+    isOver = time > limit;
+    (isOver ? bad : good) = units;
+  }
+  for (int64_t stride = 1; bad - good > 1; stride *= 2) {
+    // Up from what is done for sure, down from what is not.
+    int64_t next = isOver ? (good > 0 ? good + (bad - good) / 2
+                                      : std::max<int64_t>(1, bad - stride))
+                          : std::min(most, good + stride);
+    bool goes = time(next) <= limit;
+    isOver |= !goes;
+    (goes ? good : bad) = next;
+  }
+  return good;
+}
+
+std::optional<std::vector<int64_t>>
+fillByTimes(int64_t units, std::span<TimedWorkers> kinds,
+            std::span<const int64_t> guess) {
+  Filling filling(units, kinds);
+  // Where the guess takes too much memory, anything that does not goes.
+  Picoseconds any = Picoseconds::max() - Picoseconds(1);
+  if (!filling.isPossible() ||
+      !filling.find(std::min(any, slowest(kinds, guess))))
+    return std::nullopt;
+  std::vector<int64_t> counts;
+  for (const TimedWorkers &kind : kinds)
+    counts.push_back(kind.count);
+  return listed(counts, filling.shares());
+}
+
+Picoseconds slowest(std::span<TimedWorkers> kinds,
+                    std::span<const int64_t> shares) {
+  Picoseconds result;
+  size_t next = 0;
+  for (TimedWorkers &kind : kinds)
+    for (int64_t i = 0; i < kind.count; ++i)
+      result = std::max(result, kind.time(shares[next++]));
+  return result;
+}
+
+namespace {
+
+/// Every way to give out units, worker by worker.
+class EachShares {
+public:
+  EachShares(
+      int64_t units, std::span<TimedWorkers> kinds, Picoseconds limit,
+      const std::function<Picoseconds(const std::vector<int64_t> &)> &visit)
+      : kinds(kinds), limit(limit), visit(visit) {
+    for (const TimedWorkers &kind : kinds)
+      for (int64_t i = 0; i < kind.count; ++i)
+        kindOf.push_back(&kind - kinds.data());
+    room.assign(kindOf.size() + 1, 0);
+    auto most =
+        std::max<int64_t>(0, units - static_cast<int64_t>(kindOf.size()) + 1);
+    for (size_t i = kindOf.size(); i-- > 0;)
+      room[i] = room[i + 1] +
+                kinds[kindOf[i]].unitsWithin(limit - Picoseconds(1), most);
+    next(units);
+  }
+
+private:
+  /// Shares of the workers from here on.
+  void next(int64_t left) {
+    size_t i = shares.size();
+    if (i == kindOf.size()) {
+      if (left == 0)
+        limit = visit(shares);
+      return;
+    }
+    auto behind = static_cast<int64_t>(kindOf.size() - i) - 1;
+    int64_t most = std::min(left - behind, room[i] - room[i + 1]);
+    if (i > 0 && kindOf[i] == kindOf[i - 1])
+      most = std::min(most, shares.back());
+    int64_t least = std::max<int64_t>(1, left - room[i + 1]);
+    for (int64_t share = most; share >= least; --share) {
+      if (kinds[kindOf[i]].time(share) >= limit)
+        continue;
+      shares.push_back(share);
+      next(left - share);
+      shares.pop_back();
+    }
+  }
+
+  std::span<TimedWorkers> kinds;
+  Picoseconds limit;
+  const std::function<Picoseconds(const std::vector<int64_t> &)> &visit;
+  /// By worker; and what it and those after it do within the limit.
+  std::vector<size_t> kindOf;
+  std::vector<int64_t> room, shares;
+};
+
+} // namespace
+
+void forEachShares(
+    int64_t units, std::span<TimedWorkers> kinds, Picoseconds limit,
+    const std::function<Picoseconds(const std::vector<int64_t> &)> &visit) {
+  EachShares(units, kinds, limit, visit);
 }
 
 } // namespace whale::planner

@@ -7,7 +7,8 @@
 // to the worker that is done first with it is optimal); ties go to the first
 // worker. Complexity O(units log N) for N kinds of workers at worst; units that
 // all can hold by their speed are given at once, so it is O(N log N) in
-// practice, and one step for each worker to say what it has.
+// practice, and one step for each worker to say what it has. Where times are
+// no line, a worker is asked for its time with O(log units) numbers of units.
 // Source: water-filling, as notes/whale.md 2.2 asks in place of Whale's
 // Algorithm 1 (Jia et al., USENIX ATC'22).
 //
@@ -18,6 +19,8 @@
 
 #include "compiler/support/Units.h"
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -41,6 +44,42 @@ std::optional<std::vector<int64_t>> fillShares(int64_t units,
 /// The time of the slowest of all workers.
 Picoseconds slowest(std::span<const Worker> workers,
                     std::span<const int64_t> shares);
+
+/// Equal workers whose time is any function that does not fall with their
+/// units; max where their memory does not hold these. It is asked once for each
+/// number.
+class TimedWorkers {
+public:
+  TimedWorkers(int64_t count, std::function<Picoseconds(int64_t)> ask)
+      : count(count), ask(std::move(ask)) {}
+
+  Picoseconds time(int64_t units);
+  /// Most units, up to `most`, that one of them does within `limit`; 0 where
+  /// not even one. Looked for from numbers on that were asked for already.
+  int64_t unitsWithin(Picoseconds limit, int64_t most);
+
+  int64_t count;
+
+private:
+  std::function<Picoseconds(int64_t)> ask;
+  std::map<int64_t, Picoseconds> known;
+};
+
+/// As fillShares(), for any times; the better `guess` is, the less is asked.
+std::optional<std::vector<int64_t>> fillByTimes(int64_t units,
+                                                std::span<TimedWorkers> kinds,
+                                                std::span<const int64_t> guess);
+
+/// The time of the slowest of all workers.
+Picoseconds slowest(std::span<TimedWorkers> kinds,
+                    std::span<const int64_t> shares);
+
+/// Calls `visit` with all shares with which each worker takes less than
+/// `limit`, which it returns for those that follow; workers of one kind have
+/// the largest first.
+void forEachShares(
+    int64_t units, std::span<TimedWorkers> kinds, Picoseconds limit,
+    const std::function<Picoseconds(const std::vector<int64_t> &)> &visit);
 
 } // namespace whale::planner
 

@@ -68,6 +68,8 @@ private:
     const DeviceMap &map = plan.chosen.devices;
     size_t blocks = map.kind == DeviceMap::Kind::ByStage
                         ? plan.chosen.form.stages.size()
+                    : map.kind == DeviceMap::Kind::ByRank
+                        ? static_cast<size_t>(rankCount(plan.chosen.form))
                         : outerCount();
     if (map.kind != DeviceMap::Kind::Identity && map.first.size() != blocks)
       return fail("{} blocks of devices, expected {}", map.first.size(),

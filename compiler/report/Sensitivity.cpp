@@ -157,7 +157,7 @@ private:
 
   /// The slowest link between the members of a group.
   LinkLevel levelOf(const cost::Group &group) const {
-    GroupLinks links = cluster.linksOf({group.first, group.size, group.stride});
+    GroupLinks links = cluster.linksOf(group.parts());
     return links.network ? LinkLevel::Network : links.within.level;
   }
 

@@ -49,6 +49,25 @@ TEST_CASE("the slower network decides between unequal nodes") {
   CHECK(c.linkBetween(8, 0).latency == Picoseconds(50'000'000));
 }
 
+/// The members in each class, the last class first, have the links of the
+/// whole.
+static void checkParts(const Cluster &c, const RankGroup &group,
+                       const GroupLinks &links) {
+  std::vector<RankGroup> parts;
+  for (int64_t i = 0; i < group.size; ++i) {
+    int64_t rank = group.first + i * group.stride;
+    if (parts.empty() || &c.classOf(rank) != &c.classOf(parts.front().first))
+      parts.insert(parts.begin(), {rank, 0, group.stride});
+    ++parts.front().size;
+  }
+  GroupLinks together = c.linksOf(parts);
+  REQUIRE(together.nodes == links.nodes);
+  REQUIRE(together.domains == links.domains);
+  REQUIRE(together.fewestPerNode == links.fewestPerNode);
+  REQUIRE(together.within.bandwidth.value == links.within.bandwidth.value);
+  REQUIRE(together.network.has_value() == links.network.has_value());
+}
+
 // Oracle: place every member by itself.
 static void checkGroupLinks(const Cluster &c) {
   int64_t ranks = c.rankCount();
@@ -95,6 +114,7 @@ static void checkGroupLinks(const Cluster &c) {
           REQUIRE(links.network->bandwidth.value == network);
           REQUIRE(links.rail.value == Approx(rail));
         }
+        checkParts(c, {first, size, stride}, links);
       }
 }
 

@@ -32,6 +32,34 @@ Picoseconds bruteForce(int64_t units, std::span<const Worker> workers,
   return best;
 }
 
+/// Times that grow by any steps, some by none, up to what memory holds.
+std::vector<int64_t> randomTimes(std::mt19937 &random, int64_t most) {
+  std::vector<int64_t> times;
+  for (int64_t n = 0, time = 1 + random() % 40; n < most; ++n)
+    times.push_back(time += random() % 3 == 0 ? 0 : random() % 50);
+  return times;
+}
+
+TimedWorkers timed(int64_t count, std::vector<int64_t> times) {
+  return {count, [times = std::move(times)](int64_t units) {
+            return units <= static_cast<int64_t>(times.size())
+                       ? Picoseconds(times[units - 1])
+                       : Picoseconds::max();
+          }};
+}
+
+/// The best time of any distribution over single workers, by trying all.
+Picoseconds bruteForce(int64_t units, std::span<TimedWorkers *const> workers) {
+  TimedWorkers &first = *workers.front();
+  if (workers.size() == 1)
+    return units < 1 ? Picoseconds::max() : first.time(units);
+  Picoseconds best = Picoseconds::max();
+  for (int64_t n = 1; n < units; ++n)
+    best = std::min(best, std::max(first.time(n),
+                                   bruteForce(units - n, workers.subspan(1))));
+  return best;
+}
+
 Worker worker(int64_t perUnit, int64_t capacity = 1000, int64_t fixed = 0) {
   return {Picoseconds(fixed), Picoseconds(perUnit), capacity};
 }
@@ -104,6 +132,71 @@ TEST_CASE("workers of one kind have what single ones have") {
     if (shares)
       CHECK(slowest(kinds, *shares) == slowest(single, *shares));
   }
+}
+
+TEST_CASE("shares by any times are as good as all there are") {
+  std::mt19937 random(13);
+  int possible = 0;
+  for (int round = 0; round < 400; ++round) {
+    std::vector<TimedWorkers> kinds;
+    for (size_t k = 0, count = 1 + random() % 3; k < count; ++k)
+      kinds.push_back(
+          timed(1 + random() % 2, randomTimes(random, 1 + random() % 9)));
+    std::vector<TimedWorkers *> workers;
+    for (TimedWorkers &kind : kinds)
+      workers.insert(workers.end(), kind.count, &kind);
+    auto units = static_cast<int64_t>(1 + random() % 14);
+    Picoseconds best = bruteForce(units, workers);
+    auto size = static_cast<int64_t>(workers.size());
+    std::vector<int64_t> guess(size, 1);
+    guess[random() % size] += std::max<int64_t>(0, units - size);
+    auto shares = fillByTimes(units, kinds, guess);
+    REQUIRE(shares.has_value() == (best < Picoseconds::max()));
+    if (!shares)
+      continue;
+    ++possible;
+    CHECK(slowest(kinds, *shares) == best);
+    CHECK(std::accumulate(shares->begin(), shares->end(), int64_t(0)) == units);
+  }
+  CHECK(possible > 100);
+}
+
+TEST_CASE("all shares below a limit, equal workers' once") {
+  // 1, 2 ... for each unit of two workers, 3, 6 ... of a third.
+  std::vector<TimedWorkers> kinds = {timed(2, {1, 2, 3, 4, 5, 6}),
+                                     timed(1, {3, 6, 9})};
+  std::vector<std::vector<int64_t>> seen;
+  auto look = [&](Picoseconds next) {
+    seen.clear();
+    forEachShares(6, kinds, Picoseconds(7),
+                  [&](const std::vector<int64_t> &shares) {
+                    seen.push_back(shares);
+                    return next;
+                  });
+  };
+  look(Picoseconds(7));
+  CHECK(seen == std::vector<std::vector<int64_t>>{
+                    {4, 1, 1}, {3, 2, 1}, {3, 1, 2}, {2, 2, 2}});
+  // What follows is below the limit that the first one leaves.
+  look(Picoseconds(4));
+  CHECK(seen == std::vector<std::vector<int64_t>>{{4, 1, 1}, {3, 2, 1}});
+}
+
+TEST_CASE("a near guess asks for few times") {
+  int asked = 0;
+  std::vector<TimedWorkers> kinds;
+  for (int64_t speed : {3, 7})
+    kinds.emplace_back(512, [&asked, speed](int64_t units) {
+      ++asked;
+      return Picoseconds(1'000'000 + units * speed * 1000);
+    });
+  std::vector<int64_t> guess(512, 1400);
+  guess.insert(guess.end(), 512, 600);
+  auto shares = fillByTimes(512 * 2000, kinds, guess);
+  REQUIRE(shares);
+  CHECK(shares->front() == 1400);
+  CHECK(shares->back() == 600);
+  CHECK(asked <= 8);
 }
 
 TEST_CASE("1,024 devices are balanced at once") {

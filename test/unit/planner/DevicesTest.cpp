@@ -58,6 +58,38 @@ TEST_CASE("on few devices replicas lie in pools in every way") {
   CHECK(std::find(maps.begin(), maps.end(), four) != maps.end());
 }
 
+TEST_CASE("a group has the members of each pool") {
+  RoundHardware hardware = threeTypes();
+  NormalForm form = formOfDegrees(6, 1, false);
+  // One of the first type, four of the second, one of the third.
+  DeviceMap map{DeviceMap::Kind::ByOuter, {1, 2, 3, 4, 5, 7}};
+  cost::Group group = axisGroup(form, map, {0, {0}}, 0, hardware);
+  CHECK(group.size == 6);
+  CHECK(group.parts() ==
+        std::vector<RankGroup>{{0, 1, 1}, {2, 4, 1}, {7, 1, 1}});
+  // Those of two nodes of the first type are two devices apart.
+  DeviceMap ends{DeviceMap::Kind::ByRank, {0, 1, 7}};
+  CHECK(axisGroup(formOfDegrees(3, 1, false), ends, {0, {0}}, 0, hardware)
+            .parts() == std::vector<RankGroup>{{0, 2, 1}, {7, 1, 1}});
+}
+
+TEST_CASE("what fits into no pool takes them in every order") {
+  RoundHardware hardware = threeTypes();
+  // Stages of four on two, five and one devices, two of them.
+  NormalForm form = formOfDegrees(4, 2, true);
+  std::vector<DeviceMap> maps = deviceMaps(form, hardware);
+  CHECK(maps.size() == 6);
+  DeviceMap fastFirst{DeviceMap::Kind::ByRank, {7, 2, 3, 4, 5, 6, 0, 1}};
+  CHECK(maps.front() == fastFirst);
+  std::set<int64_t> second;
+  for (const DeviceMap &map : maps) {
+    REQUIRE(map.kind == DeviceMap::Kind::ByRank);
+    CHECK(map.deviceOf(form, {1, {0}}) == map.first[4]);
+    second.insert(map.first[4]);
+  }
+  CHECK(second.size() > 2);
+}
+
 TEST_CASE("classes of replicas are the kinds that all replicas are of") {
   RoundHardware hardware = threeTypes();
   workload::Workload model = test::chain(

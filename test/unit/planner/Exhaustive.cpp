@@ -4,7 +4,9 @@
 
 #include "compiler/planner/Partition.h"
 
+#include <algorithm>
 #include <functional>
+#include <numeric>
 
 namespace whale::test {
 
@@ -261,7 +263,22 @@ private:
       blocks(DeviceMap::Kind::ByStage,
              std::vector<int64_t>(d.pipeline, ranks / d.pipeline), form, d);
     if (before == result.tried)
-      shared(form, d, DeviceMap{});
+      straddling(form, d);
+  }
+
+  /// Ranks one after another through the pools in every order.
+  void straddling(const NormalForm &form, const Degrees &d) {
+    const std::vector<cost::Pool> &pools = problem.hardware.pools();
+    std::vector<size_t> order(pools.size());
+    std::iota(order.begin(), order.end(), 0);
+    do {
+      DeviceMap map{DeviceMap::Kind::ByRank, {}};
+      for (size_t p : order)
+        for (int64_t i = 0; i < pools[p].count; ++i)
+          map.first.push_back(pools[p].first + i);
+      map.first.resize(rankCount(form));
+      shared(form, d, map);
+    } while (std::next_permutation(order.begin(), order.end()));
   }
 
   void blocks(DeviceMap::Kind kind, const std::vector<int64_t> &sizes,

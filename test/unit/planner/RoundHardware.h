@@ -78,10 +78,9 @@ public:
   }
   Picoseconds collectiveTime(const cost::Group &group, CollectiveKind kind,
                              Bytes bytes) const override {
-    const RoundLink &link =
-        crosses(group.first, group.first + group.stride * (group.size - 1))
-            ? outside
-            : inside;
+    int64_t last = group.first + group.stride * (group.size - 1);
+    bool isLocal = group.others.empty() && !crosses(group.first, last);
+    const RoundLink &link = isLocal ? inside : outside;
     return cost::ringTime(kind, group.size, bytes * group.concurrent,
                           picosecondsFromSeconds(link.latencySeconds),
                           BytesPerSecond(link.bytesPerSecond));

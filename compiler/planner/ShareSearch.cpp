@@ -1,0 +1,203 @@
+//===- ShareSearch.cpp - the best shares of a pipeline's replicas ---------===//
+//
+// Problem: units of the batch for unequal replicas that are pipelines, all cut
+// at the same places.
+// Objective: the smallest step of the slowest replica.
+// Guarantee: no shares have a step below the bound, which is the least time in
+// which all units are done where each replica has its own best cuts
+// (fillByTimes with cutBound). Where few shares can be below the best plan, all
+// are tried, and the result is exact if its cuts are; else shares are moved
+// unit by unit. Complexity: O(groups * log(units)) bounds of cuts, then one
+// search for cuts for each shares tried.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/planner/Sharing.h"
+
+#include <algorithm>
+
+namespace whale::planner {
+
+static NormalForm withoutShares(NormalForm form) {
+  for (StageForm &stage : form.stages)
+    for (Axis &axis : stage.axes)
+      axis.shares.clear();
+  return form;
+}
+
+namespace {
+
+/// Up to so many shares are all tried, with so many of their stages'
+/// micro-batches.
+constexpr int64_t exactShares = 128;
+constexpr int64_t exactShareTasks = exactTasks / 4;
+/// Between so many groups of replicas single units are moved.
+constexpr size_t mostGroups = 16;
+
+class ShareSearch {
+public:
+  ShareSearch(CostTable &table, const NormalForm &form,
+              const DeviceMap &devices, const ScoreCuts &score)
+      : start(form), even(withoutShares(form)), sharing(table, even, devices),
+        score(score) {}
+
+  CutResult run(Picoseconds limit) {
+    workers = sharing.workers(
+        [this, limit](const ReplicaGroup &group, int64_t share) {
+          return boundOf(group, share, limit);
+        });
+    CutResult best;
+    best.bound = limit;
+    if (!mayBeat(limit))
+      return best;
+    if (!areFew(limit)) {
+      auto shares = fillByTimes(sharing.units, workers, sharing.givenIn(start));
+      if (!shares)
+        return best;
+      best.bound = slowest(workers, *shares);
+      consider(*shares, limit, best);
+      if (best.candidate)
+        improve(best);
+      Picoseconds found = best.candidate ? best.prediction.step : limit;
+      if (!areFew(found))
+        return best;
+      limit = found;
+    }
+    tryAll(limit, best);
+    return best;
+  }
+
+  /// Moves units from one group of replicas to another.
+  void improve(CutResult &best) {
+    if (sharing.groups.size() > mostGroups)
+      return;
+    bool better = true;
+    for (int round = 0; round < 4 && better; ++round) {
+      better = false;
+      for (size_t from = 0; from < sharing.groups.size(); ++from)
+        for (size_t to = 0; to < sharing.groups.size(); ++to)
+          better |= from != to && move(from, to, best);
+    }
+  }
+
+private:
+  /// Of the whole step with a group's own best cuts, as far as it is below
+  /// `limit`.
+  Picoseconds boundOf(const ReplicaGroup &group, int64_t share,
+                      Picoseconds limit) const {
+    int64_t ranks = rankCount(sharing.form);
+    const cost::Hardware &hardware = sharing.table.hardware;
+    Picoseconds step =
+        cutBound(sharing.table, sharing.form, sharing.costsOf(group, share), {},
+                 mostAlone(hardware, ranks, limit))
+            .step;
+    return step == Picoseconds::max() ? step : wholeStep(hardware, ranks, step);
+  }
+
+  /// Whether all units are done below a limit, by the bounds.
+  bool mayBeat(Picoseconds limit) {
+    int64_t most = sharing.units - sharing.size + 1, done = 0;
+    for (TimedWorkers &kind : workers) {
+      int64_t each = kind.unitsWithin(limit - Picoseconds(1), most);
+      if (each == 0)
+        return false;
+      done += each * kind.count;
+    }
+    return done >= sharing.units;
+  }
+
+  bool areFew(Picoseconds limit) {
+    const NormalForm &form = sharing.form;
+    int64_t most =
+        std::min(exactShares, exactShareTasks /
+                                  static_cast<int64_t>(form.stages.size()) /
+                                  form.microBatches);
+    if (sharing.size > most)
+      return false;
+    int64_t count = 0;
+    forEachShares(sharing.units, workers, limit,
+                  [&](const std::vector<int64_t> &) {
+                    return ++count > most ? Picoseconds() : limit;
+                  });
+    return count <= most;
+  }
+
+  /// All shares that may be below `limit`; the bound is theirs.
+  void tryAll(Picoseconds limit, CutResult &best) {
+    best.bound = limit;
+    forEachShares(sharing.units, workers, limit,
+                  [&](const std::vector<int64_t> &shares) {
+                    limit = consider(shares, limit, best);
+                    return limit;
+                  });
+  }
+
+  /// Keeps the better of what it has and the best cuts with these shares;
+  /// what is to be beaten then.
+  Picoseconds consider(const std::vector<int64_t> &shares, Picoseconds limit,
+                       CutResult &best) {
+    NormalForm form = sharing.form;
+    sharing.assign(form, shares);
+    CutResult other = score(form, limit);
+    best.bound = std::min(best.bound, other.bound);
+    if (!other.candidate || other.prediction.step >= limit)
+      return limit;
+    other.bound = best.bound;
+    best = std::move(other);
+    return best.prediction.step;
+  }
+
+  /// A unit from the replica of a group that has most to that of another which
+  /// has least.
+  bool move(size_t from, size_t to, CutResult &best) {
+    std::vector<int64_t> shares = sharing.givenIn(best.candidate->form);
+    auto first = [&](size_t group) {
+      return shares.begin() + sharing.groups[group].first;
+    };
+    auto last = [&](size_t group) {
+      return first(group) + sharing.groups[group].count;
+    };
+    auto giver = std::max_element(first(from), last(from));
+    auto taker = std::min_element(first(to), last(to));
+    if (*giver <= 1)
+      return false;
+    --*giver, ++*taker;
+    NormalForm form = openForm(best);
+    sharing.assign(form, shares);
+    CutResult other = score(form, best.prediction.step);
+    if (!other.candidate || other.prediction.step >= best.prediction.step)
+      return false;
+    other.bound = best.bound;
+    best = std::move(other);
+    return true;
+  }
+
+  /// As it was given; and without its shares, by which groups differ.
+  const NormalForm &start;
+  const NormalForm even;
+  Sharing sharing;
+  const ScoreCuts &score;
+  /// The groups, by their bounds.
+  std::vector<TimedWorkers> workers;
+};
+
+} // namespace
+
+CutResult bestShares(CostTable &table, const NormalForm &form,
+                     const DeviceMap &devices, Picoseconds limit,
+                     const ScoreCuts &score) {
+  return ShareSearch(table, form, devices, score).run(limit);
+}
+
+void polishShares(CostTable &table, CutResult &result) {
+  const Candidate start = *result.candidate;
+  if (table.hardware.pools().size() == 1 ||
+      start.form.stages.front().degree(AxisKind::Replica) == 1)
+    return;
+  ScoreCuts score = [&](const NormalForm &form, Picoseconds limit) {
+    return bestCuts(table, form, start.devices, limit);
+  };
+  ShareSearch(table, start.form, start.devices, score).improve(result);
+}
+
+} // namespace whale::planner
