@@ -3,6 +3,7 @@
 #include "compiler/planner/Evaluate.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace whale::planner {
 
@@ -49,13 +50,14 @@ Key workKey(uint32_t moduleClass, const cost::ClassContext &context) {
   key.add(context.mesh.samples);
   key.add(static_cast<int64_t>(context.mesh.axes.size()));
   // Every field: one that is new does not compile until it is here.
-  for (const auto &[size, dims, shardsState, holds, replica, required, rows] :
-       context.mesh.axes)
+  for (const auto &[size, dims, shardsState, holds, replica, required, rows,
+                    fullest] : context.mesh.axes)
     key.add(size)
         .add(int64_t(replica) * 2 + shardsState)
         .add(dims)
         .add(required)
         .add({rows})
+        .add(std::bit_cast<int64_t>(fullest))
         .add(holds);
   return key;
 }
