@@ -63,6 +63,7 @@ public:
     result.placements.assign(values, std::vector<Placement>(mesh.axes.size()));
     countUses();
     uint32_t i = 0, ops = static_cast<uint32_t>(module.ops.size());
+    result.ops.reserve(ops);
     for (uint32_t op = 0; op < ops; ++op)
       result.ops.push_back(localOp(op));
     for (uint32_t v : module.arguments)
@@ -122,12 +123,17 @@ private:
     const Op &op = module.ops[index];
     LocalOp local;
     local.copies.assign(op.operands.size(), -1);
-    for (const LoopDim &loop : op.loops)
-      local.extents.push_back(microExtent(loop));
+    local.extents.reserve(op.loops.size());
+    local.loops.reserve(mesh.axes.size());
+    isBatch.clear();
+    for (const LoopDim &loop : op.loops) {
+      isBatch.push_back(loop.hasName(workload.batchDim));
+      local.extents.push_back(isBatch.back() ? microExtent(loop) : loop.extent);
+    }
     auto noteBatch = [&](const Access &access) {
       for (size_t d = 0; d < access.dims.size(); ++d)
         for (uint32_t loop : access.dims[d])
-          if (op.loops[loop].hasName(workload.batchDim)) {
+          if (isBatch[loop]) {
             batchExtents[access.value][d] =
                 module.values[access.value].extents[d] / op.loops[loop].extent *
                 local.extents[loop];
@@ -592,6 +598,8 @@ private:
   std::vector<std::vector<int64_t>> batchExtents;
   /// Per value the dimension that is the batch, or -1.
   std::vector<int> batchDims;
+  /// By loop of the op that is looked at.
+  std::vector<bool> isBatch;
   std::vector<bool> known;
   std::array<std::vector<bool>, 2> passesEverywhere;
   /// Copies per value, by axis and placement.

@@ -3,6 +3,7 @@
 #include "compiler/planner/Evaluate.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace whale::planner {
 
@@ -10,25 +11,101 @@ using cost::ClassCost;
 using cost::Group;
 using workload::Run;
 
+namespace {
+
+/// What decides a cost, as text.
+class Key {
+public:
+  Key &add(int64_t number) {
+    text.append(reinterpret_cast<const char *>(&number), sizeof number);
+    return *this;
+  }
+  Key &add(const std::vector<std::string> &names) {
+    add(static_cast<int64_t>(names.size()));
+    for (const std::string &name : names) {
+      add(static_cast<int64_t>(name.size()));
+      text += name;
+    }
+    return *this;
+  }
+  Key &add(const std::vector<bool> &flags) {
+    add(static_cast<int64_t>(flags.size()));
+    for (bool flag : flags)
+      text += flag ? '1' : '0';
+    return *this;
+  }
+  Key &add(const std::vector<Group> &groups) {
+    for (const auto &[first, size, stride, concurrent, role, others] : groups) {
+      add(first).add(size).add(stride).add(concurrent).add(int64_t(role));
+      add(static_cast<int64_t>(others.size()));
+      for (const RankGroup &part : others)
+        add(part.first).add(part.size).add(part.stride);
+    }
+    return *this;
+  }
+
+  std::string text;
+};
+
+/// Of a class's work: all of the context but the groups.
+Key workKey(uint32_t moduleClass, const cost::ClassContext &context) {
+  Key key;
+  key.add(moduleClass).add(int64_t(context.recompute)).add(context.deviceType);
+  key.add(context.mesh.samples);
+  key.add(static_cast<int64_t>(context.mesh.axes.size()));
+  // Every field: one that is new does not compile until it is here.
+  for (const auto &[size, dims, shardsState, holds, replica, required, rows,
+                    fullest] : context.mesh.axes)
+    key.add(size)
+        .add(int64_t(replica) * 2 + shardsState)
+        .add(dims)
+        .add(required)
+        .add({rows})
+        .add(std::bit_cast<int64_t>(fullest))
+        .add(holds);
+  return key;
+}
+
+/// Of all classes of a stage; of its axes those in the meshes.
+Key stageKey(const StageForm &stage, const cost::ClassContext &context,
+             int64_t samples) {
+  Key key;
+  key.add(int64_t(context.recompute)).add(context.deviceType).add(samples);
+  key.add(context.groups);
+  for (const Axis &axis : stage.axes) {
+    if (!isMeshAxis(axis))
+      continue;
+    key.add(static_cast<int64_t>(axis.kind) * 2 + (axis.shard != Shard::None));
+    key.add(axis.size).add(axis.dims).add(axis.paths);
+    for (const ColocatedSplit &split : axis.colocated)
+      key.add(split.dims).add(split.paths);
+  }
+  return key;
+}
+
+} // namespace
+
 const ClassCost &CostTable::of(uint32_t moduleClass,
                                const cost::ClassContext &context) {
-  auto key = std::make_pair(moduleClass, context);
+  Key key = workKey(moduleClass, context);
+  std::string workText = key.text;
+  key.add(context.groups);
   {
     std::lock_guard lock(classes->mutex);
-    auto it = classes->costs.find(key);
+    auto it = classes->costs.find(key.text);
     if (it != classes->costs.end())
       return it->second;
   }
-  ClassCost made =
-      cost::withGroups(workOf(moduleClass, context), context, hardware);
+  ClassCost made = cost::withGroups(workOf(workText, moduleClass, context),
+                                    context, hardware);
   std::lock_guard lock(classes->mutex);
-  return classes->costs.emplace(std::move(key), std::move(made)).first->second;
+  return classes->costs.emplace(std::move(key.text), std::move(made))
+      .first->second;
 }
 
-const cost::ClassWork &CostTable::workOf(uint32_t moduleClass,
-                                         cost::ClassContext context) {
-  context.groups.clear();
-  auto key = std::make_pair(moduleClass, std::move(context));
+const cost::ClassWork &CostTable::workOf(const std::string &key,
+                                         uint32_t moduleClass,
+                                         const cost::ClassContext &context) {
   {
     std::lock_guard lock(classes->mutex);
     auto it = classes->works.find(key);
@@ -36,65 +113,15 @@ const cost::ClassWork &CostTable::workOf(uint32_t moduleClass,
       return it->second;
   }
   cost::ClassWork made = cost::classWork(
-      workload, workload.classes[moduleClass], key.second, hardware);
+      workload, workload.classes[moduleClass], context, hardware);
   std::lock_guard lock(classes->mutex);
-  return classes->works.emplace(std::move(key), std::move(made)).first->second;
+  return classes->works.emplace(key, std::move(made)).first->second;
 }
-
-namespace {
-
-/// What decides the costs of a stage's classes, as text: of its axes those in
-/// the meshes.
-class StageKey {
-public:
-  StageKey(const StageForm &stage, const cost::ClassContext &context,
-           int64_t samples) {
-    for (int64_t number :
-         {int64_t(context.recompute), int64_t(context.deviceType), samples})
-      add(number);
-    for (const Group &group : context.groups) {
-      for (int64_t number : {group.concurrent, int64_t(group.role),
-                             static_cast<int64_t>(group.others.size())})
-        add(number);
-      for (const RankGroup &part : group.parts())
-        for (int64_t number : {part.first, part.size, part.stride})
-          add(number);
-    }
-    for (const Axis &axis : stage.axes)
-      if (isMeshAxis(axis))
-        add(axis);
-  }
-  std::string text;
-
-private:
-  void add(int64_t number) {
-    text.append(reinterpret_cast<const char *>(&number), sizeof number);
-  }
-  void add(const std::vector<std::string> &names) {
-    add(static_cast<int64_t>(names.size()));
-    for (const std::string &name : names) {
-      add(static_cast<int64_t>(name.size()));
-      text += name;
-    }
-  }
-  void add(const Axis &axis) {
-    add(static_cast<int64_t>(axis.kind) * 2 + (axis.shard != Shard::None));
-    add(axis.size);
-    add(axis.dims);
-    add(axis.paths);
-    for (const ColocatedSplit &split : axis.colocated) {
-      add(split.dims);
-      add(split.paths);
-    }
-  }
-};
-
-} // namespace
 
 const std::vector<const ClassCost *> &
 CostTable::ofStage(const StageForm &stage, cost::ClassContext context,
                    int64_t samples) {
-  std::string key = StageKey(stage, context, samples).text;
+  std::string key = stageKey(stage, context, samples).text;
   {
     std::lock_guard lock(mutex);
     auto it = stages.find(key);

@@ -184,9 +184,9 @@ std::vector<Tie> ties(const workload::Workload &workload);
 /// its nodes at most; safe for several threads.
 struct ClassCosts {
   std::mutex mutex;
-  std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassCost> costs;
-  /// By contexts without groups.
-  std::map<std::pair<uint32_t, cost::ClassContext>, cost::ClassWork> works;
+  /// By class and context as text; of `works` without the groups.
+  std::unordered_map<std::string, cost::ClassCost> costs;
+  std::unordered_map<std::string, cost::ClassWork> works;
 };
 
 /// Costs of classes for one problem; safe for several threads.
@@ -216,8 +216,8 @@ public:
   const std::vector<Tie> ties;
 
 private:
-  const cost::ClassWork &workOf(uint32_t moduleClass,
-                                cost::ClassContext context);
+  const cost::ClassWork &workOf(const std::string &key, uint32_t moduleClass,
+                                const cost::ClassContext &context);
 
   std::shared_ptr<ClassCosts> classes;
   std::mutex mutex;

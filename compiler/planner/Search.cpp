@@ -554,10 +554,7 @@ private:
     return toBeat() - toBeat().scaled(problem.options.tolerance);
   }
 
-  Picoseconds toBeat() const {
-    return std::min(bestStep(),
-                    problem.options.below.value_or(Picoseconds::max()));
-  }
+  Picoseconds toBeat() const { return std::min(bestStep(), below); }
 
   Picoseconds bestStep() const {
     return best ? best->result.prediction.step : Picoseconds::max();
@@ -633,7 +630,8 @@ private:
       return;
     ++simulated;
     leastBound = std::min(leastBound, found.scored->result.bound);
-    if (found.scored->better(best))
+    if (found.scored->better(best) &&
+        found.scored->result.prediction.step < below)
       best = std::move(*found.scored);
   }
 
@@ -728,6 +726,8 @@ private:
   /// Of what was looked into, by the bounds of its cuts.
   Picoseconds leastBound = Picoseconds::max();
   int64_t number = 0, simulated = 0;
+  /// Of what may be the best.
+  const Picoseconds below = problem.options.below.value_or(Picoseconds::max());
   /// What ended the search before its time; Optimal = nothing.
   Outcome cutShort = Outcome::Optimal;
 };
