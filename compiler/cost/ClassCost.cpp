@@ -99,6 +99,12 @@ constexpr double scoreBytes = 5;
 /// with the gradient and the cast back.
 constexpr int64_t lossBytes = 16, lossBytesBackward = 14;
 
+/// What rows have to travel, where a row goes once to each rank.
+Bytes sentBytes(const RowExchange &rows) {
+  return rows.bytes.scaled(expectedParts(rows.routing, rows.parts) /
+                           static_cast<double>(rows.routing.chosen));
+}
+
 bool isLoss(const Op &op) {
   return op.kind == OpKind::Reduction && op.findLoop("vocabulary") >= 0;
 }
@@ -529,7 +535,8 @@ private:
     exchange.isHidden = !transfer.oncePerStep && !dispatches(transfer);
     (exchange.forward ? cost.forwardKernels : cost.backwardKernels) += 1;
     if (!transfer.oncePerStep)
-      cost.traffic += transfer.bytes;
+      cost.traffic +=
+          exchange.rows ? sentBytes(*exchange.rows) : transfer.bytes;
     // Repeated with an op that needs it, unless what it makes is kept.
     bool again =
         std::binary_search(timed.begin(), timed.end(), transfer.beforeOp) ||

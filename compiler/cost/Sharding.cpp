@@ -401,11 +401,10 @@ private:
   void bringOperand(uint32_t index, size_t operand, uint32_t axis,
                     Placement wanted) {
     const Op &op = module.ops[index];
-    int32_t copy = bring(op.operands[operand].value, axis, wanted, index);
-    if (copy < 0)
-      return;
-    result.copies[copy].inBackward |= backward(op);
-    result.ops[index].copies[operand] = copy;
+    int32_t &read = result.ops[index].copies[operand];
+    read = bring(op.operands[operand].value, axis, wanted, index, read);
+    if (read >= 0)
+      result.copies[read].inBackward |= backward(op);
   }
 
   /// All-reduces of the row statistics of an op cut along its whole loop.
@@ -423,9 +422,13 @@ private:
   }
 
   /// Gives value `v` the placement `wanted` for op `index`, by a collective or
-  /// a slice. Returns the copy to read, or -1 where `v` itself has it now.
-  int32_t bring(uint32_t v, uint32_t axis, Placement wanted, uint32_t index) {
-    Placement &now = result.placements[v][axis];
+  /// a slice, of its copy `from` that other axes have made for the op, or of
+  /// `v` itself (-1). Returns the copy to read, or `from` where that has it
+  /// now.
+  int32_t bring(uint32_t v, uint32_t axis, Placement wanted, uint32_t index,
+                int32_t from = -1) {
+    Placement &now =
+        from < 0 ? result.placements[v][axis] : copyPlacements[from][axis];
     ValueKind kind = module.values[v].kind;
     bool free = kind == ValueKind::Variable ||
                 (kind == ValueKind::Argument && !mesh.axes[axis].replica);
@@ -434,22 +437,24 @@ private:
     if (kind == ValueKind::ResultGradient && !known[v])
       now = result.placements[module.results[module.values[v].index]][axis];
     if (now == wanted || (now.kind == PK::Whole && !needsSlice(v, index)))
-      return -1;
+      return from;
+    std::vector<Placement> placements =
+        from < 0 ? result.placements[v] : copyPlacements[from];
     if (now.kind == PK::Partial) {
-      addTransfer(v, axis, wanted, index);
+      addTransfer(v, placements, axis, wanted, index);
       now = wanted;
-      return -1;
+      return from;
     }
     auto [made, isNew] =
-        copies[v].try_emplace({axis, wanted.kind, wanted.dim}, -1);
+        copies[v].try_emplace({from, axis, wanted.kind, wanted.dim}, -1);
     if (!isNew)
       return made->second;
-    std::vector<Placement> placements = result.placements[v];
-    placements[axis] = wanted;
     made->second = static_cast<int32_t>(result.copies.size());
     if (now.kind != PK::Whole) // A slice needs nobody else.
-      addTransfer(v, axis, wanted, index).copy = made->second;
+      addTransfer(v, placements, axis, wanted, index).copy = made->second;
+    placements[axis] = wanted;
     result.copies.push_back({v, bytesOf(v, placements), index, false});
+    copyPlacements.push_back(std::move(placements));
     return made->second;
   }
 
@@ -463,12 +468,13 @@ private:
     return kind != OpKind::Elementwise && kind != OpKind::Reduction;
   }
 
-  /// The collective for a value that is cut or partial along the axis.
-  Transfer &addTransfer(uint32_t v, uint32_t axis, Placement wanted,
-                        uint32_t index) {
-    PK now = result.placements[v][axis].kind;
+  /// The collective for a value that lies as `placements`, cut or partial along
+  /// the axis.
+  Transfer &addTransfer(uint32_t v, const std::vector<Placement> &placements,
+                        uint32_t axis, Placement wanted, uint32_t index) {
+    PK now = placements[axis].kind;
     bool gather = now == PK::Cut || now == PK::Routed;
-    std::vector<Placement> larger = result.placements[v];
+    std::vector<Placement> larger = placements;
     Transfer transfer;
     transfer.axis = axis;
     transfer.beforeOp = index;
@@ -489,7 +495,7 @@ private:
       larger[axis] = wanted;
       transfer.bytes = std::max(transfer.bytes, bytesOf(v, larger));
     }
-    uint8_t dim = gather ? result.placements[v][axis].dim : wanted.dim;
+    uint8_t dim = gather ? placements[axis].dim : wanted.dim;
     if (transfer.kind != CollectiveKind::AllReduce && dim > 0)
       transfer.staging = transfer.bytes;
     if (transfer.kind == CollectiveKind::ReduceScatter)
@@ -602,8 +608,11 @@ private:
   std::vector<bool> isBatch;
   std::vector<bool> known;
   std::array<std::vector<bool>, 2> passesEverywhere;
-  /// Copies per value, by axis and placement.
-  std::vector<std::map<std::tuple<uint32_t, PK, uint8_t>, int32_t>> copies;
+  /// Copies per value, by what they are made of, axis and placement.
+  std::vector<std::map<std::tuple<int32_t, uint32_t, PK, uint8_t>, int32_t>>
+      copies;
+  /// Where each copy is.
+  std::vector<std::vector<Placement>> copyPlacements;
 };
 
 } // namespace

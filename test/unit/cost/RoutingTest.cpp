@@ -229,7 +229,14 @@ TEST_CASE("the fullest rank's rows count, in traffic and in memory") {
   ClassCost even = fixture.cost(overNodes(4));
   execution.parameters.expertImbalance = 1.5;
   ClassCost uneven = fixture.cost(overNodes(4));
-  CHECK(uneven.traffic.value() * 2 == even.traffic.value() * 3);
+  CHECK(uneven.traffic.asDouble() ==
+        Approx(1.5 * even.traffic.asDouble()).epsilon(1e-4));
+  // 4 ranks with 2 of 8 experts each: now and then one has both of a row.
+  execution.stack.sendsRowsOnce = false;
+  double once =
+      uneven.traffic.asDouble() / fixture.cost(overNodes(4)).traffic.asDouble();
+  CHECK(once == Approx(countedParts({8, 2}, 4) / 2).epsilon(1e-4));
+  execution.stack.sendsRowsOnce = true;
   // Kept: none, there is no backward part; live: what products make of rows.
   CHECK(uneven.memory.forwardTotal > even.memory.forwardTotal);
   execution.stack.balancesExperts = true;

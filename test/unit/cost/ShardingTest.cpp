@@ -227,6 +227,27 @@ TEST_CASE("sums are scattered before rows go home from their experts") {
   CHECK(exchanged == scattered / 2);
 }
 
+TEST_CASE("what two axes cut is gathered along one after the other") {
+  test::ClassBuilder c("gathers", {{"a", 8}, {"b", 16}, {"c", 8}, {"d", 16}},
+                       2);
+  auto x = c.argument("x", "a b"), h = c.value("h", "a b"),
+       y = c.value("y", "c d");
+  c.op("cut", OpKind::Movement, Phase::Forward, "a b -> a b", {x}, {h}, 1);
+  c.op("whole", OpKind::Movement, Phase::Forward, "c d -> c d", {h}, {y}, 1);
+  c.module.results = {y};
+  LocalMesh mesh;
+  mesh.axes = {{2, {"a"}}, {2, {"b"}}};
+  ShardedClass sharded = shard(gpt(shape()), c.take(), mesh);
+  // h is 8 x 16 elements of 2 bytes; the second copy is made of the first.
+  REQUIRE(sharded.transfers.size() == 2);
+  CHECK(sharded.transfers[0].bytes == Bytes(8 * 8 * 2));
+  CHECK(sharded.transfers[1].bytes == Bytes(8 * 16 * 2));
+  REQUIRE(sharded.copies.size() == 2);
+  CHECK(sharded.copies[0].bytes == Bytes(8 * 8 * 2));
+  CHECK(sharded.copies[1].bytes == Bytes(8 * 16 * 2));
+  CHECK(sharded.ops[1].copies == std::vector<int32_t>{1});
+}
+
 TEST_CASE("extents need not divide") {
   GptShape s = shape();
   s.ffn = 66;
