@@ -134,6 +134,8 @@ double CatalogueHardware::efficiency(const DeviceType &on, const OpWork &work,
       isNarrow(precision) ? p.matmulSustainedFp8 : p.matmulSustained;
   if (isNarrow(precision) && execution.stack.scalesRows)
     sustained *= p.rowScaledProducts;
+  if (isNarrow16(precision) && execution.stack.keepsOddRows && work.oddRows)
+    sustained *= p.oddProducts;
   return sustained * matmulEfficiency(on, precision,
                                       saturatingMultiply(work.batch, work.m),
                                       work.n, work.k)

@@ -19,12 +19,29 @@ bool uses(const Access &access, uint32_t loop) {
   return false;
 }
 
+/// Whether an operand or result has rows of an odd number of elements. What is
+/// cut is not counted: shards are padded, or the remainder is left out.
+bool hasOddRows(const Op &op, const LocalOp &local) {
+  auto isOdd = [&](const Access &access) {
+    int64_t row = 1;
+    if (!access.dims.empty())
+      for (uint32_t loop : access.dims.back())
+        row = local.extents[loop] == op.loops[loop].extent
+                  ? saturatingMultiply(row, local.extents[loop])
+                  : 0;
+    return row > 1 && row % 2 == 1;
+  };
+  return std::any_of(op.operands.begin(), op.operands.end(), isOdd) ||
+         std::any_of(op.results.begin(), op.results.end(), isOdd);
+}
+
 /// Sorts the loops of a product of two operands into batch, m, n and k.
 void productShape(const Op &op, const LocalOp &local, OpWork &work) {
   if (op.kind != OpKind::Contraction || op.operands.size() < 2 ||
       op.results.empty())
     return;
   work.batch = work.m = work.n = work.k = 1;
+  work.oddRows = hasOddRows(op, local);
   int32_t experts = op.routingLoop();
   for (uint32_t l = 0; l < op.loops.size(); ++l) {
     bool a = uses(op.operands[0], l), b = uses(op.operands[1], l);

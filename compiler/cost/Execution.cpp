@@ -19,6 +19,7 @@ static constexpr ParameterField fields[] = {
     {"attention_half_length", &Parameters::attentionHalfLength},
     {"row_scaled_products", &Parameters::rowScaledProducts},
     {"unaligned_products", &Parameters::unalignedProducts},
+    {"odd_products", &Parameters::oddProducts},
     {"memory_sustained", &Parameters::memorySustained},
     {"unfused_traffic", &Parameters::unfusedTraffic},
     {"expert_imbalance", &Parameters::expertImbalance},
@@ -33,6 +34,7 @@ static constexpr ParameterField fields[] = {
     {"split_overlap", &Parameters::splitOverlap},
     {"exchange_overlap", &Parameters::exchangeOverlap},
     {"gradient_overlap", &Parameters::gradientOverlap},
+    {"shard_overlap", &Parameters::shardOverlap},
     {"stragglers_per_doubling", &Parameters::stragglersPerDoubling},
     {"allocator_reserved", &Parameters::allocatorReserved},
 };

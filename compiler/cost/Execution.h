@@ -96,6 +96,9 @@ struct Stack {
   bool scalesRows = false;
   /// The optimizer keeps a float32 copy of the gradients with its state.
   bool copiesGradients = false;
+  /// A vocabulary of an odd number of tokens is not padded, so that rows of
+  /// 16-bit logits begin at any 2 bytes; asynchronous copies take 4 at least.
+  bool keepsOddRows = false;
   /// Weights that multiply the same rows in one module are one matrix.
   bool joinsProducts = false;
   /// Partial sums for the gradient of one value are added before they are
@@ -154,7 +157,7 @@ struct Parameters {
   double attentionForward = 0.6, attentionBackward = 0.6;
   double attentionPortable = 0.4, attentionProducts = 0.6;
   double attentionHalfLength = 0;
-  double rowScaledProducts = 1, unalignedProducts = 1;
+  double rowScaledProducts = 1, unalignedProducts = 1, oddProducts = 1;
   double memorySustained = 1, unfusedTraffic = 1;
   double launchShown = 1;
   double dispatchFineSeconds = 0, dispatchFusedSeconds = 0;
@@ -164,7 +167,7 @@ struct Parameters {
   double splitSustained = 1, networkSustained = 1;
   double splitOverlap = 0;
   double exchangeOverlap = 0;
-  double gradientOverlap = 0;
+  double gradientOverlap = 0, shardOverlap = 0;
   double stragglersPerDoubling = 0;
   double allocatorReserved = 0;
 };

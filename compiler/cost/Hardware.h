@@ -29,6 +29,8 @@ struct OpWork {
   Bytes bytes;
   /// Contractions: `batch` products of m x k by k x n; else 0.
   int64_t batch = 0, m = 0, n = 0, k = 0;
+  /// Contractions: an operand or the result has rows of an odd length.
+  bool oddRows = false;
   /// Runs inside another kernel: no launch.
   bool fused = false;
   bool backward = false;

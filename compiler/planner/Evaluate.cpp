@@ -139,7 +139,7 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
     Picoseconds scatter =
         parted(CollectiveKind::ReduceScatter, wireGradients(one.cost->state));
     double overlap = execution.stack.overlapsGradients
-                         ? execution.parameters.gradientOverlap
+                         ? execution.parameters.shardOverlap
                          : 0;
     one.forward = overlapped(one.forward, gather, overlap);
     bool twice =

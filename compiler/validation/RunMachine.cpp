@@ -46,6 +46,8 @@ std::string_view nodeOf(const MeasuredRun &run) {
 }
 
 int64_t gpusOf(std::string_view node) {
+  if (node.starts_with("gh"))
+    return 1;
   return node.starts_with("gb") ? 4 : node == "dgx-2" ? 16 : 8;
 }
 

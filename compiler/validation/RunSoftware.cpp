@@ -32,6 +32,7 @@ cost::Stack megatron2021() {
   stack.selectsAttention = true;
   stack.gradientBytes = 2;
   stack.copiesGradients = true;
+  stack.keepsOddRows = true;
   stack.joinsProducts = true;
   stack.addsBiasInProducts = true;
   stack.repeatsActivations = true;
@@ -78,6 +79,9 @@ constexpr int64_t deepSpeedBuckets = 2'000'000'000;
 /// 2023.
 constexpr int64_t lastUnfusedYear = 2022;
 
+/// MLPerf Training v0.7; v1.0 (June 2021) is the first with CUDA graphs.
+constexpr int64_t lastUncapturedYear = 2020;
+
 /// FSDP of plain modules: llm-foundry, torchtitan.
 cost::Stack fullySharded() {
   cost::Stack stack;
@@ -103,7 +107,8 @@ bool isOld(const MeasuredRun &run) {
   return (run.year > 0 && run.year <= lastUnfusedYear) ||
          run.says({"DeepSpeed", "Megatron-DeepSpeed", "bigscience", "vtrain",
                    "mlm20", "mlm21", "bs176", "bsv", "seqsel", "mtnlg",
-                   "dlebert", "bloom", "Megatron-LM 2021", "Megatron-LM v2"});
+                   "DeepLearningExamples", "bloom", "Megatron-LM 2021",
+                   "Megatron-LM v2"});
 }
 
 cost::Stack frameworkOf(const MeasuredRun &run) {
@@ -115,17 +120,39 @@ cost::Stack frameworkOf(const MeasuredRun &run) {
              : megatronCore();
 }
 
-void setKernels(const MeasuredRun &run, cost::Stack &stack) {
+/// Jax compiles a step as a whole.
+bool usesJax(const MeasuredRun &run) {
+  return run.says({"JAX", "PaxML", "MaxText", "T5X"});
+}
+
+/// Attention came into one kernel in PaxML and T5X with later versions of
+/// Transformer Engine and cuDNN, in NeMo with 23.07; nowhere with T5's bias.
+bool keepsScores(const MeasuredRun &run) {
+  if (run.family == "t5")
+    return true;
+  if (run.says({"PaxML", "T5X"}))
+    return !run.says("TE (newer)");
   // Megatron-LM's tests without Transformer Engine are named "mcore_tp..".
-  if (run.says({"attention-backend unfused", "unfused attention",
-                "without flash attention", "mcore_tp", "uninstall_te"}))
+  return run.says({"attention-backend unfused", "unfused attention",
+                   "without flash attention", "mcore_tp", "uninstall_te",
+                   "NeMo-Framework-Launcher@23.05"});
+}
+
+void setKernels(const MeasuredRun &run, cost::Stack &stack) {
+  if (keepsScores(run))
     stack.attention = cost::Attention::Unfused;
   // Graphs of a part of the layer leave the rest to the host.
   if (run.says({"CUDA graph", "graph capture"}) &&
       !run.says({"scoped CUDA graph", "attn CUDA graph"}))
     stack.dispatch = cost::Dispatch::Captured;
+  // So do MLPerf's programs for small models since v1.0.
+  bool isSmall = run.family == "bert" || run.family == "resnet";
+  if (isSmall && run.says("MLPerf") && run.year > lastUncapturedYear)
+    stack.dispatch = cost::Dispatch::Captured;
   if (run.says({"compile", "XLA"}))
     stack.fusedElementwise = stack.repeatsActivations = true;
+  if (usesJax(run))
+    stack.dispatch = cost::Dispatch::Captured;
   if (run.says("llm-foundry")) {
     stack.joinsProducts = true;
     stack.attention = cost::Attention::PortableFirst;
@@ -199,7 +226,9 @@ cost::Stack stackOf(const MeasuredRun &run) {
   setSplits(run, stack);
   setExchange(run, stack);
   setBridge(run, stack);
-  if (run.says("MLPerf")) // Its configurations reduce gradients in bf16.
+  // MLPerf's configurations reduce gradients in bf16; so does Composer in its
+  // mode PURE.
+  if (run.says({"MLPerf", "MP mode PURE"}))
     stack.gradientBytes = 2;
   if (run.says({"SFT", "supervised fine", "instruction tuning"}))
     stack.packedTokens = packedExample;

@@ -158,10 +158,11 @@ Bytes Predictor::memoryOf(MemoryQuantity quantity,
 Outcome Predictor::predict(const MeasuredRun &row) {
   Outcome outcome;
   outcome.run = &row;
-  outcome.measuredSeconds = row.stepSeconds();
   if (row.memory > 0)
     outcome.measuredMemory = row.memory;
-  MeasuredRun run = withDefaults(row);
+  MeasuredRun run = withDefaults(row), counted = row;
+  counted.globalBatch = run.globalBatch;
+  outcome.measuredSeconds = counted.stepSeconds();
   auto prediction = evaluate(run, outcome.reason);
   if (!prediction)
     return outcome;

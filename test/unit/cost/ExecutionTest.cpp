@@ -102,6 +102,44 @@ TEST_CASE("scores in memory stream, and products of odd heads are slow") {
         Approx(4 * products + scores + launches));
 }
 
+TEST_CASE("products on rows of an odd length are slow, where they are kept") {
+  Machine machine;
+  machine.parameters().oddProducts = 0.5;
+  auto flops = [](int64_t vocabulary, int64_t split) {
+    test::GptShape shape;
+    shape.batch = 4, shape.sequence = 256, shape.hidden = 512, shape.heads = 4;
+    shape.vocabulary = vocabulary, shape.elementBytes = 2;
+    Workload workload = test::gpt(shape);
+    workload.precision = "bf16";
+    const ModuleClass &head = workload.classes.back();
+    LocalMesh mesh = context(split).mesh;
+    ShardedClass sharded = shard(workload, head, mesh);
+    std::vector<bool> all(head.values.size(), true);
+    int64_t odd = 0;
+    for (uint32_t i = 0; i < head.ops.size(); ++i)
+      odd += localWork(workload, head, sharded, i, all).oddRows;
+    return odd;
+  };
+  // The logits, and the products for both gradients.
+  CHECK(flops(8191, 1) == 3);
+  CHECK(flops(8192, 1) == 0);
+  // Shards are padded.
+  CHECK(flops(8191, 2) == 0);
+  OpWork work;
+  work.kind = OpKind::Contraction;
+  work.batch = 1, work.m = work.n = work.k = 8192;
+  work.flops = Flops(2 * 8192LL * 8192 * 8192);
+  work.oddRows = true;
+  auto seconds = [&](std::string_view precision, bool keeps) {
+    machine.stack().keepsOddRows = keeps;
+    work.precision = precision;
+    return toSeconds(machine.hardware->opTime(0, work) -
+                     machine.device().launchOverhead);
+  };
+  CHECK(seconds("bf16", true) == Approx(2 * seconds("bf16", false)));
+  CHECK(seconds("tf32", true) == Approx(seconds("tf32", false)));
+}
+
 TEST_CASE("products with a scale for each row are slower, in 8 bits") {
   Machine machine;
   OpWork work;

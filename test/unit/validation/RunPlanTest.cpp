@@ -184,10 +184,33 @@ TEST_CASE("what a row leaves open") {
   CHECK(withDefaults(run).sequence == 512);
   run.notes += "; padding removed";
   CHECK(withDefaults(run).sequence == 256);
+  run.notes = "with LDDL";
+  CHECK(withDefaults(run).sequence == 384);
+  run.notes = "without LDDL";
+  CHECK(withDefaults(run).sequence == 512);
   run.zero = 3;
   CHECK(withDefaults(run).zero == 3);
   run.source = "pytorch/torchtitan";
   CHECK(withDefaults(run).zero == 2);
+}
+
+TEST_CASE("batches that a row leaves open, or that are too small") {
+  MeasuredRun run = run175();
+  run.globalBatch = 0;
+  // 128 GPUs of which 32 make a replica.
+  CHECK(withDefaults(run).globalBatch == 4);
+  run.globalBatch = 2;
+  CHECK(withDefaults(run).context == 2);
+  run.globalBatch = 3;
+  CHECK(withDefaults(run).context == 1);
+  MeasuredRun images;
+  images.family = "resnet", images.gpus = 8, images.precision = "fp16";
+  CHECK(withDefaults(images).globalBatch == 2048);
+  CHECK(withDefaults(images).microBatch == 256);
+  images.precision = "fp32";
+  CHECK(withDefaults(images).globalBatch == 1024);
+  images.family = "diffusion";
+  CHECK(withDefaults(images).globalBatch == 0);
 }
 
 TEST_CASE("models by name where the columns say nothing") {
@@ -289,6 +312,91 @@ TEST_CASE("whole experts lie over the split of attention too") {
   run.source = "NVIDIA-NeMo/Megatron-Bridge";
   CHECK(sizes() == Axes{{"r0", 8}, {"e0", 8}, {"t1", 2}});
   CHECK(stackOf(run).sendsPositions);
+}
+
+TEST_CASE("software that keeps scores, and steps compiled as a whole") {
+  MeasuredRun run = run175();
+  run.source = "NVIDIA/NeMo-Framework-Launcher@23.05 README.md";
+  CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  run.source = "NVIDIA/NeMo-Framework-Launcher@23.11 README.md";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  CHECK(stackOf(run).dispatch == cost::Dispatch::Fused);
+  run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP";
+  CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
+  run.notes = "MaxText";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  run.source = "MLPerf", run.notes = "", run.family = "bert";
+  run.year = 2020;
+  CHECK(stackOf(run).dispatch == cost::Dispatch::Fused);
+  run.year = 2021;
+  CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
+  run.family = "t5";
+  CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  // A vocabulary as the table prints it, and gradients of 2 bytes.
+  CHECK(!stackOf(run).keepsOddRows);
+  run.source = "mosaicml/llm-foundry", run.notes = "MP mode PURE";
+  CHECK(stackOf(run).gradientBytes == 2);
+  run.notes = "Megatron-DeepSpeed";
+  CHECK(stackOf(run).keepsOddRows);
+}
+
+TEST_CASE("GPUs by names that people write") {
+  for (auto [name, type] :
+       {std::pair("NVIDIA H100 80GB HBM3", "H100-SXM-80"),
+        std::pair("h100-pcie", "H100-PCIe-80"),
+        std::pair("A100-SXM4-80GB", "A100-SXM-80"),
+        std::pair("A100-SXM", "A100-SXM-80"), std::pair("GH200", "GH200-96"),
+        std::pair("GB200-NVL72", "GB200-NVL72"), std::pair("L40S", "L40S"),
+        std::pair("RTX A6000", "RTXA6000"), std::pair("TPU v4", "TPU v4")}) {
+    MeasuredRun run = run175();
+    run.gpuType = name;
+    CHECK(withDefaults(run).gpuType == type);
+  }
+}
+
+TEST_CASE("nodes of other sizes than the usual") {
+  MeasuredRun run = run175();
+  run.gpuType = "GH200-96", run.gpus = run.gpusPerNode = 8;
+  std::string reason;
+  Diagnostics diagnostics;
+  auto catalogue = Catalogue::load(diagnostics);
+  auto cluster =
+      parseCluster(*clusterOf(run, reason), "c", *catalogue, diagnostics);
+  REQUIRE(cluster);
+  CHECK(cluster->rankCount() == 8);
+}
+
+TEST_CASE("residual networks by their depth") {
+  MeasuredRun run;
+  run.family = "resnet", run.precision = "fp32";
+  run.layers = 152, run.sequence = 224;
+  std::string reason;
+  auto model = modelOf(run, reason);
+  REQUIRE(model);
+  CHECK(model->preset == "resnet50");
+  CHECK(model->sequence == 0);
+  CHECK(model->settings.front().second == "[3,8,36,3]");
+  run.layers = 50;
+  CHECK(modelOf(run, reason)->settings.empty());
+}
+
+TEST_CASE("the positions that BERT's head runs on") {
+  MeasuredRun run;
+  run.family = "bert", run.precision = "fp16";
+  run.layers = 24, run.hidden = 1024, run.heads = 16;
+  run.sequence = 512, run.vocabulary = 30522;
+  auto predictions = [&](const char *notes) {
+    run.notes = notes;
+    std::string reason, key = "\"max_predictions_per_seq\": ";
+    std::string config = modelOf(run, reason)->config;
+    size_t at = config.find(key);
+    return at == config.npos ? 0 : std::stoi(config.substr(at + key.size()));
+  };
+  CHECK(predictions("") == 0);
+  CHECK(predictions("masked positions (20 of 128 / 80 of 512)") == 80);
+  CHECK(predictions("MLPerf Training v3.0") == 76);
+  CHECK(predictions("bert_large_squad") == 1);
 }
 
 TEST_CASE("what a run's memory is of") {
