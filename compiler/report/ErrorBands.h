@@ -11,7 +11,7 @@ namespace whale::report {
 /// The errors of measured runs on such devices, in the class of sizes that
 /// `devices` is in (below 8, 8 to 63, 64 or more); count 0 where there were
 /// none. From catalogue/execution/error-bands.json, which
-/// tools/fit/error_bands.py makes of `whalec validate --json`.
+/// tools/fit/error_bands.py makes: each run by a fit without its family.
 planner::ErrorBand errorBand(const DeviceType &type, int64_t devices);
 
 /// "+-7.1 % (p90 of 230 measured runs on h100-sxm-80, 64 devices or more)".

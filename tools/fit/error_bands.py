@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Makes the error bands that `whalec plan --explain` prints.
 
-usage: error_bands.py WHALEC RUNS.csv [--write]
+usage: error_bands.py RUNS.csv ERRORS.json [--write]
 
-Predicts each run of the table (`whalec validate --json`) and prints, by GPU
-type and class of sizes, how many runs there are and the median and the 90th
-percentile of |predicted / measured - 1|. Runs of tier A only, where step times
-are printed by those who ran them; fewer than LEAST runs make no band. --write
-puts the result into compiler/cluster/catalogue/execution.
+Prints, by GPU type and class of sizes, how many measured runs there are and the
+median and the 90th percentile of |predicted / measured - 1|, each run predicted
+by a fit that did not have its family (ERRORS.json: fit_parameters.py --held-out
+5 --errors). Runs of tier A only, where step times are printed by those who ran
+them; fewer than LEAST runs make no band. --write puts the result into
+compiler/cluster/catalogue/execution.
 """
 import argparse
 import collections
@@ -15,7 +16,6 @@ import csv
 import json
 import math
 import pathlib
-import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "compiler/cluster/catalogue"
@@ -46,21 +46,19 @@ def quantile(values, part):
     return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]
 
 
-def errors(whalec, runs):
+def errors(runs, held_out):
+    """Absolute errors by GPU type and class of sizes."""
     with open(runs, newline="") as file:
         rows = list(csv.DictReader(file))
-    done = subprocess.run([whalec, "validate", "--runs", runs, "--json"],
-                          check=True, capture_output=True, text=True)
+    with open(held_out) as file:
+        found = json.load(file)
     groups, names = collections.defaultdict(list), device_names()
-    for row, outcome in zip(rows, json.loads(done.stdout)["rows"]):
-        if not outcome["supported"] or "tier=A" not in row["notes"]:
-            continue
-        measured, predicted = outcome["measured_s"], outcome["predicted_s"]
-        if not measured or not predicted or not row["gpus_total"]:
+    for row in rows:
+        if row["id"] not in found or "tier=A" not in row["notes"]:
             continue
         gpu = names.get(row["gpu_type"], row["gpu_type"])
         key = gpu, size_class(int(row["gpus_total"]))
-        groups[key].append(abs(predicted / measured - 1))
+        groups[key].append(abs(found[row["id"]]))
     return groups
 
 
@@ -82,11 +80,11 @@ def bands(groups):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("whalec")
     parser.add_argument("runs")
+    parser.add_argument("errors")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    found = bands(errors(arguments.whalec, arguments.runs))
+    found = bands(errors(arguments.runs, arguments.errors))
     lines = ",\n    ".join(json.dumps(band) for band in found)
     text = ('{\n  "format_version": 1,\n  "made_by": "tools/fit/error_bands.py'
             f'",\n  "bands": [\n    {lines}\n  ]\n}}\n')

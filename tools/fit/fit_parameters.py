@@ -3,6 +3,7 @@
 
 usage: fit_parameters.py WHALEC RUNS.csv [--write]
        fit_parameters.py WHALEC RUNS.csv --held-out K [--by families|rows]
+                         [--errors FILE]
 
 Gauss-Newton on the logarithms of the parameters. Residuals are
 log(predicted / measured) of `whalec validate --json`; their derivatives are
@@ -19,12 +20,15 @@ stand beside its value (catalogue/execution/parameters.json); where there is no
 prior it is not fitted. Deterministic: from the shipped values it moves nothing.
 
 --write puts the values into compiler/cluster/catalogue/execution.
---held-out fits K times from the priors, each time without a K-th of the
-families (or rows), and prints the errors of what was left out.
+--held-out fits K times, each time without a K-th of the families (or rows), and
+prints the errors of what was left out: whole minima of the objective, with
+derivatives at the shipped values. --errors puts them into a file, by the rows'
+ids, for error_bands.py.
 """
 import argparse
 import csv
 import json
+import math
 import pathlib
 import tempfile
 
@@ -75,21 +79,22 @@ def groups_by_rows(rows, count):
 
 
 def held_out(every, parameters, shipped, count, group_of, jobs):
-    """Residuals of all rows, each by a fit that did not have it."""
+    """Residuals of all rows, each by a fit that did not have it; and of the
+    shipped values."""
     groups = group_of(every.rows, count)
+    # The model is nearly linear in the logarithms: these serve all fits.
+    fitted, rows = every.derivatives(shipped, parameters)
     errors = [None] * len(every.rows)
-    start = {name: p.get("prior", p["value"]) for name, p in parameters.items()}
-    first = None
     for group in range(count):
-        rows = [row for row, g in zip(every.rows, groups) if g != group]
-        chosen = fit.Runs(every.whalec, *fit.thin(rows), every.folder, jobs)
-        # The derivatives at the priors are the same for all groups.
-        first = first or fit.derivatives_by_id(every, start, parameters)
-        values = fit.gauss_newton(chosen, parameters, start, 3, first)
-        for i, error in enumerate(every.errors(values)):
-            if groups[i] == group:
-                errors[i] = error
-    return errors, every.errors(shipped)
+        kept = [None if g == group else e for e, g in zip(fitted, groups)]
+        change = fit.step(every, kept, rows, parameters, shipped, fit.ANY_STEP)
+        values = fit.moved(parameters, shipped, change, 1)
+        left = [i for i, g in enumerate(groups) if g == group]
+        others = fit.Runs(every.whalec, [every.rows[i] for i in left],
+                          [1] * len(left), every.folder, jobs)
+        for i, error in zip(left, others.errors(values)):
+            errors[i] = error
+    return errors, fitted
 
 
 def print_held_out(rows, held, fitted):
@@ -113,6 +118,13 @@ def print_held_out(rows, held, fitted):
         print(f"  {name:<16} {n:>5} {pair[1]:>8.1f} {pair[0]:>9.1f}")
 
 
+def write_errors(path, rows, errors):
+    """Relative errors of what has one."""
+    path.write_text(json.dumps({row["id"]: math.exp(error) - 1
+                                for row, error in zip(rows, errors)
+                                if error is not None}, indent=0) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("whalec")
@@ -122,6 +134,7 @@ def main():
     parser.add_argument("--held-out", type=int, default=0, metavar="K")
     parser.add_argument("--by", choices=("families", "rows"),
                         default="families")
+    parser.add_argument("--errors", type=pathlib.Path, metavar="FILE")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     data = json.loads(DATA.read_text())
@@ -135,9 +148,11 @@ def main():
                              options.jobs)
             group_of = (groups_by_families if options.by == "families"
                         else groups_by_rows)
-            print_held_out(rows, *held_out(every, parameters, shipped,
-                                           options.held_out, group_of,
-                                           options.jobs))
+            held, fitted = held_out(every, parameters, shipped,
+                                    options.held_out, group_of, options.jobs)
+            print_held_out(rows, held, fitted)
+            if options.errors:
+                write_errors(options.errors, rows, held)
             return
         runs = fit.Runs(options.whalec, *fit.thin(rows), folder, options.jobs)
         values = fit.gauss_newton(runs, parameters, shipped, options.rounds,

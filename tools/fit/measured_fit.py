@@ -24,6 +24,8 @@ DIFFERENCE = 0.06
 # Steps may not be longer than this, less from round to round.
 TRUST, TRUST_SHRINKS = 0.3, 0.6
 LEAST_GAIN = 1e-4
+# Longer than any.
+ANY_STEP = 3
 
 
 def family(row):
@@ -99,12 +101,6 @@ class Runs:
         return errors, [list(row) for row in zip(*columns)]
 
 
-def derivatives_by_id(runs, values, parameters):
-    errors, rows = runs.derivatives(values, parameters)
-    return {row["id"]: pair
-            for row, pair in zip(runs.rows, zip(errors, rows))}
-
-
 def fitted(parameters):
     return [name for name, p in parameters.items() if "prior" in p]
 
@@ -170,15 +166,11 @@ def moved(parameters, values, change, length):
     return result
 
 
-def gauss_newton(runs, parameters, values, rounds, first=None, report=None):
-    """The values after at most so many rounds; `first`: derivatives at the
-    start by the rows' ids."""
+def gauss_newton(runs, parameters, values, rounds, report=None):
+    """The values after at most so many rounds."""
     trust = TRUST
     for number in range(rounds):
-        if first and number == 0:
-            errors, rows = zip(*[first[row["id"]] for row in runs.rows])
-        else:
-            errors, rows = runs.derivatives(values, parameters)
+        errors, rows = runs.derivatives(values, parameters)
         best = objective(runs, errors, parameters, values)
         change = step(runs, errors, rows, parameters, values, trust)
         for length in (1, 0.5, 0.25):
