@@ -11,6 +11,13 @@ namespace whale::validation {
 
 namespace {
 
+bool isOneOf(std::string_view name,
+             std::initializer_list<std::string_view> beginnings) {
+  return std::any_of(
+      beginnings.begin(), beginnings.end(),
+      [&](std::string_view one) { return name.starts_with(one); });
+}
+
 /// With experts as in Megatron-LM, whose layers stay GPT's with them.
 std::string gptConfig(const MeasuredRun &run) {
   json::Writer writer;
@@ -214,6 +221,32 @@ std::string t5Config(const MeasuredRun &run) {
   return writer.endObject().take();
 }
 
+/// Rotary positions go on as far as the samples do.
+void setPositions(const MeasuredRun &run, ModelRequest &request) {
+  if (run.sequence && isOneOf(request.preset, {"llama-", "mistral", "mixtral"}))
+    request.settings = {
+        {"max_position_embeddings", std::to_string(run.sequence)}};
+}
+
+/// The model that the dimensions say, of a family or of one built like it.
+bool setConfig(const MeasuredRun &run, ModelRequest &request) {
+  bool hasExperts = run.experts && run.chosenExperts && run.ffn;
+  if (run.family == "gpt" && run.vocabulary == 256000)
+    request.config = nemotronConfig(run);
+  else if (isOneOf(run.family, {"gpt", "opt", "bloom", "falcon", "mpt"}))
+    request.config = gptConfig(run);
+  else if (isOneOf(run.family, {"moe", "mixtral", "deepseek"}) && hasExperts)
+    setExperts(run, request);
+  else if (isOneOf(run.family, {"llama", "mistral", "qwen", "gemma"}) &&
+           run.ffn)
+    request.config = llamaConfig(run);
+  else if (run.family == "t5" && run.ffn)
+    request.config = t5Config(run);
+  else if (run.family == "bert")
+    request.config = bertConfig(run);
+  return !request.config.empty() || !request.preset.empty();
+}
+
 } // namespace
 
 std::optional<std::string> arithmeticOf(const MeasuredRun &run) {
@@ -258,22 +291,12 @@ std::optional<ModelRequest> modelOf(const MeasuredRun &run,
       return refuse("the model's dimensions are not given");
     if (request.preset == "resnet50")
       setDepths(run, request);
+    else
+      setPositions(run, request);
     return request;
   }
   request.adapters = run.family == "llama-lora";
-  if (run.family == "gpt" && run.vocabulary == 256000)
-    request.config = nemotronConfig(run);
-  else if (run.family == "gpt")
-    request.config = gptConfig(run);
-  else if (run.family == "llama" || request.adapters)
-    request.config = llamaConfig(run);
-  else if (run.family == "moe" && run.experts && run.chosenExperts && run.ffn)
-    setExperts(run, request);
-  else if (run.family == "t5" && run.ffn)
-    request.config = t5Config(run);
-  else if (run.family == "bert")
-    request.config = bertConfig(run);
-  else
+  if (!setConfig(run, request))
     return refuse("no importer for models of family '" + run.family + "'");
   return request;
 }

@@ -13,8 +13,9 @@ differences of two such runs. What is minimised (measured_fit.py has the parts):
         + STIFFNESS * sum over parameters of (log(value / prior) / spread)^2
 
 Half of the weight is equal for all rows and half for all families of runs; rows
-of tier E count a quarter. Rows are of tiers A and E; of large families every n-th is
-used and stands for those between. A parameter's prior is what it
+of tier E count a quarter. Rows are of tiers A and E; of those that differ in the
+number of layers alone the middle one is used, and of large families every n-th,
+which stands for those between. A parameter's prior is what it
 should be physically and its spread how far off that may be in logarithms; both
 stand beside its value (catalogue/execution/parameters.json); where there is no
 prior it is not fitted. Deterministic: from the shipped values it moves nothing.
@@ -78,23 +79,28 @@ def groups_by_rows(rows, count):
     return groups
 
 
-def held_out(every, parameters, shipped, count, group_of, jobs):
+def held_out(every, parameters, shipped, count, group_of):
     """Residuals of all rows, each by a fit that did not have it; and of the
     shipped values."""
     groups = group_of(every.rows, count)
+    some = fit.Runs(every.whalec, *fit.thin(every.rows), every.folder,
+                    every.jobs)
     # The model is nearly linear in the logarithms: these serve all fits.
-    fitted, rows = every.derivatives(shipped, parameters)
+    fitted, derivatives = some.derivatives(shipped, parameters)
+    group = {row["id"]: g for row, g in zip(every.rows, groups)}
     errors = [None] * len(every.rows)
-    for group in range(count):
-        kept = [None if g == group else e for e, g in zip(fitted, groups)]
-        change = fit.step(every, kept, rows, parameters, shipped, fit.ANY_STEP)
+    for number in range(count):
+        kept = [None if group[row["id"]] == number else error
+                for row, error in zip(some.rows, fitted)]
+        change = fit.step(some, kept, derivatives, parameters, shipped,
+                          fit.ANY_STEP)
         values = fit.moved(parameters, shipped, change, 1)
-        left = [i for i, g in enumerate(groups) if g == group]
+        left = [i for i, g in enumerate(groups) if g == number]
         others = fit.Runs(every.whalec, [every.rows[i] for i in left],
-                          [1] * len(left), every.folder, jobs)
+                          [1] * len(left), every.folder, every.jobs)
         for i, error in zip(left, others.errors(values)):
             errors[i] = error
-    return errors, fitted
+    return errors, every.errors(shipped)
 
 
 def print_held_out(rows, held, fitted):
@@ -149,7 +155,7 @@ def main():
             group_of = (groups_by_families if options.by == "families"
                         else groups_by_rows)
             held, fitted = held_out(every, parameters, shipped,
-                                    options.held_out, group_of, options.jobs)
+                                    options.held_out, group_of)
             print_held_out(rows, held, fitted)
             if options.errors:
                 write_errors(options.errors, rows, held)

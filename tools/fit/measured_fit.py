@@ -13,6 +13,8 @@ from least_squares import NormalEquations
 
 # Of a family.
 MOST_ROWS = {"A": 300, "E": 30}
+# What differs between like rows.
+OF_LAYERS = {"id", "layers", "params_b", "measured_value", "mem_gb_per_gpu"}
 TIER_WEIGHT = {"A": 1.0, "E": 0.25}
 # Residuals beyond this are somebody's mistake or ours, and do not pull.
 CAP = 0.5
@@ -37,11 +39,23 @@ def tier(row):
     return found.group(1) if found else "-"
 
 
-def thin(rows):
-    """Of every family and tier at most MOST_ROWS rows, evenly spaced, and for
-    how many rows each of them stands."""
-    members = collections.defaultdict(list)
+def like_rows(rows):
+    """Lists of rows that differ in the number of layers alone: their times lie on
+    a line, so that they say no more than one does."""
+    groups = collections.defaultdict(list)
     for row in rows:
+        groups[tuple(value for column, value in row.items()
+                     if column not in OF_LAYERS)].append(row)
+    return groups.values()
+
+
+def thin(rows):
+    """The middle ones of like rows, of every family and tier at most MOST_ROWS of
+    them, evenly spaced, and for how many each of them stands."""
+    members = collections.defaultdict(list)
+    for group in like_rows(rows):
+        group = sorted(group, key=lambda row: float(row["layers"] or 0))
+        row = group[len(group) // 2]
         members[family(row), tier(row)].append(row)
     chosen, counts = [], []
     for (_, of), group in members.items():

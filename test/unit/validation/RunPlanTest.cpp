@@ -367,6 +367,29 @@ TEST_CASE("nodes of other sizes than the usual") {
   CHECK(cluster->rankCount() == 8);
 }
 
+TEST_CASE("families that are built like others, and longer samples") {
+  MeasuredRun run = run175();
+  run.ffn = 4 * run.hidden;
+  std::string reason;
+  for (auto [family, type] :
+       {std::pair("opt", "\"gpt2\""), std::pair("qwen3", "\"llama\""),
+        std::pair("llama-vision", "\"llama\"")}) {
+    run.family = family;
+    auto model = modelOf(run, reason);
+    REQUIRE(model);
+    CHECK(model->config.find(type) != std::string::npos);
+  }
+  run.family = "hybrid-mamba-moe";
+  CHECK(!modelOf(run, reason));
+  CHECK(reason == "no importer for models of family 'hybrid-mamba-moe'");
+  MeasuredRun named;
+  named.notes = "Llama-3.1 8B", named.precision = "bf16";
+  named.sequence = 131072;
+  auto model = modelOf(named, reason);
+  REQUIRE(model);
+  CHECK(model->settings.front().second == "131072");
+}
+
 TEST_CASE("residual networks by their depth") {
   MeasuredRun run;
   run.family = "resnet", run.precision = "fp32";
