@@ -149,6 +149,9 @@ void setKernels(const MeasuredRun &run, cost::Stack &stack) {
   bool isSmall = run.family == "bert" || run.family == "resnet";
   if (isSmall && run.says("MLPerf") && run.year > lastUncapturedYear)
     stack.dispatch = cost::Dispatch::Captured;
+  // Elsewhere batch norms, activations and sums of images are kernels each.
+  if (run.family.starts_with("resnet") && !run.says("MLPerf"))
+    stack.fusedElementwise = false;
   if (run.says({"compile", "XLA"}))
     stack.fusedElementwise = stack.repeatsActivations = true;
   if (usesJax(run))

@@ -331,6 +331,10 @@ TEST_CASE("software that keeps scores, and steps compiled as a whole") {
   CHECK(stackOf(run).dispatch == cost::Dispatch::Fused);
   run.year = 2021;
   CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
+  run.family = "resnet";
+  CHECK(stackOf(run).fusedElementwise);
+  run.source = "lambdal/deeplearning-benchmark", run.year = 2024;
+  CHECK(!stackOf(run).fusedElementwise);
   run.family = "t5";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
   // A vocabulary as the table prints it, and gradients of 2 bytes.
