@@ -44,7 +44,8 @@ double samplesPerSecond(int64_t nodes, int64_t samples) {
 } // namespace
 
 // 95.5, 93.4 and 91.6 % of linear on 8, 16 and 32 nodes. With micro-batches of
-// 8 samples the model says 92, 91 and 90 %, with 16 it says 96, 96 and 95 %.
+// 8 samples the model says less, with 16 as much (they are printed to a tenth
+// of a percent) or more.
 TEST_CASE("M6-10B scales from one node to 32 as published") {
   double small = samplesPerSecond(1, 8), large = samplesPerSecond(1, 16);
   double before = 1;
@@ -56,7 +57,7 @@ TEST_CASE("M6-10B scales from one node to 32 as published") {
     CHECK(with8 == Approx(published).margin(0.04));
     CHECK(with16 == Approx(published).margin(0.04));
     CHECK(with8 < published);
-    CHECK(with16 > published);
+    CHECK(with16 > published - 0.0005);
     CHECK(with8 < before);
     before = with8;
   }
