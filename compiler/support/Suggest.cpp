@@ -48,12 +48,14 @@ whale::suggest(std::string_view name,
   if (name.empty() || name.size() > longestName)
     return std::nullopt;
   const std::string *best = nullptr;
-  // Edits with the rest left off as one, first letters that differ, edits.
-  std::tuple<size_t, bool, size_t> least;
+  // Edits with the rest left off as one, first letters that differ, whether it
+  // begins otherwise than written, and whether the rest is left off.
+  std::tuple<size_t, bool, bool, bool> least;
   auto consider = [&](const std::string &candidate, std::string_view meant) {
     size_t edits = allowedDistance(name, meant);
     bool leavesOff = meant.size() < candidate.size();
-    std::tuple here(edits + leavesOff, name[0] != meant[0], edits);
+    std::tuple here(edits + leavesOff, name[0] != meant[0],
+                    !candidate.starts_with(name), leavesOff);
     if (edits == none || (best && here >= least))
       return;
     best = &candidate;

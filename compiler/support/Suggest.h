@@ -19,7 +19,7 @@ size_t editDistance(std::string_view a, std::string_view b);
 /// allowed), or if `name` has more than 64 characters. Of names of three
 /// characters or more the beginning of a candidate may be meant ("h100" is near
 /// "h100-sxm-80"), which counts one edit; of equals one with the same first
-/// letter comes first, then an exact beginning.
+/// letter comes first, then one that begins as written, then a whole name.
 std::optional<std::string> suggest(std::string_view name,
                                    const std::vector<std::string> &candidates);
 

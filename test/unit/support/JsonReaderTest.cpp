@@ -125,6 +125,7 @@ TEST_CASE("suggestions are near or none") {
   CHECK(suggest("a100-81", names) == "a100-80");
   CHECK(suggest("h100", names) == "h100-sxm-80");
   CHECK(suggest("h100", {"h200", "h100-sxm-80"}) == "h100-sxm-80");
+  CHECK(suggest("node", {"node_types", "nodes"}) == "nodes");
   CHECK(suggest("h101", {"a10", "h100-sxm-80"}) == "h100-sxm-80");
   CHECK_FALSE(suggest("tpu", names));
   CHECK_FALSE(suggest("x", {"y"}));
