@@ -264,10 +264,8 @@ double Messages::least(const Region &weights, int64_t from, int64_t to,
 static double tailOf(const CostTable &table, const NormalForm &form,
                      const FormCosts &costs, const SpreadCosts &spread,
                      unsigned stage) {
-  // Virtual stages hide more of what overlaps, and with one micro-batch memory
-  // for gradients depends on the stage.
-  if (table.hardware.execution.stack.overlapsGradients ||
-      form.microBatches == 1)
+  // Virtual stages hide more of what overlaps.
+  if (table.hardware.execution.stack.overlapsGradients)
     return 0;
   size_t longest = longestRun(spread);
   int64_t start = 0;
@@ -275,7 +273,11 @@ static double tailOf(const CostTable &table, const NormalForm &form,
     start += spread.runs[r].count;
   int64_t count = spread.runs[longest].count;
   double time = spread.runs[longest].each.sum() * static_cast<double>(count);
-  double tail = costs.tail(stage, start, start + count).asDouble();
+  // With one micro-batch memory for gradients depends on the stage.
+  Picoseconds once = form.microBatches == 1
+                         ? costs.gradientTime(stage, start, start + count)
+                         : costs.tail(stage, start, start + count);
+  double tail = once.asDouble();
   return time > 0 ? tail / time * (1 - 1e-6) : 0;
 }
 
@@ -358,22 +360,35 @@ static double fastStages(const SpreadCosts &costs, int64_t stages) {
   return sum;
 }
 
+/// By kind of stages: what an instance of a run takes of the step, with its
+/// part of the tail.
+static std::vector<double> timesOf(const SpreadCosts &costs, size_t run,
+                                   double microBatches) {
+  std::vector<double> times;
+  for (const SpreadCosts::Kind &kind : costs.kinds) {
+    double tail = run == longestRun(costs) ? kind.tail : 0;
+    times.push_back(kind.each[run].sum() * microBatches +
+                    tail * costs.runs[run].each.sum());
+  }
+  return times;
+}
+
 /// The least time in which these stages can hold all instances of a run, each
 /// whole ones.
 static double wholeInstances(const SpreadCosts &costs, size_t run,
-                             int64_t stages) {
+                             int64_t stages, double microBatches) {
   int64_t left = costs.runs[run].count;
   if (costs.kindOf.empty())
-    return costs.runs[run].each.sum() *
+    return costs.runs[run].each.sum() * microBatches *
            static_cast<double>(ceilDivide(left, stages));
-  std::vector<int64_t> count(costs.kinds.size(), 0), held = count;
+  std::vector<double> times = timesOf(costs, run, microBatches);
+  std::vector<int64_t> count(times.size(), 0), held = count;
   for (size_t kind : costs.kindOf)
     ++count[kind];
   double time = 0;
   while (left > 0) {
     auto timeOf = [&](size_t kind) {
-      return costs.kinds[kind].each[run].sum() *
-             static_cast<double>(held[kind] + 1);
+      return times[kind] * static_cast<double>(held[kind] + 1);
     };
     size_t next = 0;
     for (size_t kind = 1; kind < held.size(); ++kind)
@@ -388,13 +403,13 @@ static double wholeInstances(const SpreadCosts &costs, size_t run,
 
 /// What a stage takes that has no instance but of the longest run: at least all
 /// but so many as there are others, the slowest ones at best.
-static double leastHeld(const SpreadCosts &costs) {
+static double leastHeld(const SpreadCosts &costs, double microBatches) {
   size_t longest = longestRun(costs), others = 0;
   for (size_t r = 0; r < costs.runs.size(); ++r)
     others += r == longest ? 0 : costs.runs[r].count;
-  std::vector<double> times;
+  std::vector<double> ofKinds = timesOf(costs, longest, microBatches), times;
   for (size_t kind : costs.kindOf)
-    times.push_back(costs.kinds[kind].each[longest].sum());
+    times.push_back(ofKinds[kind]);
   if (others >= times.size())
     return 0;
   auto least = times.begin() + static_cast<int64_t>(others);
@@ -404,12 +419,12 @@ static double leastHeld(const SpreadCosts &costs) {
 
 Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                       int64_t microBatches) {
-  double unit =
-      std::max(costs.all.sum() / fastStages(costs, stages), leastHeld(costs));
+  auto m = static_cast<double>(microBatches);
+  double time = std::max(costs.all.sum() * m / fastStages(costs, stages),
+                         leastHeld(costs, m));
   for (size_t r = 0; r < costs.runs.size(); ++r)
-    unit = std::max(unit, wholeInstances(costs, r, stages));
-  return Picoseconds(static_cast<int64_t>(
-      unit * static_cast<double>(microBatches) * (1 - 1e-9)));
+    time = std::max(time, wholeInstances(costs, r, stages, m));
+  return Picoseconds(static_cast<int64_t>(time * (1 - 1e-9)));
 }
 
 Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,

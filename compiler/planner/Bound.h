@@ -11,12 +11,12 @@
 // steps near from below; and one stage holds no less than its whole instances.
 // O(p) a step. On unequal devices what a stage holds takes as long as on its
 // own, and what those around it hold as long as on the fastest.
-// evenBound: whole instances, of which each kind of stages takes its own time;
-// but for as many stages as there are other instances, each has one of the
-// longest run.
-// cutBound: whole instances, memory and the end of the step, by bisection over
-// the step; for a limit, filling the stages from the last one as far as it goes
-// is feasible if anything is (each bound grows with what a stage holds and not
+// evenBound: whole instances, of which each kind of stages takes its own time,
+// with gradients and update, in any order of the stages; but for as many stages
+// as there are other instances, each has one of the longest run. cutBound:
+// whole instances, memory and the end of the step, by bisection over the step;
+// for a limit, filling the stages from the last one as far as it goes is
+// feasible if anything is (each bound grows with what a stage holds and not
 // with what the stages behind it hold more); where a stage can hold nothing of
 // what is left to it, all places where stages may begin are looked at.
 // O(p log(instances) log(1/5e-5)), or O(p instances) instead of O(p
@@ -114,8 +114,9 @@ SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
 /// The parts of an instance's times.
 Parts partsOf(Picoseconds forward, Picoseconds backward, Picoseconds weight);
 
-/// Equal stages without idle time, of whole instances, for any schedule that
-/// has each micro-batch in every stage; without `wholeStep`.
+/// Stages without idle time, of whole instances, with their tails, for any
+/// schedule that has each micro-batch in every stage and any order of stages;
+/// without `wholeStep`.
 Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                       int64_t microBatches);
 /// The bound without `wholeStep`; `alive` as in CostTable.

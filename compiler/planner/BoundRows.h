@@ -55,6 +55,10 @@ struct Parts {
     weight += more.weight;
     return *this;
   }
+  Parts operator+(const Parts &more) const {
+    Parts sum = *this;
+    return sum += more;
+  }
   Parts operator-(const Parts &less) const {
     return {forward - less.forward, input - less.input, weight - less.weight};
   }

@@ -47,6 +47,7 @@ public:
     }
     findRuns();
     findBlocks();
+    findLeast();
     addRows();
     place(0);
   }
@@ -266,14 +267,16 @@ private:
   /// What is known of the times of all instances, where blocks from `known` on
   /// have theirs: those before have the least of any block before.
   void place(int64_t known) {
-    placed.clear();
-    for (const auto &ofStages : prefixes) {
-      Prefix prefix{{}};
-      for (int64_t i = 0; i < instances; ++i) {
-        prefix.push_back(prefix.back());
-        prefix.back() += leastTime(ofStages, i, known);
-      }
-      placed.push_back(std::move(prefix));
+    for (size_t c = 0; c < costs.size(); ++c) {
+      Prefix &prefix = placed[c];
+      auto add = [&](const Prefix &times, int64_t first, int64_t end) {
+        for (int64_t i = first; i < end; ++i)
+          prefix[i + 1] = prefix[i] + (times[i + 1] - times[i]);
+      };
+      if (known > 0)
+        add(leastBefore[c][known], 0, blocks[known].first);
+      for (auto b = static_cast<size_t>(known); b < blocks.size(); ++b)
+        add(leastOf[c][b], blocks[b].first, blocks[b].end);
     }
     if (known > 0)
       return setConstants(blocks[known]);
@@ -281,27 +284,37 @@ private:
       setConstants(block);
   }
 
-  Parts leastTime(const std::vector<Prefix> &ofStages, int64_t i,
-                  int64_t known) const {
-    std::optional<Parts> least;
-    for (int64_t b = 0; b < static_cast<int64_t>(blocks.size()); ++b) {
-      const Block &block = blocks[b];
-      if (b < known ? i >= blocks[known].first
-                    : i < block.first || i >= block.end)
-        continue;
-      for (int64_t s = block.firstStage; s < block.endStage; ++s) {
-        if (s > block.firstStage && like[s] == like[s - 1])
-          continue;
-        const Prefix &prefix = ofStages[s];
-        Parts time = prefix[i + 1] - prefix[i];
-        if (!least)
-          least = time;
-        least->forward = std::min(least->forward, time.forward);
-        least->input = std::min(least->input, time.input);
-        least->weight = std::min(least->weight, time.weight);
+  /// The least times of instances on any stage of each block, and of any block
+  /// before each.
+  void findLeast() {
+    for (const auto &ofStages : prefixes) {
+      std::vector<Prefix> blockTimes, before = {{}};
+      for (const Block &block : blocks) {
+        Prefix least = ofStages[block.firstStage];
+        for (int64_t s = block.firstStage + 1; s < block.endStage; ++s)
+          if (like[s] != like[s - 1])
+            least = smaller(least, ofStages[s]);
+        before.push_back(before.back().empty() ? least
+                                               : smaller(before.back(), least));
+        blockTimes.push_back(std::move(least));
       }
+      leastOf.push_back(std::move(blockTimes));
+      leastBefore.push_back(std::move(before));
+      placed.emplace_back(instances + 1);
     }
-    return *least;
+  }
+
+  /// Sums of the smaller times of each instance.
+  static Prefix smaller(const Prefix &a, const Prefix &b) {
+    Prefix result{{}};
+    for (size_t i = 0; i + 1 < a.size(); ++i) {
+      Parts one = a[i + 1] - a[i], other = b[i + 1] - b[i];
+      result.push_back(result.back() +
+                       Parts{std::min(one.forward, other.forward),
+                             std::min(one.input, other.input),
+                             std::min(one.weight, other.weight)});
+    }
+    return result;
   }
 
   void addRows() {
@@ -655,6 +668,8 @@ private:
   std::vector<int64_t> like;
   /// By class of replicas: times of instances in the blocks that have them.
   std::vector<Prefix> placed;
+  /// By class of replicas, then block.
+  std::vector<std::vector<Prefix>> leastOf, leastBefore;
   std::vector<std::vector<std::vector<StageRow>>> rows;
   mutable std::unordered_map<uint64_t, double> tails, tied;
   mutable std::unordered_map<uint64_t, bool> fitting;

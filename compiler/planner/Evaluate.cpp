@@ -673,25 +673,33 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
   return sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
 }
 
-Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
+Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first,
+                                    int64_t last) const {
   StagePrediction once;
-  // What is saved or recomputed matters no more then, and memory of the host
-  // makes it no shorter.
-  if (form.microBatches > 1 &&
-      !table.hardware.execution.stack.overlapsGradients) {
-    once.first = first;
-    once.last = last;
-    StateBytes state = stateOf(stage, first, last);
-    once.memory = heldState(stage, state);
-    forEachRun(first, last, [&](size_t r, int64_t n) {
-      once.gradientSync += summedAlone(stage, run(stage, r)) * n;
-    });
-    setSynchronisation(stage, state, once);
-    setUpdate(stage, {}, state, once);
-  } else {
-    once = this->stage(stage, first, last);
+  once.first = first;
+  once.last = last;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    once.gradientSync += summedAlone(stage, run(stage, r)) * n;
+  });
+  setSynchronisation(stage, stateOf(stage, first, last), once);
+  return once.gradientSync;
+}
+
+Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
+  // With several micro-batches it is no matter what is saved or recomputed, and
+  // memory of the host makes it no shorter.
+  if (form.microBatches == 1 ||
+      table.hardware.execution.stack.overlapsGradients) {
+    StagePrediction once = this->stage(stage, first, last);
+    return once.gradientSync + once.update;
   }
-  return once.gradientSync + once.update;
+  StagePrediction once;
+  once.first = first;
+  once.last = last;
+  StateBytes state = stateOf(stage, first, last);
+  once.memory = heldState(stage, state);
+  setUpdate(stage, {}, state, once);
+  return gradientTime(stage, first, last) + once.update;
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,

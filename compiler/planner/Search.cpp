@@ -3,6 +3,7 @@
 #include "compiler/planner/SearchEntry.h"
 
 #include "compiler/planner/Explain.h"
+#include "compiler/planner/MapTable.h"
 #include "compiler/planner/Restrict.h"
 #include "compiler/planner/Sharing.h"
 #include "compiler/support/Text.h"
@@ -11,7 +12,6 @@
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <queue>
 #include <set>
 
@@ -29,8 +29,9 @@ public:
            Experience &experience)
       : problem(problem), restriction(restriction), experience(experience),
         table(problem.workload, problem.hardware, experience.costs),
-        state(problem), dims(restriction.dims ? *restriction.dims
-                                              : splitDims(problem.workload)) {}
+        state(problem), maps(problem.hardware),
+        dims(restriction.dims ? *restriction.dims
+                              : splitDims(problem.workload)) {}
 
   Answer run(Diagnostics &diags) {
     if (!start(diags))
@@ -164,9 +165,13 @@ private:
           !isLongEnough(shape))
         continue;
       for (const Choice &ordered : orders(shape)) {
-        size_t maps = mapsOf(formOf(ordered, dims)).size();
-        for (size_t map = 0; map < maps; ++map)
-          entries.push_back({{}, number++, Entry::Kind::Shape, ordered, map});
+        for (const auto &alike : maps.of(formOf(ordered, dims)).alike) {
+          entries.push_back(
+              {{}, number++, Entry::Kind::Shape, ordered, alike.front()});
+          if (alike.size() > 1)
+            entries.back().orders =
+                std::make_shared<std::vector<size_t>>(alike);
+        }
       }
     }
     for (const Entry &entry : entries)
@@ -256,9 +261,13 @@ private:
       open.erase(next);
       Found here = lookInto(entry);
       done = here.scored && here.scored->result.candidate;
-      std::move(here.entries.begin(), here.entries.end(),
-                std::back_inserter(open));
-      found.push_back({{}, std::move(here.scored)});
+      // All shares take too long for a first plan.
+      auto later = std::stable_partition(
+          here.entries.begin(), here.entries.end(),
+          [](const Entry &e) { return e.kind != Entry::Kind::Shares; });
+      std::move(here.entries.begin(), later, std::back_inserter(open));
+      here.entries.erase(here.entries.begin(), later);
+      found.push_back(std::move(here));
     }
     found.push_back({std::move(open), std::nullopt});
     return found;
@@ -281,26 +290,13 @@ private:
       queue.push(std::move(entry));
   }
 
-  /// deviceMaps() of a choice's form, made once for all forms of equal size:
-  /// stages are alike, and nothing else of them matters.
-  const std::vector<DeviceMap> &mapsOf(const NormalForm &form) {
-    std::tuple key(form.stages.size(),
-                   form.stages.front().innerDevices(form.outerAxes),
-                   rankCount(form));
-    std::lock_guard lock(mapsMutex);
-    auto [it, isNew] = maps.try_emplace(key);
-    if (isNew)
-      it->second = deviceMaps(form, problem.hardware);
-    return it->second;
-  }
-
   /// The form with its shares, and its devices; false where no shares fit.
   bool place(const Entry &entry, NormalForm &form, DeviceMap &devices) {
     form = formOf(entry.choice, dims);
-    const std::vector<DeviceMap> &maps = mapsOf(form);
-    if (entry.map >= maps.size())
+    const std::vector<DeviceMap> &all = maps.of(form).maps;
+    if (entry.map >= all.size())
       return false;
-    devices = maps[entry.map];
+    devices = all[entry.map];
     // A variant of the shape may need less memory.
     return setShares(table, form, devices,
                      entry.kind >= Entry::Kind::Scheduled);
@@ -322,6 +318,34 @@ private:
                        choice.microBatches);
   }
 
+  /// What no schedule beats, in any order of the devices. A stage has no less
+  /// than half of the micro-batches, of DualPipe just these.
+  Picoseconds even(const SpreadCosts &costs, const Choice &choice) const {
+    bool half = problem.options.pins.schedule == Schedule::DualPipe;
+    return evenBound(costs, choice.pipeline,
+                     half ? choice.microBatches / 2 : choice.microBatches);
+  }
+
+  /// What no cuts beat, in the order of the devices that the costs have or in
+  /// any.
+  Picoseconds stepBound(const SpreadCosts &costs, const Choice &choice,
+                        bool anyOrder) {
+    Picoseconds least = even(costs, choice);
+    if (anyOrder)
+      return least;
+    return std::max(least,
+                    spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
+  }
+
+  /// The same where one of several costs counts.
+  Picoseconds stepBound(const std::vector<SpreadCosts> &any,
+                        const Choice &choice, bool anyOrder) {
+    Picoseconds least = Picoseconds::max();
+    for (const SpreadCosts &one : any)
+      least = std::min(least, stepBound(one, choice, anyOrder));
+    return least;
+  }
+
   /// No variant has less than equal stages without idle time.
   void boundShape(Entry &entry) {
     NormalForm form;
@@ -329,13 +353,10 @@ private:
     entry.bound = Picoseconds::max();
     if (!state.mayFit(entry.choice) || !place(entry, form, devices))
       return;
-    auto costs = std::make_shared<std::vector<SpreadCosts>>(
+    entry.costs = std::make_shared<std::vector<SpreadCosts>>(
         spreadsOf(table, form, devices));
-    for (const SpreadCosts &one : *costs)
-      entry.bound = std::min(entry.bound, evenBound(one, entry.choice.pipeline,
-                                                    entry.choice.microBatches));
-    entry.bound = wholeStepOf(entry.choice, entry.bound);
-    entry.costs = std::move(costs);
+    entry.bound =
+        wholeStepOf(entry.choice, stepBound(*entry.costs, entry.choice, true));
   }
 
   /// A shape's families, bounded by its costs and their best schedule.
@@ -343,8 +364,7 @@ private:
     Picoseconds least = Picoseconds::max();
     std::vector<Picoseconds> steps;
     for (const Choice &choice : scheduled(problem, shape.choice)) {
-      steps.push_back(
-          spreadBound(*shape.costs, pipelineOf(choice), aliveIn(choice)));
+      steps.push_back(stepBound(*shape.costs, choice, shape.orders != nullptr));
       least = std::min(least, wholeStepOf(choice, steps.back()));
     }
     std::map<std::pair<Recompute, bool>, Family> families;
@@ -364,6 +384,7 @@ private:
         if (member.recomputeLayers != 0)
           entry.choice.recomputeLayers = member.recomputeLayers;
       entry.family = std::make_shared<Family>(std::move(family));
+      entry.orders = shape.orders;
       found.entries.push_back(std::move(entry));
     }
     return found;
@@ -384,8 +405,8 @@ private:
     for (const Choice &choice : scheduled(problem, entry.choice)) {
       Picoseconds &step = family.steps[next++];
       if (wholeStepOf(choice, step) < toBeat())
-        step = std::max(
-            step, spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
+        step =
+            std::max(step, stepBound(costs, choice, entry.orders != nullptr));
       least = std::min(least, wholeStepOf(choice, step));
     }
     entry.family = std::make_shared<Family>(std::move(family));
@@ -409,10 +430,40 @@ private:
     rest.bound = Picoseconds::max();
     rest.family = std::make_shared<Family>(Family{{}, {}, true});
     for (const Choice &member : entry.family->members)
-      addSchedules(entry, member, found, rest.bound);
+      if (entry.orders)
+        addOrders(entry, member, found, rest.bound);
+      else
+        addSchedules(entry, member, found, rest.bound);
     if (rest.bound < Picoseconds::max())
       found.entries.push_back(std::move(rest));
     return found;
+  }
+
+  /// One member on each order of the devices, or `rest` as below.
+  void addOrders(const Entry &family, const Choice &member, Found &found,
+                 Picoseconds &rest) {
+    Entry one{family.bound, 0, Entry::Kind::Family, member, family.map};
+    NormalForm form;
+    DeviceMap devices;
+    if (!place(one, form, devices))
+      return;
+    Picoseconds step = Picoseconds::max();
+    for (const ReplicaCosts &costs : anyShares(table, form, devices))
+      step =
+          std::min(step, even(spreadCosts(table, form, costs, true), member));
+    one.bound = std::max(one.bound, wholeStepOf(member, step));
+    if (one.bound >= toBeat()) {
+      rest = std::min(rest, one.bound);
+      return;
+    }
+    std::vector<Picoseconds> steps = family.family->steps;
+    for (Picoseconds &known : steps)
+      known = std::max(known, step);
+    one.family = std::make_shared<Family>(Family{{member}, steps, true});
+    for (size_t map : *family.orders) {
+      one.map = map;
+      found.entries.push_back(one);
+    }
   }
 
   /// Of one member; `rest` becomes the least bound of those that are left out.
@@ -450,8 +501,7 @@ private:
           continue;
         if (!own[i])
           own[i] = spreadCosts(table, form, any[i], true);
-        step = std::min(step,
-                        spreadBound(*own[i], pipelineOf(entry.choice), alive));
+        step = std::min(step, stepBound(*own[i], entry.choice, false));
       }
       if (step == Picoseconds::max())
         continue;
@@ -497,14 +547,20 @@ private:
   /// has more then.
   void addOthers(const Entry &entry, const NormalForm &form,
                  const DeviceMap &devices, Found &found) {
-    Picoseconds least = boundOfOthers(
-        table, form, devices, entry.step,
-        mostAlone(problem.hardware, entry.choice.ranks(), limitStep()));
-    if (least == Picoseconds::max())
-      return;
     Entry others = entry;
     others.kind = Entry::Kind::Shares;
-    others.bound = std::max(entry.bound, wholeStepOf(entry.choice, least));
+    // Without a limit the bound takes long, and is left for later.
+    bool isLong = mixed() && problem.hardware.deviceCount() > fewMixedDevices;
+    others.isBounded = entry.kind == Entry::Kind::Shares || !isLong ||
+                       limitStep() < Picoseconds::max();
+    if (others.isBounded) {
+      Picoseconds least = boundOfOthers(
+          table, form, devices, entry.step,
+          mostAlone(problem.hardware, entry.choice.ranks(), limitStep()));
+      if (least == Picoseconds::max())
+        return;
+      others.bound = std::max(entry.bound, wholeStepOf(entry.choice, least));
+    }
     found.entries.push_back(std::move(others));
   }
 
@@ -515,6 +571,10 @@ private:
     DeviceMap devices;
     if (!place(entry, form, devices))
       return found;
+    if (!entry.isBounded) {
+      addOthers(entry, form, devices, found);
+      return found;
+    }
     ScoreCuts scoring = [&](const NormalForm &shared, Picoseconds below) {
       return score(entry.choice, shared, devices, below).result;
     };
@@ -647,7 +707,7 @@ private:
   std::vector<std::pair<NormalForm, DeviceMap>> frugalForms() {
     std::vector<std::pair<NormalForm, DeviceMap>> forms;
     for (const Choice &choice : mostFrugal(problem, isAllowed()))
-      for (const DeviceMap &map : mapsOf(formOf(choice, dims)))
+      for (const DeviceMap &map : maps.of(formOf(choice, dims)).maps)
         forms.emplace_back(formOf(choice, dims), map);
     return forms;
   }
@@ -711,11 +771,9 @@ private:
   Experience &experience;
   CostTable table;
   LeastState state;
+  MapTable maps;
   std::vector<std::string> dims;
   std::optional<std::vector<int64_t>> fixedCuts;
-  std::mutex mapsMutex;
-  /// By stages, devices inside one, and ranks.
-  std::map<std::tuple<size_t, int64_t, int64_t>, std::vector<DeviceMap>> maps;
   /// By shapes that differ in their splits; and the first one met.
   std::map<Choice, std::optional<ShortDim>> shortDims;
   std::optional<ShortDim> tooShort;
@@ -734,47 +792,9 @@ private:
 
 } // namespace
 
-/// On more devices something is in the host's memory only where nothing fits
-/// without: a few percent of the step at most, for several times the search.
-static constexpr int64_t mostOffloadDevices = 64;
-
-/// The same problem with nothing in the host's memory but what is pinned; that
-/// nothing fits is not explained.
-static Problem withoutOffload(Problem problem) {
-  for (auto pin : {&Pins::offloadOptimizer, &Pins::offloadParameters,
-                   &Pins::offloadActivations})
-    problem.options.pins.*pin = (problem.options.pins.*pin).value_or(0);
-  problem.options.below = problem.options.below.value_or(Picoseconds::max());
-  return problem;
-}
-
-Answer solve(const Problem &problem, Diagnostics &diagnostics) {
-  Experience none;
-  return solve(problem, diagnostics, none);
-}
-
-Answer solve(const Problem &problem, Diagnostics &diagnostics,
-             Experience &experience) {
-  Restriction restriction = restrictionOf(problem.options.strategy);
-  if (restriction.asWritten)
-    return asWritten(problem, diagnostics);
-  std::optional<Pins> pins = mergePins(problem.options.pins, restriction,
-                                       problem.options.strategy, diagnostics);
-  if (!pins)
-    return {};
-  Problem pinned = problem;
-  pinned.options.pins = *pins;
-  if (pinned.options.space == Space::Full &&
-      pinned.hardware.deviceCount() > mostOffloadDevices) {
-    Diagnostics first;
-    Problem kept = withoutOffload(pinned);
-    Answer answer = Searcher(kept, restriction, experience).run(first);
-    if (answer.plan || answer.outcome != Outcome::Infeasible) {
-      diagnostics.append(first);
-      return answer;
-    }
-  }
-  return Searcher(pinned, restriction, experience).run(diagnostics);
+Answer searchPinned(const Problem &problem, const Restriction &restriction,
+                    Experience &experience, Diagnostics &diagnostics) {
+  return Searcher(problem, restriction, experience).run(diagnostics);
 }
 
 } // namespace whale::planner

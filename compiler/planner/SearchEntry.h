@@ -8,6 +8,7 @@
 #ifndef WHALE_PLANNER_SEARCHENTRY_H
 #define WHALE_PLANNER_SEARCHENTRY_H
 
+#include "compiler/planner/Restrict.h"
 #include "compiler/planner/Search.h"
 
 #include <atomic>
@@ -64,7 +65,8 @@ struct Entry {
   int64_t number = 0;
   Kind kind = Kind::Shape;
   Choice choice;
-  /// Index of the devices among those of the shape's form.
+  /// Index of the devices among those of the shape's form; of several that
+  /// differ in their order, the first.
   size_t map = 0;
   /// Of a shape, without recompute and sharding: one of these is the least.
   std::shared_ptr<const std::vector<SpreadCosts>> costs = nullptr;
@@ -73,6 +75,10 @@ struct Entry {
   /// Of the best cuts.
   std::shared_ptr<const CutBound> cuts = nullptr;
   std::shared_ptr<const Family> family = nullptr;
+  /// Of a shape or a family: all of several orders of the devices.
+  std::shared_ptr<const std::vector<size_t>> orders = nullptr;
+  /// Of shares: by the best cuts with them, not only by their schedule.
+  bool isBounded = false;
 
   bool operator>(const Entry &other) const {
     return std::tie(bound, number) > std::tie(other.bound, other.number);
@@ -122,6 +128,9 @@ std::vector<Choice> mostFrugal(const Problem &problem,
 std::vector<Choice> neighbours(const Problem &problem, const Choice &choice,
                                const ChoiceFilter &allowed);
 
+/// The branch and bound over a problem whose pins hold what its strategy says.
+Answer searchPinned(const Problem &problem, const Restriction &restriction,
+                    Experience &experience, Diagnostics &diagnostics);
 /// A tree that is costed as it stands: nothing of it is searched but its cuts,
 /// where it does not give them.
 Answer asWritten(const Problem &problem, Diagnostics &diags);

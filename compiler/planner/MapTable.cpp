@@ -1,0 +1,45 @@
+//===- MapTable.cpp - the device maps of forms ----------------------------===//
+
+#include "compiler/planner/MapTable.h"
+
+#include <algorithm>
+
+namespace whale::planner {
+
+/// Groups of maps whose sorted blocks are the same. A replica's blocks have no
+/// order.
+static std::vector<std::vector<size_t>>
+groupsOf(const std::vector<DeviceMap> &maps) {
+  std::vector<std::vector<size_t>> groups;
+  std::map<std::vector<int64_t>, size_t> groupOf;
+  for (size_t i = 0; i < maps.size(); ++i) {
+    std::vector<int64_t> blocks = maps[i].first;
+    std::sort(blocks.begin(), blocks.end());
+    bool isNew = true;
+    size_t group = groups.size();
+    if (maps[i].kind == DeviceMap::Kind::ByStage) {
+      auto [it, inserted] = groupOf.try_emplace(std::move(blocks), group);
+      isNew = inserted;
+      group = it->second;
+    }
+    if (isNew)
+      groups.emplace_back();
+    groups[group].push_back(i);
+  }
+  return groups;
+}
+
+const FormMaps &MapTable::of(const NormalForm &form) {
+  std::tuple key(form.stages.size(),
+                 form.stages.front().innerDevices(form.outerAxes),
+                 rankCount(form));
+  std::lock_guard lock(mutex);
+  auto [it, isNew] = known.try_emplace(key);
+  if (isNew) {
+    it->second.maps = deviceMaps(form, hardware);
+    it->second.alike = groupsOf(it->second.maps);
+  }
+  return it->second;
+}
+
+} // namespace whale::planner
