@@ -219,18 +219,22 @@ private:
   /// plan of the most promising one of each degrees lets the search refute
   /// others sooner, and is there when it is cut short.
   void dive(std::vector<Entry> &entries, size_t bounded) {
-    std::map<std::tuple<int64_t, int64_t, int64_t>, size_t> first;
+    std::map<std::tuple<int64_t, int64_t, int64_t>,
+             std::pair<Picoseconds, size_t>>
+        first;
     for (size_t i = 0; i < bounded; ++i) {
       const Choice &c = entries[i].choice;
+      if (entries[i].bound == Picoseconds::max())
+        continue;
+      // With the idle time on these devices, which the bound leaves out.
+      std::pair here(stepBound(*entries[i].costs, c, false), i);
       auto [it, isNew] =
-          first.try_emplace({c.tensor, c.context, c.pipeline}, i);
-      if (!isNew && entries[i].bound < entries[it->second].bound)
-        it->second = i;
+          first.try_emplace({c.tensor, c.context, c.pipeline}, here);
+      it->second = std::min(it->second, here);
     }
     std::vector<size_t> starts;
-    for (const auto &[degrees, i] : first)
-      if (entries[i].bound < Picoseconds::max())
-        starts.push_back(i);
+    for (const auto &[degrees, start] : first)
+      starts.push_back(start.second);
     for (size_t done = 0; done < starts.size() && mayGoOn();
          done += batchSize) {
       size_t count = std::min(batchSize, starts.size() - done);
@@ -261,12 +265,9 @@ private:
       open.erase(next);
       Found here = lookInto(entry);
       done = here.scored && here.scored->result.candidate;
-      // All shares take too long for a first plan.
-      auto later = std::stable_partition(
-          here.entries.begin(), here.entries.end(),
-          [](const Entry &e) { return e.kind != Entry::Kind::Shares; });
-      std::move(here.entries.begin(), later, std::back_inserter(open));
-      here.entries.erase(here.entries.begin(), later);
+      std::move(here.entries.begin(), here.entries.end(),
+                std::back_inserter(open));
+      here.entries.clear();
       found.push_back(std::move(here));
     }
     found.push_back({std::move(open), std::nullopt});
@@ -547,20 +548,14 @@ private:
   /// has more then.
   void addOthers(const Entry &entry, const NormalForm &form,
                  const DeviceMap &devices, Found &found) {
+    Picoseconds least = boundOfOthers(
+        table, form, devices, entry.step,
+        mostAlone(problem.hardware, entry.choice.ranks(), limitStep()));
+    if (least == Picoseconds::max())
+      return;
     Entry others = entry;
     others.kind = Entry::Kind::Shares;
-    // Without a limit the bound takes long, and is left for later.
-    bool isLong = mixed() && problem.hardware.deviceCount() > fewMixedDevices;
-    others.isBounded = entry.kind == Entry::Kind::Shares || !isLong ||
-                       limitStep() < Picoseconds::max();
-    if (others.isBounded) {
-      Picoseconds least = boundOfOthers(
-          table, form, devices, entry.step,
-          mostAlone(problem.hardware, entry.choice.ranks(), limitStep()));
-      if (least == Picoseconds::max())
-        return;
-      others.bound = std::max(entry.bound, wholeStepOf(entry.choice, least));
-    }
+    others.bound = std::max(entry.bound, wholeStepOf(entry.choice, least));
     found.entries.push_back(std::move(others));
   }
 
@@ -571,10 +566,6 @@ private:
     DeviceMap devices;
     if (!place(entry, form, devices))
       return found;
-    if (!entry.isBounded) {
-      addOthers(entry, form, devices, found);
-      return found;
-    }
     ScoreCuts scoring = [&](const NormalForm &shared, Picoseconds below) {
       return score(entry.choice, shared, devices, below).result;
     };

@@ -77,8 +77,6 @@ struct Entry {
   std::shared_ptr<const Family> family = nullptr;
   /// Of a shape or a family: all of several orders of the devices.
   std::shared_ptr<const std::vector<size_t>> orders = nullptr;
-  /// Of shares: by the best cuts with them, not only by their schedule.
-  bool isBounded = false;
 
   bool operator>(const Entry &other) const {
     return std::tie(bound, number) > std::tie(other.bound, other.number);
@@ -113,8 +111,6 @@ struct Found {
   std::optional<Scored> scored;
 };
 
-/// Unequal devices beyond which the search dives for a first plan.
-constexpr int64_t fewMixedDevices = 64;
 /// Entries that a dive looks into at most.
 constexpr int mostInDive = 64;
 /// Shapes that are bounded before the time is looked at again.

@@ -207,6 +207,7 @@ static std::vector<ReplicaCosts> costsOfOthers(CostTable &table,
                                                const DeviceMap &devices) {
   std::vector<ReplicaCosts> costs;
   if (form.stages.size() == 1 || table.hardware.pools().size() == 1 ||
+      table.hardware.deviceCount() > fewMixedDevices ||
       form.stages.front().degree(AxisKind::Replica) == 1)
     return costs;
   Sharing sharing(table, form, devices);

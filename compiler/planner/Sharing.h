@@ -58,6 +58,11 @@ private:
   int64_t within = 1;
 };
 
+/// Unequal devices beyond which shares of pipelines stay as setShares gives
+/// them, the gap is that at these shares, and the search dives for a first
+/// plan.
+constexpr int64_t fewMixedDevices = 64;
+
 /// Of a form that has its shares: costs of the replicas with these, then of
 /// each group of replicas with a unit more than its smallest share, if other
 /// shares may be better: with any others, one group has no less than that.
