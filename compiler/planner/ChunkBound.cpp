@@ -46,12 +46,17 @@ int64_t leastInPart(const SpreadCosts &costs, int64_t parts, bool all) {
   return all ? 1 : std::max<int64_t>(1, Dealing(costs.runs).layers / parts);
 }
 
-/// The shortest of the layers that are dealt out.
-double shortestLayer(const SpreadCosts &costs) {
+/// The shortest of the layers that are dealt out, on a stage's device.
+double shortestLayer(const SpreadCosts &costs, int64_t stage) {
   Dealing dealt(costs.runs);
-  double least = costs.runs[dealt.firstRun].each.sum();
+  auto timeOf = [&](size_t run) {
+    return (costs.kindOf.empty() ? costs.runs[run].each
+                                 : costs.kinds[costs.kindOf[stage]].each[run])
+        .sum();
+  };
+  double least = timeOf(dealt.firstRun);
   for (size_t r = dealt.firstRun; r < dealt.endRun; ++r)
-    least = std::min(least, costs.runs[r].each.sum());
+    least = std::min(least, timeOf(r));
   return least;
 }
 
@@ -177,9 +182,9 @@ Picoseconds chunkedSpread(const SpreadCosts &costs,
   bool endsThere =
       simulator::layoutOf(spec).site(parts - 1, 0).stage == shape.stages - 1;
   int64_t inside = shape.stages - (endsThere ? 2 : 1);
-  if (inside > 0 && !all)
-    step = std::max(step, timeOfFirst(costs, inside * each, returns) +
-                              m * shortestLayer(costs) *
+  for (int64_t stage = 1; !all && stage <= inside; ++stage)
+    step = std::max(step, timeOfFirst(costs, stage * each, returns) +
+                              m * shortestLayer(costs, stage) *
                                   static_cast<double>(each * shape.chunks));
   return std::max(evenBound(costs, shape.stages, shape.microBatches),
                   Picoseconds(static_cast<int64_t>(step * (1 - 1e-9))));
