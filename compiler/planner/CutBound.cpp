@@ -549,12 +549,16 @@ private:
   Ends endsOf(const Block &block, int64_t s, const Ends &behind,
               const Limits &limits) const {
     Ends ends(instances + 1, 0);
-    int64_t end = 0;
+    int64_t end = 0, tooFar = 0;
     for (int64_t first = block.end - 1; first >= earliest(block, s); --first) {
       if (behind[first + 1] > 0)
         end = first + 1;
-      if (end > 0 && goes(s, first, end, limits))
+      if (end == tooFar)
+        continue;
+      if (goes(s, first, end, limits))
         ends[first] = end;
+      else
+        tooFar = end;
     }
     return ends;
   }
