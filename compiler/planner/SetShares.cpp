@@ -249,15 +249,6 @@ std::vector<SpreadCosts> spreadsOf(CostTable &table, const NormalForm &form,
   return spreads;
 }
 
-Picoseconds spreadBound(const std::vector<SpreadCosts> &any,
-                        const PipelineShape &shape,
-                        const std::vector<int64_t> &alive) {
-  Picoseconds least = Picoseconds::max();
-  for (const SpreadCosts &costs : any)
-    least = std::min(least, spreadBound(costs, shape, alive));
-  return least;
-}
-
 Picoseconds boundOfOthers(CostTable &table, const NormalForm &form,
                           const DeviceMap &devices, Picoseconds known,
                           Picoseconds limit) {

@@ -75,10 +75,6 @@ SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
 /// The same for any shares: one of these counts.
 std::vector<SpreadCosts> spreadsOf(CostTable &table, const NormalForm &form,
                                    const DeviceMap &devices);
-/// The bound of any cuts where one of these costs counts.
-Picoseconds spreadBound(const std::vector<SpreadCosts> &any,
-                        const PipelineShape &shape,
-                        const std::vector<int64_t> &alive);
 /// cutBound() with any other shares; max where there are none.
 Picoseconds boundOfOthers(CostTable &table, const NormalForm &form,
                           const DeviceMap &devices, Picoseconds known,
