@@ -277,6 +277,17 @@ std::string_view MeasuredRun::tier() const {
   return after(notes, "tier=", "; ");
 }
 
+bool startsWithOneOf(std::string_view text,
+                     std::initializer_list<std::string_view> beginnings) {
+  return std::any_of(
+      beginnings.begin(), beginnings.end(),
+      [&](std::string_view one) { return text.starts_with(one); });
+}
+
+bool MeasuredRun::isHopperOrNewer() const {
+  return startsWithOneOf(gpuType, {"H", "B", "G"});
+}
+
 bool MeasuredRun::says(std::initializer_list<std::string_view> phrases) const {
   for (const std::string *text : {&notes, &source, &id}) {
     Words words(*text);

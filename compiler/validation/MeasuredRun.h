@@ -52,9 +52,14 @@ struct MeasuredRun {
   /// graphs", "TP comm overlap: off").
   bool says(std::initializer_list<std::string_view> phrases) const;
   bool says(std::string_view phrase) const { return says({phrase}); }
+  /// H100 and what came after it, by the beginning of the name.
+  bool isHopperOrNewer() const;
   /// Measured seconds of a step; nothing where the metric does not give them.
   std::optional<double> stepSeconds() const;
 };
+
+bool startsWithOneOf(std::string_view text,
+                     std::initializer_list<std::string_view> beginnings);
 
 /// Reads RFC 4180 CSV with a header line. Errors with places: missing columns,
 /// fields that are no numbers, rows of another length.

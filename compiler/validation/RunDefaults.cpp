@@ -79,16 +79,12 @@ static std::string usualName(const std::string &gpuType) {
 /// GPUs without matrix units compute in float32; V100 and Turing know float16
 /// only; MLPerf's submissions use 8 bits where the GPU has them.
 static std::string usualPrecision(const MeasuredRun &run) {
-  auto isOne = [&](std::initializer_list<std::string_view> types) {
-    return std::any_of(types.begin(), types.end(), [&](std::string_view type) {
-      return run.gpuType.starts_with(type);
-    });
-  };
-  if (isOne({"K80", "P100"}))
+  if (startsWithOneOf(run.gpuType, {"K80", "P100"}))
     return "fp32";
-  if (isOne({"V100", "T4", "RTX8000"}))
+  if (startsWithOneOf(run.gpuType, {"V100", "T4", "RTX8000"}))
     return "fp16";
-  bool hasNarrow = isOne({"H100", "H200", "GH200", "B200", "B300", "GB"});
+  bool hasNarrow = startsWithOneOf(
+      run.gpuType, {"H100", "H200", "GH200", "B200", "B300", "GB"});
   return hasNarrow && run.says("MLPerf") ? "fp8" : "bf16";
 }
 

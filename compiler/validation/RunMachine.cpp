@@ -100,8 +100,7 @@ std::optional<std::string> clusterOf(const MeasuredRun &run,
   writeNodes(writer, run, perNode);
   writer.endArray();
   // Where the table does not say: one 400 Gb/s adapter a GPU, or a cloud's.
-  bool fast = run.gpuType.starts_with("H") || run.gpuType.starts_with("B") ||
-              run.gpuType.starts_with("G");
+  bool fast = run.isHopperOrNewer();
   double link = run.nodeLink > 0
                     ? run.nodeLink
                     : static_cast<double>(perNode) * (fast ? 400 : 12.5);

@@ -11,13 +11,6 @@ namespace whale::validation {
 
 namespace {
 
-bool isOneOf(std::string_view name,
-             std::initializer_list<std::string_view> beginnings) {
-  return std::any_of(
-      beginnings.begin(), beginnings.end(),
-      [&](std::string_view one) { return name.starts_with(one); });
-}
-
 /// With experts as in Megatron-LM, whose layers stay GPT's with them.
 std::string gptConfig(const MeasuredRun &run) {
   json::Writer writer;
@@ -223,7 +216,8 @@ std::string t5Config(const MeasuredRun &run) {
 
 /// Rotary positions go on as far as the samples do.
 void setPositions(const MeasuredRun &run, ModelRequest &request) {
-  if (run.sequence && isOneOf(request.preset, {"llama-", "mistral", "mixtral"}))
+  if (run.sequence &&
+      startsWithOneOf(request.preset, {"llama-", "mistral", "mixtral"}))
     request.settings = {
         {"max_position_embeddings", std::to_string(run.sequence)}};
 }
@@ -233,11 +227,13 @@ bool setConfig(const MeasuredRun &run, ModelRequest &request) {
   bool hasExperts = run.experts && run.chosenExperts && run.ffn;
   if (run.family == "gpt" && run.vocabulary == 256000)
     request.config = nemotronConfig(run);
-  else if (isOneOf(run.family, {"gpt", "opt", "bloom", "falcon", "mpt"}))
+  else if (startsWithOneOf(run.family,
+                           {"gpt", "opt", "bloom", "falcon", "mpt"}))
     request.config = gptConfig(run);
-  else if (isOneOf(run.family, {"moe", "mixtral", "deepseek"}) && hasExperts)
+  else if (startsWithOneOf(run.family, {"moe", "mixtral", "deepseek"}) &&
+           hasExperts)
     setExperts(run, request);
-  else if (isOneOf(run.family, {"llama", "mistral", "qwen", "gemma"}) &&
+  else if (startsWithOneOf(run.family, {"llama", "mistral", "qwen", "gemma"}) &&
            run.ffn)
     request.config = llamaConfig(run);
   else if (run.family == "t5" && run.ffn)

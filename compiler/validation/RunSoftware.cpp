@@ -260,9 +260,7 @@ MemoryQuantity memoryQuantityOf(const MeasuredRun &run) {
 
 Bytes libraryWorkspace(const MeasuredRun &run) {
   constexpr Bytes mebibyte(int64_t(1) << 20);
-  bool isHopperOrNewer = run.gpuType.starts_with("H") ||
-                         run.gpuType.starts_with("B") ||
-                         run.gpuType.starts_with("G");
+  bool isHopperOrNewer = run.isHopperOrNewer();
   // PyTorch's documentation of CUBLAS_WORKSPACE_CONFIG: 8 buffers of 4 MiB on
   // Hopper and where results must be deterministic, else 2 and 8 of 16 KiB.
   Bytes own =
