@@ -204,7 +204,9 @@ void ClusterReader::readReserve() {
     return;
   for (NodeClass &nodes : cluster.classes) {
     DeviceType &device = nodes.type.device;
+    Bytes own = device.reserve;
     device.reserve = Bytes::fromDouble(*reserve * 1073741824.0);
+    device.margin = device.reserve - own;
     if (device.reserve < device.memory)
       continue;
     diags.error(value->place(),

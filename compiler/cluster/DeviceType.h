@@ -69,6 +69,8 @@ struct DeviceType {
   Bytes memory;
   /// Held back for the framework: contexts, communicators, workspaces.
   Bytes reserve;
+  /// Of the reserve, what a cluster file keeps free beyond the type's own.
+  Bytes margin;
   BytesPerSecond memoryBandwidth;
   /// Part of memoryBandwidth that streaming kernels reach.
   double achievableMemoryFraction = 1;

@@ -76,10 +76,27 @@ struct ErrorBand {
   bool operator==(const ErrorBand &) const = default;
 };
 
+/// How much more memory measured runs took than predicted.
+struct MemoryBand {
+  /// "h100-sxm-80"; empty = there are no such runs.
+  std::string runs;
+  int64_t count = 0;
+  /// |predicted / measured - 1|.
+  double median = 0;
+  /// The least part of the prediction that nine of ten runs did not need
+  /// beyond it.
+  double over = 0;
+  /// What the cluster file keeps free for that, beyond the type's reserve.
+  Bytes margin;
+
+  bool operator==(const MemoryBand &) const = default;
+};
+
 struct Insight {
   std::vector<StageInsight> stages;
   std::vector<Marginal> marginal;
   ErrorBand band;
+  MemoryBand memoryBand;
 
   bool operator==(const Insight &) const = default;
 };

@@ -88,6 +88,28 @@ ErrorBand readBand(const json::Value &value, Diagnostics &diags) {
   return band;
 }
 
+void writeMemoryBand(Writer &w, const MemoryBand &band) {
+  w.beginObject(oneLine).field("count", band.count);
+  if (band.count > 0)
+    w.field("runs", band.runs)
+        .field("median", band.median)
+        .field("over", band.over)
+        .field("margin_bytes", band.margin.value());
+  w.endObject();
+}
+
+MemoryBand readMemoryBand(const json::Value &value, Diagnostics &diags) {
+  ObjectReader r(value, "memory band", diags);
+  MemoryBand band;
+  band.runs = r.string("runs").value_or("");
+  band.count = r.integer("count", json::nonNegative).value_or(0);
+  band.median = r.number("median").value_or(0);
+  band.over = r.number("over").value_or(0);
+  band.margin = Bytes(r.integer("margin_bytes").value_or(0));
+  r.finish();
+  return band;
+}
+
 void writeTraining(Writer &w, const TrainingCost &training) {
   w.beginObject().field("tokens", training.tokens);
   w.field("steps", training.steps).field("seconds", training.seconds);
@@ -180,7 +202,9 @@ void writeInsight(Writer &w, const Insight &insight) {
     w.field("runs", insight.band.runs)
         .field("median", insight.band.median)
         .field("p90", insight.band.p90);
-  w.endObject().endObject();
+  w.endObject().key("memory_band");
+  writeMemoryBand(w, insight.memoryBand);
+  w.endObject();
 }
 
 Insight readInsight(const json::Value &json, Diagnostics &diags) {
@@ -194,6 +218,8 @@ Insight readInsight(const json::Value &json, Diagnostics &diags) {
   });
   if (const json::Value *band = r.optional("error_band"))
     insight.band = readBand(*band, diags);
+  if (const json::Value *band = r.optional("memory_band"))
+    insight.memoryBand = readMemoryBand(*band, diags);
   r.finish();
   return insight;
 }

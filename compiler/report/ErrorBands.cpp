@@ -33,8 +33,25 @@ Row readRow(const json::Value &value, Diagnostics &diags) {
   return row;
 }
 
-std::vector<Row> readEmbedded() {
-  std::vector<Row> rows;
+planner::MemoryBand readMemoryRow(const json::Value &value,
+                                  Diagnostics &diags) {
+  json::ObjectReader r(value, "memory band", diags);
+  planner::MemoryBand band;
+  band.runs = r.requiredString("gpu_type").value_or("");
+  band.count = r.requiredInteger("runs", json::positive).value_or(1);
+  band.median = r.requiredNumber("median").value_or(0);
+  band.over = r.requiredNumber("over").value_or(0);
+  r.finish();
+  return band;
+}
+
+struct Bands {
+  std::vector<Row> times;
+  std::vector<planner::MemoryBand> memory;
+};
+
+Bands readEmbedded() {
+  Bands result;
   Diagnostics diags;
   for (const EmbeddedFile &file : embeddedCatalogue()) {
     if (file.path != "execution/error-bands.json")
@@ -47,11 +64,19 @@ std::vector<Row> readEmbedded() {
     r.string("made_by");
     if (const json::Value::Array *bands = r.requiredArray("bands"))
       for (const json::Value &value : *bands)
-        rows.push_back(readRow(value, diags));
+        result.times.push_back(readRow(value, diags));
+    if (const json::Value::Array *bands = r.requiredArray("memory_bands"))
+      for (const json::Value &value : *bands)
+        result.memory.push_back(readMemoryRow(value, diags));
     r.finish();
   }
   assert(diags.errorCount() == 0 && "the shipped error bands are wrong");
-  return rows;
+  return result;
+}
+
+const Bands &embeddedBands() {
+  static const Bands bands = readEmbedded();
+  return bands;
 }
 
 bool isCalled(const DeviceType &type, const std::string &name) {
@@ -69,12 +94,22 @@ std::string sizeOf(const Row &row) {
 } // namespace
 
 planner::ErrorBand errorBand(const DeviceType &type, int64_t devices) {
-  static const std::vector<Row> rows = readEmbedded();
-  for (const Row &row : rows)
+  for (const Row &row : embeddedBands().times)
     if (row.fewest <= devices && devices <= row.most &&
         isCalled(type, row.gpuType)) {
       planner::ErrorBand band = row.band;
       band.runs = type.name + ", " + sizeOf(row);
+      return band;
+    }
+  return {};
+}
+
+planner::MemoryBand memoryBand(const DeviceType &type) {
+  for (const planner::MemoryBand &row : embeddedBands().memory)
+    if (isCalled(type, row.runs)) {
+      planner::MemoryBand band = row;
+      band.runs = type.name;
+      band.margin = type.margin;
       return band;
     }
   return {};
@@ -86,6 +121,14 @@ std::string print(const planner::ErrorBand &band) {
   return fmt::format("+-{:.1f} % (p90 of {} measured runs on {}; median {:.1f} "
                      "%)",
                      100 * band.p90, band.count, band.runs, 100 * band.median);
+}
+
+std::string print(const planner::MemoryBand &band) {
+  if (band.count == 0)
+    return "unknown error: no measured runs on such devices";
+  return fmt::format("9 of 10 of {} measured runs on {} took at most {:.1f} % "
+                     "more; median error {:.1f} %",
+                     band.count, band.runs, 100 * band.over, 100 * band.median);
 }
 
 } // namespace whale::report

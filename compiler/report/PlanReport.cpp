@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace whale::report {
@@ -53,6 +54,10 @@ std::string shortened(std::string text, size_t most) {
   return text + "...";
 }
 
+double inGibibytes(Bytes bytes) {
+  return static_cast<double>(bytes.value()) / 1073741824.0;
+}
+
 class Explainer {
 public:
   explicit Explainer(const Plan &plan)
@@ -60,8 +65,7 @@ public:
 
   std::string run() {
     out = summary(plan);
-    if (plan.insight)
-      out += fmt::format("step time {}\n", print(plan.insight->band));
+    errors();
     words();
     time();
     stages();
@@ -79,6 +83,35 @@ public:
 private:
   void title(std::string_view text) { out += fmt::format("\n{}\n", text); }
   void line(std::string_view text) { out += fmt::format("  {}\n", text); }
+
+  void errors() {
+    if (!plan.insight)
+      return;
+    out += fmt::format("step time {}\n", print(plan.insight->band));
+    const MemoryBand &band = plan.insight->memoryBand;
+    out += fmt::format("memory {}\n", print(band));
+    if (band.count > 0)
+      memoryMargin(band);
+  }
+
+  /// Says so where less is free than nine of ten measured runs needed. All of
+  /// a device but the type's reserve is predicted or free.
+  void memoryMargin(const MemoryBand &band) {
+    double free = std::numeric_limits<double>::infinity(), reserve = 0;
+    for (const StagePrediction &stage : p.stages) {
+      double usable =
+          inGibibytes(stage.capacity - stage.memory.reserve + band.margin);
+      double part = usable / inGibibytes(stage.memory.arena()) - 1;
+      if (part >= free)
+        continue;
+      free = part;
+      reserve = inGibibytes(stage.capacity) - usable / (1 + band.over);
+    }
+    if (free < band.over)
+      line(fmt::format("{:.1f} % are free; with 'reserve_gibibytes': {:.1f} in "
+                       "the cluster file so much would be",
+                       100 * free, reserve));
+  }
 
   void axisWords(const Axis &axis) {
     if (axis.kind == AxisKind::Split)

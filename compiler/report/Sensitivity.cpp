@@ -77,7 +77,9 @@ public:
     const Candidate &chosen = plan.chosen;
     int64_t first =
         chosen.devices.deviceOf(chosen.form, coordinatesOf(chosen.form, 0));
-    insight.band = errorBand(cluster.deviceOf(first), rankCount(chosen.form));
+    const DeviceType &type = cluster.deviceOf(first);
+    insight.band = errorBand(type, rankCount(chosen.form));
+    insight.memoryBand = memoryBand(type);
     return std::move(insight);
   }
 

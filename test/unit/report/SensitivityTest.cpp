@@ -68,6 +68,8 @@ TEST_CASE("what hangs on resources is no more than the step, and the marginal "
   REQUIRE(insight.stages[0].traffic.size() == 1);
   CHECK(insight.stages[0].traffic[0].link == "network");
   CHECK(insight.band.runs == "h100-sxm-80, 8 to 63 devices");
+  CHECK(insight.memoryBand.runs == "h100-sxm-80");
+  CHECK(insight.memoryBand.count > 0);
   for (const planner::Marginal &marginal : insight.marginal) {
     CHECK(marginal.step <= answer.plan->prediction.step);
     if (marginal.change != "network twice as fast")
