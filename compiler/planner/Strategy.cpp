@@ -275,6 +275,20 @@ static std::string offloadWords(const Node &node) {
   return fmt::format("offload [{}]", fmt::join(kinds, ", "));
 }
 
+/// "shares [96 x 5, 8 x 4]"; of fewer than three equal ones each.
+static std::string shareWords(std::span<const int64_t> shares) {
+  std::vector<std::string> words;
+  for (size_t first = 0, end = 0; first < shares.size(); first = end) {
+    while (end < shares.size() && shares[end] == shares[first])
+      ++end;
+    if (end - first > 2)
+      words.push_back(fmt::format("{} x {}", end - first, shares[first]));
+    else
+      words.insert(words.end(), end - first, std::to_string(shares[first]));
+  }
+  return fmt::format("shares [{}]", fmt::join(words, ", "));
+}
+
 std::string printStrategy(const Node &node) {
   if (isPlainPipeline(node)) {
     std::vector<std::string> inner;
@@ -290,7 +304,7 @@ std::string printStrategy(const Node &node) {
   if (node.colocated)
     words.push_back("colocated");
   if (!node.shares.empty())
-    words.push_back(fmt::format("shares [{}]", fmt::join(node.shares, ", ")));
+    words.push_back(shareWords(node.shares));
   if (node.shard.value_or(Shard::None) != Shard::None)
     words.push_back(fmt::format("shard {}", nameOf(*node.shard)));
   if (node.microBatches)
