@@ -492,4 +492,9 @@ TEST_CASE("a strategy on one line") {
   CHECK(printStrategy(example()) ==
         "replica(2){pipeline(4){stage{split(2, [heads])}, stage{split(2, "
         "[heads])}}}");
+  Node node;
+  node.primitive = Primitive::Replica;
+  node.degree = 8;
+  node.shares = {5, 5, 5, 5, 4, 4, 6, 1};
+  CHECK(printStrategy(node) == "replica(8, shares [4 x 5, 4, 4, 6, 1])");
 }
