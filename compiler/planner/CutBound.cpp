@@ -6,6 +6,7 @@
 #include "compiler/workload/Workload.h"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
 
 namespace whale::planner {
@@ -645,8 +646,10 @@ private:
   }
 
   CutBound bounded(double low, std::vector<int64_t> cuts) const {
-    auto least = std::max<int64_t>(0, static_cast<int64_t>(low) - slack());
-    return {Picoseconds(least), std::move(cuts)};
+    // Where no cut fits, `low` is beyond every time.
+    Picoseconds least = Picoseconds::fromDouble(std::floor(low));
+    return {std::max(Picoseconds(), least - Picoseconds(slack())),
+            std::move(cuts)};
   }
 
   CostTable &table;
