@@ -57,7 +57,7 @@ public:
     answer.plan->gap = gap();
     answer.plan->simulated = simulated;
     answer.plan->bounded = number;
-    if (cutShort != Outcome::Interrupted)
+    if (cutShort != Outcome::Interrupted && problem.options.alternatives > 0)
       addAlternatives(*answer.plan);
     answer.outcome = cutShort != Outcome::Optimal ? cutShort
                      : answer.plan->gap > 0       ? Outcome::Feasible
