@@ -511,9 +511,8 @@ private:
     auto isBelow = [&](int64_t first, bool memory) {
       return valueOf(s, first, last, limits.tail, memory) <= limits.limit;
     };
-    int64_t good = firstOf(least, last, [&](int64_t first) {
-      return isBelow(first, false);
-    });
+    int64_t good = firstOf(
+        least, last, [&](int64_t first) { return isBelow(first, false); });
     if (!limits.memory)
       return good;
     good = firstOf(good, last,
