@@ -509,19 +509,29 @@ private:
   /// more, or `last` if not even one goes.
   int64_t reach(unsigned s, int64_t last, int64_t least,
                 const Limits &limits) const {
-    int64_t good = last, bad = least - 1;
-    while (good - bad > 1) {
-      int64_t middle = bad + (good - bad) / 2;
-      (valueOf(s, middle, last, limits.tail, limits.memory) <= limits.limit
-           ? good
-           : bad) = middle;
-    }
-    if (!limits.memory || good == last || fits(s, good, last))
+    auto isBelow = [&](int64_t first, bool memory) {
+      return valueOf(s, first, last, limits.tail, memory) <= limits.limit;
+    };
+    int64_t good = firstOf(
+        least, last, [&](int64_t first) { return isBelow(first, false); });
+    if (!limits.memory)
       return good;
-    bad = good, good = last;
+    good = firstOf(good, last,
+                   [&](int64_t first) { return isBelow(first, true); });
+    return firstOf(good, last,
+                   [&](int64_t first) { return fits(s, first, last); });
+  }
+
+  /// The first of `least` .. `last` - 1 that a test holds for, which then holds
+  /// for all behind it; else `last`. It may well be `least`.
+  template <class F>
+  static int64_t firstOf(int64_t least, int64_t last, F test) {
+    if (least >= last || test(least))
+      return least;
+    int64_t bad = least, good = last;
     while (good - bad > 1) {
       int64_t middle = bad + (good - bad) / 2;
-      (fits(s, middle, last) ? good : bad) = middle;
+      (test(middle) ? good : bad) = middle;
     }
     return good;
   }

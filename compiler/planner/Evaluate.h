@@ -351,6 +351,7 @@ private:
   MemoryParts memoryWith(unsigned stage, int64_t first, int64_t last,
                          const Relief &relief) const;
   bool fitsWith(const Held &held, const Relief &relief) const;
+  bool mayHold(const Held &held, const Relief &relief) const;
   /// Between a device and its host.
   struct HostTraffic {
     /// To the device, and from it.
@@ -493,6 +494,12 @@ private:
   bool layered = false, offloads = false;
   mutable std::map<std::pair<unsigned, unsigned>, cost::Group> groups;
   mutable std::map<Held, Relief> needed;
+  /// Of what a search for relief asks again and again, the last stage's.
+  struct Tried {
+    std::optional<Held> held;
+    std::map<Relief, bool> fits;
+  };
+  mutable Tried tried;
 };
 
 template <class F>

@@ -69,6 +69,7 @@ std::vector<FormCosts::Piece> FormCosts::pieces(int64_t first, int64_t last,
   int64_t wrapped = first + std::max<int64_t>(0, away - last);
   int64_t hosted = first + relief.offload.parameters;
   std::vector<Piece> result;
+  result.reserve(table.workload.runs.size() + 4);
   int64_t start = 0;
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     int64_t at = std::max(first, start);
@@ -124,6 +125,15 @@ MemoryParts FormCosts::memory(unsigned stage, int64_t first,
 }
 
 bool FormCosts::fitsWith(const Held &held, const Relief &relief) const {
+  if (tried.held != held)
+    tried = {held, {}};
+  auto [it, isNew] = tried.fits.try_emplace(relief);
+  if (isNew)
+    it->second = mayHold(held, relief);
+  return it->second;
+}
+
+bool FormCosts::mayHold(const Held &held, const Relief &relief) const {
   MemoryParts memory = memoryWith(held.stage, held.first, held.last, relief);
   unsigned type = types[held.stage];
   return memory.total() <= table.hardware.capacity(type) &&

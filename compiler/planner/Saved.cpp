@@ -44,6 +44,7 @@ FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
                Bytes();
   };
   std::vector<Saved> result;
+  result.reserve(pieces.size());
   const cost::ClassMemory *before = nullptr;
   for (size_t p = 0; p < pieces.size(); ++p) {
     size_t r = pieces[p].run;

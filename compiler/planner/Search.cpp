@@ -57,7 +57,7 @@ public:
     answer.plan->gap = gap();
     answer.plan->simulated = simulated;
     answer.plan->bounded = number;
-    if (cutShort != Outcome::Interrupted)
+    if (cutShort != Outcome::Interrupted && problem.options.alternatives > 0)
       addAlternatives(*answer.plan);
     answer.outcome = cutShort != Outcome::Optimal ? cutShort
                      : answer.plan->gap > 0       ? Outcome::Feasible
@@ -328,11 +328,12 @@ private:
   }
 
   /// What no cuts beat, in the order of the devices that the costs have or in
-  /// any.
+  /// any. Of what is slower than the best plan by a simple bound none is asked
+  /// that knows more.
   Picoseconds stepBound(const SpreadCosts &costs, const Choice &choice,
                         bool anyOrder) {
     Picoseconds least = even(costs, choice);
-    if (anyOrder)
+    if (anyOrder || wholeStepOf(choice, least) >= limitStep())
       return least;
     return std::max(least,
                     spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
@@ -405,7 +406,7 @@ private:
     size_t next = 0;
     for (const Choice &choice : scheduled(problem, entry.choice)) {
       Picoseconds &step = family.steps[next++];
-      if (wholeStepOf(choice, step) < toBeat())
+      if (wholeStepOf(choice, step) < limitStep())
         step =
             std::max(step, stepBound(costs, choice, entry.orders != nullptr));
       least = std::min(least, wholeStepOf(choice, step));
@@ -453,7 +454,7 @@ private:
       step =
           std::min(step, even(spreadCosts(table, form, costs, true), member));
     one.bound = std::max(one.bound, wholeStepOf(member, step));
-    if (one.bound >= toBeat()) {
+    if (one.bound >= limitStep()) {
       rest = std::min(rest, one.bound);
       return;
     }
@@ -479,7 +480,7 @@ private:
       if (!settle(problem, choice))
         continue;
       placed.choice = choice;
-      if (placed.bound >= toBeat())
+      if (placed.bound >= limitStep())
         rest = std::min(rest, placed.bound);
       else
         entries.push_back(placed);
