@@ -181,11 +181,13 @@ std::vector<int64_t> replicaKey(const Workload &workload,
   // On equal devices all stages say the same.
   if (hardware.pools().size() == 1)
     return key;
-  for (int64_t device :
-       placeOf(form, devices, replica.coordinates, hardware).stages) {
-    const cost::Pool &pool = hardware.poolOf(device);
-    key.insert(key.end(), {int64_t(pool.type), pool.perNode, pool.perDomain});
-  }
+  ReplicaPlace place = placeOf(form, devices, replica.coordinates, hardware);
+  for (unsigned s = 0; s < form.stages.size(); ++s)
+    for (const Coordinates &rank :
+         unlikeRanks(form, devices, place, s, replica.coordinates, hardware)) {
+      const cost::Pool &pool = hardware.poolOf(devices.deviceOf(form, rank));
+      key.insert(key.end(), {int64_t(pool.type), pool.perNode, pool.perDomain});
+    }
   return key;
 }
 
