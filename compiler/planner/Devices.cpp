@@ -274,13 +274,13 @@ std::vector<Coordinates> unlikeRanks(const NormalForm &form,
                                      const std::vector<int64_t> &replica,
                                      const cost::Hardware &hardware) {
   if (place.inPools)
-    return {coordinatesIn(form, stage, replica)};
+    return {};
   std::vector<Coordinates> ranks = ranksIn(form, stage, replica);
   const cost::Pool &pool = hardware.poolOf(place.stages[stage]);
   if (std::all_of(ranks.begin(), ranks.end(), [&](const Coordinates &rank) {
         return hardware.poolOf(map.deviceOf(form, rank)) == pool;
       }))
-    ranks.resize(1);
+    ranks.clear();
   return ranks;
 }
 

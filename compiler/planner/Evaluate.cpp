@@ -57,7 +57,6 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   place = placeOf(form, devices, replica, table.hardware);
   costs.resize(form.stages.size());
   again.resize(form.stages.size());
-  ranks.resize(form.stages.size());
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     like.push_back(likeEarlier(s));
     uniform &= like[s] == 0;

@@ -251,7 +251,7 @@ public:
   /// As the form says, or what it takes to fit (Relief.cpp).
   Relief relief(unsigned stage, int64_t first, int64_t last) const;
   /// That of the stage's devices which has the least memory.
-  unsigned deviceType(unsigned stage) const { return types[stage].front(); }
+  unsigned deviceType(unsigned stage) const { return types[stage]; }
   /// Of the host of each of them, at least.
   Bytes hostMemory(unsigned stage) const;
   /// Whether all stages' classes cost the same.
@@ -397,8 +397,9 @@ private:
   void addStage(unsigned stage, int64_t samples);
   std::vector<RunCost> runCosts(unsigned stage, int64_t samples,
                                 Recompute recompute);
-  std::vector<cost::ClassContext> contexts(unsigned stage,
-                                           Recompute recompute) const;
+  cost::ClassContext contextOf(const Coordinates &rank,
+                               Recompute recompute) const;
+  std::vector<Coordinates> ranksOf(unsigned stage) const;
   /// Devices that send to one another, one pair of each kind.
   using Route = std::pair<int64_t, int64_t>;
   const std::vector<Route> &routes(unsigned from, unsigned to) const;
@@ -495,10 +496,14 @@ private:
   /// By stage and run, of stages that are the first of their like; of instances
   /// that recompute as their stage says, and in full where it has such layers.
   std::vector<std::vector<RunCost>> costs, again;
-  /// By stage: the types of its devices, that with the least memory first; and
-  /// ranks on which it may cost something else.
-  std::vector<std::vector<unsigned>> types;
-  std::vector<std::vector<Coordinates>> ranks;
+  /// By stage, of the device with the least memory.
+  std::vector<unsigned> types;
+  /// Ranks of a stage in several pools, and the types of their devices.
+  struct Straddling {
+    std::vector<Coordinates> ranks;
+    std::vector<unsigned> types;
+  };
+  std::map<unsigned, Straddling> straddling;
   std::vector<int64_t> aliveChunks;
   ReplicaPlace place;
   /// Of each stage: the first one with the same costs.
@@ -516,8 +521,11 @@ private:
 
 template <class F>
 Picoseconds FormCosts::slowest(unsigned stage, F time) const {
+  auto it = straddling.find(stage);
+  if (it == straddling.end())
+    return time(types[stage]);
   Picoseconds most;
-  for (unsigned type : types[stage])
+  for (unsigned type : it->second.types)
     most = std::max(most, time(type));
   return most;
 }

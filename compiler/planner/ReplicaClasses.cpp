@@ -182,12 +182,16 @@ std::vector<int64_t> replicaKey(const Workload &workload,
   if (hardware.pools().size() == 1)
     return key;
   ReplicaPlace place = placeOf(form, devices, replica.coordinates, hardware);
-  for (unsigned s = 0; s < form.stages.size(); ++s)
+  auto add = [&](int64_t device) {
+    const cost::Pool &pool = hardware.poolOf(device);
+    key.insert(key.end(), {int64_t(pool.type), pool.perNode, pool.perDomain});
+  };
+  for (unsigned s = 0; s < form.stages.size(); ++s) {
+    add(place.stages[s]);
     for (const Coordinates &rank :
-         unlikeRanks(form, devices, place, s, replica.coordinates, hardware)) {
-      const cost::Pool &pool = hardware.poolOf(devices.deviceOf(form, rank));
-      key.insert(key.end(), {int64_t(pool.type), pool.perNode, pool.perDomain});
-    }
+         unlikeRanks(form, devices, place, s, replica.coordinates, hardware))
+      add(devices.deviceOf(form, rank));
+  }
   return key;
 }
 

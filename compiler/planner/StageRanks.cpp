@@ -20,28 +20,39 @@ using cost::Group;
 
 void FormCosts::addStage(unsigned s, int64_t samples) {
   const cost::Hardware &hardware = table.hardware;
-  ranks[s] = unlikeRanks(form, devices, place, s, replica, hardware);
-  std::set<unsigned> here;
-  for (const Coordinates &rank : ranks[s])
-    here.insert(hardware.poolOf(devices.deviceOf(form, rank)).type);
-  types.emplace_back(here.begin(), here.end());
-  auto least = std::min_element(
-      types[s].begin(), types[s].end(), [&](unsigned a, unsigned b) {
-        return hardware.usable(a) < hardware.usable(b);
-      });
-  std::iter_swap(types[s].begin(), least);
+  types.push_back(hardware.poolOf(place.stages[s]).type);
+  std::vector<Coordinates> ranks =
+      unlikeRanks(form, devices, place, s, replica, hardware);
+  if (!ranks.empty()) {
+    std::set<unsigned> here;
+    for (const Coordinates &rank : ranks)
+      here.insert(hardware.poolOf(devices.deviceOf(form, rank)).type);
+    types[s] = *std::min_element(
+        here.begin(), here.end(), [&](unsigned a, unsigned b) {
+          return hardware.usable(a) < hardware.usable(b);
+        });
+    straddling[s] = {std::move(ranks), {here.begin(), here.end()}};
+  }
   costs[s] = runCosts(s, samples, form.stages[s].recompute);
   if (layered)
     again[s] = runCosts(s, samples, Recompute::Full);
+}
+
+/// Those that may differ.
+std::vector<Coordinates> FormCosts::ranksOf(unsigned stage) const {
+  auto it = straddling.find(stage);
+  return it == straddling.end()
+             ? std::vector{coordinatesIn(form, stage, replica)}
+             : it->second.ranks;
 }
 
 std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
                                                     Recompute recompute) {
   const StageForm &stage = form.stages[s];
   std::vector<RunCost> result;
-  for (cost::ClassContext &context : contexts(s, recompute)) {
-    const auto &here =
-        table.ofStage(stage, std::move(context), samples / form.microBatches);
+  for (const Coordinates &rank : ranksOf(s)) {
+    const auto &here = table.ofStage(stage, contextOf(rank, recompute),
+                                     samples / form.microBatches);
     result.resize(here.size());
     for (size_t r = 0; r < here.size(); ++r)
       takeSlower(*here[r], result[r]);
@@ -60,25 +71,17 @@ void FormCosts::takeSlower(const ClassCost &cost, RunCost &slowest) {
   slowest.backward = std::max(slowest.backward, cost.backward);
 }
 
-/// Of the kinds of ranks in a stage.
-std::vector<cost::ClassContext> FormCosts::contexts(unsigned s,
-                                                    Recompute recompute) const {
-  const StageForm &stage = form.stages[s];
-  std::set<std::pair<unsigned, std::vector<Group>>> seen;
-  std::vector<cost::ClassContext> result;
-  for (const Coordinates &rank : ranks[s]) {
-    cost::ClassContext context;
-    context.recompute = recompute;
-    context.deviceType =
-        table.hardware.poolOf(devices.deviceOf(form, rank)).type;
-    for (unsigned a = 0; a < stage.axes.size(); ++a)
-      if (isMeshAxis(stage.axes[a]))
-        context.groups.push_back(
-            axisGroup(form, devices, rank, a, table.hardware));
-    if (seen.insert({context.deviceType, context.groups}).second)
-      result.push_back(std::move(context));
-  }
-  return result;
+cost::ClassContext FormCosts::contextOf(const Coordinates &rank,
+                                        Recompute recompute) const {
+  const StageForm &stage = form.stages[rank.stage];
+  cost::ClassContext context;
+  context.recompute = recompute;
+  context.deviceType = table.hardware.poolOf(devices.deviceOf(form, rank)).type;
+  for (unsigned a = 0; a < stage.axes.size(); ++a)
+    if (isMeshAxis(stage.axes[a]))
+      context.groups.push_back(
+          axisGroup(form, devices, rank, a, table.hardware));
+  return context;
 }
 
 const std::vector<Group> &FormCosts::groupsOf(unsigned stage,
@@ -87,7 +90,7 @@ const std::vector<Group> &FormCosts::groupsOf(unsigned stage,
   std::vector<Group> &unlike = it->second;
   if (!isNew)
     return unlike;
-  for (const Coordinates &rank : ranks[like[stage]]) {
+  for (const Coordinates &rank : ranksOf(like[stage])) {
     Group group = groupThrough(rank, axis);
     if (std::find(unlike.begin(), unlike.end(), group) == unlike.end())
       unlike.push_back(std::move(group));
@@ -152,9 +155,11 @@ const std::vector<FormCosts::Route> &FormCosts::routes(unsigned from,
 }
 
 Bytes FormCosts::hostMemory(unsigned stage) const {
-  Bytes least = Bytes::max();
-  for (unsigned type : types[stage])
-    least = std::min(least, table.hardware.host(type).memory);
+  auto it = straddling.find(stage);
+  Bytes least = table.hardware.host(types[stage]).memory;
+  if (it != straddling.end())
+    for (unsigned type : it->second.types)
+      least = std::min(least, table.hardware.host(type).memory);
   return least;
 }
 
