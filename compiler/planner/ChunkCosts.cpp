@@ -100,9 +100,9 @@ FormCosts::Chunked FormCosts::chunked(unsigned stage,
   whole.chunks = rangesOf(form, cuts, stage);
   whole.first = whole.chunks.front().first;
   whole.last = whole.chunks.front().last;
-  whole.deviceType = types[stage];
-  whole.capacity = table.hardware.capacity(types[stage]);
-  whole.hostCapacity = table.hardware.host(types[stage]).memory;
+  whole.deviceType = deviceType(stage);
+  whole.capacity = table.hardware.capacity(whole.deviceType);
+  whole.hostCapacity = hostMemory(stage);
   simulator::Layout layout = partLayout(form);
   for (int64_t chunk = 0; chunk < layout.chunks; ++chunk) {
     result.parts.push_back(partOf(layout.part({stage, chunk}), cuts));

@@ -250,6 +250,40 @@ Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
   return result;
 }
 
+std::vector<Coordinates> ranksIn(const NormalForm &form, unsigned stage,
+                                 const std::vector<int64_t> &replica) {
+  std::vector<Coordinates> ranks = {coordinatesIn(form, stage, replica)};
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  for (size_t a = 0; a < axes.size(); ++a) {
+    if (axes[a].kind == AxisKind::Replica)
+      continue;
+    std::vector<Coordinates> more;
+    for (const Coordinates &rank : ranks)
+      for (int64_t c = 0; c < axes[a].size; ++c) {
+        more.push_back(rank);
+        more.back().axes[a] = c;
+      }
+    ranks = std::move(more);
+  }
+  return ranks;
+}
+
+std::vector<Coordinates> unlikeRanks(const NormalForm &form,
+                                     const DeviceMap &map,
+                                     const ReplicaPlace &place, unsigned stage,
+                                     const std::vector<int64_t> &replica,
+                                     const cost::Hardware &hardware) {
+  if (place.inPools)
+    return {};
+  std::vector<Coordinates> ranks = ranksIn(form, stage, replica);
+  const cost::Pool &pool = hardware.poolOf(place.stages[stage]);
+  if (std::all_of(ranks.begin(), ranks.end(), [&](const Coordinates &rank) {
+        return hardware.poolOf(map.deviceOf(form, rank)) == pool;
+      }))
+    ranks.clear();
+  return ranks;
+}
+
 ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
                      const std::vector<int64_t> &replica,
                      const cost::Hardware &hardware) {

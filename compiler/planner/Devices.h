@@ -61,6 +61,17 @@ ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
 Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
                           const std::vector<int64_t> &replica);
 
+/// Those of all its ranks, the first one first: they differ along the splits.
+std::vector<Coordinates> ranksIn(const NormalForm &form, unsigned stage,
+                                 const std::vector<int64_t> &replica);
+/// The same where these lie in several pools, else nothing: the ranks of a
+/// stage of a replica that may differ.
+std::vector<Coordinates> unlikeRanks(const NormalForm &form,
+                                     const DeviceMap &map,
+                                     const ReplicaPlace &place, unsigned stage,
+                                     const std::vector<int64_t> &replica,
+                                     const cost::Hardware &hardware);
+
 /// Sets how many such groups share a node where the group leaves it.
 void shareNode(cost::Group &group, const cost::Pool &pool);
 

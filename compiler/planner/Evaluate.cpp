@@ -5,7 +5,6 @@
 #include "compiler/planner/Search.h"
 
 #include <algorithm>
-#include <set>
 
 namespace whale::planner {
 
@@ -88,33 +87,6 @@ unsigned FormCosts::likeEarlier(unsigned stage) const {
   return stage;
 }
 
-void FormCosts::addStage(unsigned s, int64_t samples) {
-  types.push_back(table.hardware.poolOf(place.stages[s]).type);
-  costs[s] = runCosts(s, samples, form.stages[s].recompute);
-  if (layered)
-    again[s] = runCosts(s, samples, Recompute::Full);
-}
-
-std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
-                                                    Recompute recompute) {
-  const StageForm &stage = form.stages[s];
-  Coordinates here = coordinatesIn(form, s, replica);
-  cost::ClassContext context;
-  context.recompute = recompute;
-  context.deviceType = types[s];
-  for (unsigned a = 0; a < stage.axes.size(); ++a)
-    if (isMeshAxis(stage.axes[a]))
-      context.groups.push_back(
-          axisGroup(form, devices, here, a, table.hardware));
-  std::vector<RunCost> result;
-  for (const ClassCost *cost :
-       table.ofStage(stage, std::move(context), samples / form.microBatches))
-    result.push_back({cost, cost->forward, cost->backward});
-  if (cutsGradients(stage))
-    addShardTraffic(s, recompute, result);
-  return result;
-}
-
 /// Scatters the gradients of an instance after its backward part, where they
 /// are cut over the replicas, and gathers its parameters before either part
 /// where those are.
@@ -156,12 +128,13 @@ Picoseconds FormCosts::copies(unsigned stage, int64_t count,
                               Bytes bytes) const {
   if (count == 0)
     return {};
-  cost::OpWork copy;
-  copy.kind = workload::OpKind::Elementwise;
-  Picoseconds launches =
-      table.hardware.opTime(types[stage], copy) * (count - 1);
+  cost::OpWork launch, copy;
+  launch.kind = copy.kind = workload::OpKind::Elementwise;
   copy.bytes = bytes * 2;
-  return launches + table.hardware.opTime(types[stage], copy);
+  return slowest(stage, [&](unsigned type) {
+    return table.hardware.opTime(type, launch) * (count - 1) +
+           table.hardware.opTime(type, copy);
+  });
 }
 
 Picoseconds
@@ -171,31 +144,20 @@ FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
   const std::vector<Axis> &axes = form.stages[stage].axes;
   for (unsigned a = 0; a < axes.size(); ++a)
     if (axes[a].kind == AxisKind::Replica &&
-        (axes[a].shard != Shard::None) == sharded && groupOf(stage, a).size > 1)
-      time += table.hardware.collectiveTime(groupOf(stage, a), kind, bytes(a));
+        (axes[a].shard != Shard::None) == sharded) {
+      Picoseconds slowest;
+      for (const Group &group : groupsOf(stage, a))
+        if (group.size > 1)
+          slowest = std::max(
+              slowest, table.hardware.collectiveTime(group, kind, bytes(a)));
+      time += slowest;
+    }
   return time;
 }
 
 Bytes FormCosts::wireGradients(const StateBytes &state) const {
   int64_t bytes = table.hardware.execution.stack.gradientBytes;
   return bytes ? Bytes(bytes) * state.trained : state.gradients;
-}
-
-const Group &FormCosts::groupOf(unsigned stage, unsigned axis) const {
-  auto [it, isNew] = groups.try_emplace({like[stage], axis});
-  if (!isNew)
-    return it->second;
-  Coordinates here = coordinatesIn(form, like[stage], replica);
-  it->second = axisGroup(form, devices, here, axis, table.hardware);
-  if (joinsNext(table.hardware.execution.stack, form.stages[stage], axis)) {
-    const Group next = axisGroup(form, devices, here, axis + 1, table.hardware);
-    it->second.size *= next.size;
-    it->second.stride = next.stride;
-    for (RankGroup &other : it->second.others)
-      other.size *= next.size, other.stride = next.stride;
-    shareNode(it->second, table.hardware.poolOf(it->second.first));
-  }
-  return it->second;
 }
 
 StateBytes FormCosts::stateOf(unsigned stage,
@@ -442,7 +404,7 @@ void FormCosts::addAllowance(unsigned stage, MemoryParts &parts) const {
   Bytes variable = parts.activations + parts.transients + parts.communication;
   parts.layout = Bytes(
       ceilDivide(saturatingMultiply(variable.value(), layoutPercent), 100));
-  parts.reserve = table.hardware.reserve(types[stage]);
+  parts.reserve = table.hardware.reserve(deviceType(stage));
 }
 
 void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
@@ -495,9 +457,9 @@ bool FormCosts::mayFit(const std::vector<int64_t> &alive,
                        int64_t chunks) const {
   if (!uniform)
     return true;
-  Bytes room = table.hardware.usable(types[0]), state;
+  Bytes room = table.hardware.usable(deviceType(0)), state;
   if (offloads)
-    room += table.hardware.host(types[0]).memory;
+    room += hostMemory(0);
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     int64_t count = table.workload.runs[r].count, holds = 0;
     LeastMemory least = leastMemory(r);
@@ -635,13 +597,6 @@ void FormCosts::setCompute(unsigned stage, const Relief &relief,
   }
 }
 
-Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
-  int64_t device = place.stages[from];
-  int64_t pairs = std::min(form.stages[from].innerDevices(form.outerAxes),
-                           table.hardware.poolOf(device).perNode);
-  return table.hardware.sendTime(device, place.stages[to], pairs, bytes);
-}
-
 /// Times and traffic of the messages to the neighbours.
 void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
                             StagePrediction &result) const {
@@ -707,9 +662,9 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   StagePrediction result;
   result.first = first;
   result.last = last;
-  result.deviceType = types[stage];
-  result.capacity = table.hardware.capacity(types[stage]);
-  result.hostCapacity = table.hardware.host(types[stage]).memory;
+  result.deviceType = deviceType(stage);
+  result.capacity = table.hardware.capacity(result.deviceType);
+  result.hostCapacity = hostMemory(stage);
   Relief relief = this->relief(stage, first, last);
   result.memory = memoryWith(stage, first, last, relief);
   setCompute(stage, relief, result);

@@ -250,7 +250,10 @@ public:
   Times relieved(unsigned stage, int64_t first, int64_t last) const;
   /// As the form says, or what it takes to fit (Relief.cpp).
   Relief relief(unsigned stage, int64_t first, int64_t last) const;
+  /// That of the stage's devices which has the least memory.
   unsigned deviceType(unsigned stage) const { return types[stage]; }
+  /// Of the host of each of them, at least.
+  Bytes hostMemory(unsigned stage) const;
   /// Whether all stages' classes cost the same.
   bool isUniform() const { return uniform; }
   /// The first stage whose classes cost what this one's do.
@@ -304,8 +307,12 @@ public:
   void addAllowance(unsigned stage, MemoryParts &parts) const;
 
 private:
-  /// Looked up once: a FormCosts belongs to one thread.
-  const cost::Group &groupOf(unsigned stage, unsigned axis) const;
+  /// Of each kind of ranks in the stage. Looked up once: a FormCosts belongs to
+  /// one thread.
+  const std::vector<cost::Group> &groupsOf(unsigned stage, unsigned axis) const;
+  cost::Group groupThrough(const Coordinates &rank, unsigned axis) const;
+  /// What the slowest of the stage's types takes.
+  template <class F> Picoseconds slowest(unsigned stage, F time) const;
   /// So many (chunk, micro-batch) pairs in whole stages.
   int64_t slotsOf(int64_t alive, int64_t chunks) const {
     return std::min(ceilDivide(alive, chunks), form.microBatches);
@@ -313,10 +320,12 @@ private:
   int64_t leastSlots(int64_t alive, int64_t chunks) const;
   unsigned likeEarlier(unsigned stage) const;
   struct RunCost {
+    /// On the slowest rank.
     const cost::ClassCost *cost = nullptr;
     /// With what is gathered and scattered.
     Picoseconds forward, backward;
   };
+  static void takeSlower(const cost::ClassCost &cost, RunCost &slowest);
   /// Instances of one run that follow each other and have the same relief.
   struct Piece {
     size_t run = 0;
@@ -389,6 +398,12 @@ private:
   void addStage(unsigned stage, int64_t samples);
   std::vector<RunCost> runCosts(unsigned stage, int64_t samples,
                                 Recompute recompute);
+  cost::ClassContext contextOf(const Coordinates &rank,
+                               Recompute recompute) const;
+  std::vector<Coordinates> ranksOf(unsigned stage) const;
+  /// Devices that send to one another, one pair of each kind.
+  using Route = std::pair<int64_t, int64_t>;
+  const std::vector<Route> &routes(unsigned from, unsigned to) const;
   Picoseconds sendTime(unsigned from, unsigned to, Bytes bytes) const;
   /// Calls `visit(run, count)` for the instances of each run in a range.
   template <class F>
@@ -482,7 +497,14 @@ private:
   /// By stage and run, of stages that are the first of their like; of instances
   /// that recompute as their stage says, and in full where it has such layers.
   std::vector<std::vector<RunCost>> costs, again;
+  /// By stage, of the device with the least memory.
   std::vector<unsigned> types;
+  /// Ranks of a stage in several pools, and the types of their devices.
+  struct Straddling {
+    std::vector<Coordinates> ranks;
+    std::vector<unsigned> types;
+  };
+  std::map<unsigned, Straddling> straddling;
   std::vector<int64_t> aliveChunks;
   ReplicaPlace place;
   /// Of each stage: the first one with the same costs.
@@ -492,7 +514,9 @@ private:
   /// Instances of some stage recompute in full, whatever the others do; or
   /// have something in the host's memory.
   bool layered = false, offloads = false;
-  mutable std::map<std::pair<unsigned, unsigned>, cost::Group> groups;
+  mutable std::map<std::pair<unsigned, unsigned>, std::vector<cost::Group>>
+      groups;
+  mutable std::map<std::pair<unsigned, unsigned>, std::vector<Route>> sends;
   mutable std::map<Held, Relief> needed;
   /// Of what a search for relief asks again and again, the last stage's.
   struct Tried {
@@ -501,6 +525,17 @@ private:
   };
   mutable Tried tried;
 };
+
+template <class F>
+Picoseconds FormCosts::slowest(unsigned stage, F time) const {
+  auto it = straddling.find(stage);
+  if (it == straddling.end())
+    return time(types[stage]);
+  Picoseconds most;
+  for (unsigned type : it->second.types)
+    most = std::max(most, time(type));
+  return most;
+}
 
 template <class F>
 void FormCosts::forEachRun(int64_t first, int64_t last, F visit) const {

@@ -51,10 +51,12 @@ Bytes weights(const StateBytes &state) {
 
 Picoseconds FormCosts::hostTime(unsigned stage,
                                 const HostTraffic &traffic) const {
-  cost::HostShare host = table.hardware.host(types[stage]);
-  return std::max(
-      {traffic.in / host.link, traffic.out / host.link,
-       (traffic.in + traffic.out + traffic.touched) / host.bandwidth});
+  return slowest(stage, [&](unsigned type) {
+    cost::HostShare host = table.hardware.host(type);
+    return std::max(
+        {traffic.in / host.link, traffic.out / host.link,
+         (traffic.in + traffic.out + traffic.touched) / host.bandwidth});
+  });
 }
 
 /// Of all instances, on one rank.
@@ -236,7 +238,9 @@ void FormCosts::setUpdate(unsigned stage, const Relief &relief,
   update.kind = workload::OpKind::Elementwise;
   update.bytes =
       (parts.parameters - frozen) * 2 + parts.gradients + parts.optimizer * 2;
-  result.update = table.hardware.opTime(types[stage], update);
+  result.update = slowest(stage, [&](unsigned type) {
+    return table.hardware.opTime(type, update);
+  });
   if (offload.optimizer == 0)
     return;
   HostTraffic there = hostUpdate(stage, result.first, offload);

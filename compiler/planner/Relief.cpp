@@ -135,10 +135,9 @@ bool FormCosts::fitsWith(const Held &held, const Relief &relief) const {
 
 bool FormCosts::mayHold(const Held &held, const Relief &relief) const {
   MemoryParts memory = memoryWith(held.stage, held.first, held.last, relief);
-  unsigned type = types[held.stage];
-  return memory.total() <= table.hardware.capacity(type) &&
+  return memory.total() <= table.hardware.capacity(deviceType(held.stage)) &&
          (relief.offload == Offload() ||
-          memory.host() <= table.hardware.host(type).memory);
+          memory.host() <= hostMemory(held.stage));
 }
 
 bool FormCosts::fits(unsigned stage, int64_t first, int64_t last) const {
@@ -291,7 +290,7 @@ Relief FormCosts::reliefNeeded(const Held &held) const {
   if (fitsWith(held, none))
     return none;
   Relief alone = filled(held, none, {recompute});
-  if (!mayOffload() || table.hardware.host(types[held.stage]).memory == Bytes())
+  if (!mayOffload() || hostMemory(held.stage) == Bytes())
     return alone;
   std::vector<Relief> found = {alone};
   Relief start = isOpen(held.stage, activations) ? hidden(held, none) : none;

@@ -181,10 +181,16 @@ std::vector<int64_t> replicaKey(const Workload &workload,
   // On equal devices all stages say the same.
   if (hardware.pools().size() == 1)
     return key;
-  for (int64_t device :
-       placeOf(form, devices, replica.coordinates, hardware).stages) {
+  ReplicaPlace place = placeOf(form, devices, replica.coordinates, hardware);
+  auto add = [&](int64_t device) {
     const cost::Pool &pool = hardware.poolOf(device);
     key.insert(key.end(), {int64_t(pool.type), pool.perNode, pool.perDomain});
+  };
+  for (unsigned s = 0; s < form.stages.size(); ++s) {
+    add(place.stages[s]);
+    for (const Coordinates &rank :
+         unlikeRanks(form, devices, place, s, replica.coordinates, hardware))
+      add(devices.deviceOf(form, rank));
   }
   return key;
 }

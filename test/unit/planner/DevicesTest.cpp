@@ -90,6 +90,71 @@ TEST_CASE("what fits into no pool takes them in every order") {
   CHECK(second.size() > 2);
 }
 
+TEST_CASE("a stage over several types is as slow as its slowest device and has "
+          "the least memory") {
+  workload::Workload model = test::chain(
+      {test::denseLayer(
+          {{"batch", 8}, {"sequence", 1}, {"hidden", 64}, {"ffn", 256}})},
+      {4}, 8);
+  // Fast and small, slow and large.
+  std::vector<test::RoundDevice> devices(2);
+  devices[0].flopsPerSecond = devices[0].memoryBytesPerSecond = 8e9;
+  devices[1].flopsPerSecond = devices[1].memoryBytesPerSecond = 1e9;
+  devices[0].memory = 1 << 20;
+  RoundHardware both(devices, {{0, 2, 1}, {1, 2, 1}}),
+      slow(devices, {{1, 4, 1}});
+  Choice choice;
+  choice.tensor = 2, choice.pipeline = 2, choice.microBatches = 4;
+  NormalForm form = formOf(choice, {"ffn"});
+  auto on = [&](const RoundHardware &hardware, std::vector<int64_t> ranks) {
+    CostTable table(model, hardware);
+    return evaluate(
+        table, {form, {0, 2, 4}, {DeviceMap::Kind::ByRank, std::move(ranks)}});
+  };
+  Prediction allSlow = on(slow, {0, 1, 2, 3});
+  for (std::vector<int64_t> ranks :
+       {std::vector<int64_t>{0, 2, 1, 3}, {2, 0, 1, 3}, {2, 0, 3, 1}}) {
+    Prediction mixed = on(both, ranks);
+    CHECK(mixed.step.value() == allSlow.step.value());
+    for (const StagePrediction &stage : mixed.stages)
+      CHECK(stage.capacity == Bytes(devices[0].memory));
+  }
+  // One stage on each type.
+  CHECK(on(both, {0, 1, 2, 3}).step < allSlow.step);
+}
+
+TEST_CASE("messages and gradients of a stage over several types take the "
+          "slowest way") {
+  workload::Workload model = test::chain(
+      {test::denseLayer(
+          {{"batch", 8}, {"sequence", 1}, {"hidden", 64}, {"ffn", 256}})},
+      {4}, 8);
+  std::vector<test::RoundDevice> devices(2);
+  // Nodes 0: devices 0 to 3; 1: device 4 to 7. Only types differ.
+  RoundHardware hardware(devices, {{0, 4, 4}, {1, 4, 4}});
+  hardware.outside.bytesPerSecond = 1e8;
+  auto step = [&](const Choice &choice, std::vector<int64_t> ranks) {
+    NormalForm form = formOf(choice, {"ffn"});
+    CostTable table(model, hardware);
+    std::vector<int64_t> cuts = {0, 4};
+    if (choice.pipeline == 2)
+      cuts = {0, 2, 4};
+    return evaluate(table,
+                    {form, cuts, {DeviceMap::Kind::ByRank, std::move(ranks)}})
+        .step;
+  };
+  Choice stages;
+  stages.tensor = 2, stages.pipeline = 2, stages.microBatches = 2;
+  // The first ranks of the stages share a node, the second ones do not; the
+  // other way round.
+  CHECK(step(stages, {0, 4, 1, 2}) == step(stages, {4, 0, 1, 2}));
+  // Two replicas of two shards: one pair of equal shards is in a node.
+  Choice replicas;
+  replicas.tensor = replicas.data = 2;
+  CHECK(step(replicas, {0, 4, 1, 2}) == step(replicas, {4, 0, 2, 1}));
+  CHECK(step(replicas, {0, 4, 1, 2}) > step(replicas, {0, 4, 1, 5}));
+}
+
 TEST_CASE("classes of replicas are the kinds that all replicas are of") {
   RoundHardware hardware = threeTypes();
   workload::Workload model = test::chain(
