@@ -2,19 +2,16 @@
 
 #include "compiler/planner/Bound.h"
 
+#include "compiler/planner/CutCosts.h"
 #include "compiler/planner/Partition.h"
 #include "compiler/workload/Workload.h"
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
 
 namespace whale::planner {
 
 namespace {
-
-/// Sums of times over the first instances.
-using Prefix = std::vector<Parts>;
 
 /// A row as weights of the times before a stage, of its own, and constants.
 struct StageRow {
@@ -39,14 +36,11 @@ struct Block {
 class Cutter {
 public:
   Cutter(CostTable &table, const NormalForm &form, const ReplicaCosts &costs)
-      : table(table), form(form), costs(costs),
+      : form(form), costs(costs), held(table, form, costs),
         instances(workload::instanceCount(table.workload)),
         stages(static_cast<int64_t>(form.stages.size())) {
-    for (const auto &one : costs) {
-      addPrefixes(*one);
+    for (const auto &one : costs)
       messages.emplace_back(table, *one, stages);
-    }
-    findRuns();
     findBlocks();
     findLeast();
     addRows();
@@ -67,6 +61,17 @@ public:
       most = std::min(most, best.step.asDouble());
     });
     return best;
+  }
+
+  void forEachSpace(Picoseconds limit, const VisitSpace &visit) {
+    most = limit.asDouble();
+    if (instances < stages || !mayFit())
+      return;
+    forEachBlocks(static_cast<int64_t>(blocks.size()) - 1, [&] {
+      takeAnyCuts();
+      if (!within(most, true).empty())
+        most = std::min(most, visit(spaceOfBlocks(), held).asDouble());
+    });
   }
 
   /// The bound of these cuts; max where they do not fit.
@@ -122,8 +127,8 @@ private:
   /// Instances that the block's stages take together in some time.
   double rateOf(int64_t b) const {
     double time = 1;
-    for (const auto &ofStages : prefixes)
-      time = std::max(time, ofStages[blocks[b].firstStage].back().sum());
+    for (size_t c = 0; c < costs.size(); ++c)
+      time = std::max(time, held.prefix(c, blocks[b].firstStage).back().sum());
     return static_cast<double>(blocks[b].endStage - blocks[b].firstStage) /
            time;
   }
@@ -145,7 +150,7 @@ private:
     takeAnyCuts();
     double limit = std::max(1.0, most - 1);
     std::vector<int64_t> cuts(stages + 1, blocks[b].end);
-    return fill(b, {limit, tailOf(0, 0, 1), true}, cuts);
+    return fill(b, {limit, held.tail(0, 0, 1), true}, cuts);
   }
 
   /// The best cuts with the instances that the blocks have.
@@ -185,6 +190,26 @@ private:
     return least;
   }
 
+  /// With the instances that the blocks have.
+  CutSpace spaceOfBlocks() const {
+    CutSpace space(stages);
+    Limits limits{most, held.tail(0, 0, 1), true};
+    for (const Block &block : blocks)
+      for (int64_t s = block.firstStage; s < block.endStage; ++s) {
+        int64_t end = block.end - (block.endStage - 1 - s);
+        int64_t first = block.first + (s - block.firstStage);
+        int64_t start = s + 1 == block.endStage ? end : 0;
+        for (; first < end; ++first) {
+          for (int64_t last = std::max(start, first + 1); last <= end; ++last)
+            if (goes(s, first, last, limits))
+              space[s].push_back({first, last});
+          if (s == block.firstStage)
+            break;
+        }
+      }
+    return space;
+  }
+
   bool mayFit() const {
     return std::all_of(costs.begin(), costs.end(), [&](const auto &one) {
       std::vector<int64_t> alive;
@@ -219,46 +244,13 @@ private:
                : 0;
   }
 
-  void addPrefixes(const FormCosts &one) {
-    const std::vector<workload::Run> &runs = table.workload.runs;
-    std::vector<Prefix> ofStages;
-    std::vector<Parts> previous;
-    for (unsigned s = 0; s < form.stages.size(); ++s) {
-      std::vector<Parts> times;
-      for (size_t r = 0; r < runs.size(); ++r)
-        times.push_back(partsOf(one.forward(s, r), one.backward(s, r),
-                                one.run(s, r).weight));
-      if (s > 0 && times == previous) {
-        ofStages.push_back(ofStages.back());
-        continue;
-      }
-      ofStages.push_back(prefixOf(times));
-      previous = times;
-    }
-    prefixes.push_back(std::move(ofStages));
-  }
-
-  Prefix prefixOf(const std::vector<Parts> &times) const {
-    Prefix result{{}};
-    for (size_t r = 0; r < times.size(); ++r)
-      for (int64_t i = 0; i < table.workload.runs[r].count; ++i) {
-        result.push_back(result.back());
-        result.back() += times[r];
-      }
-    return result;
-  }
-
   /// Neighbouring stages whose classes cost the same; all of them where there
   /// are too many ways to give instances to such blocks.
   void findBlocks() {
     for (int64_t s = 0; s < stages; ++s) {
-      bool same = s > 0;
-      for (size_t c = 0; c < costs.size() && same; ++c)
-        same = costs[c]->likeStage(s) == costs[c]->likeStage(s - 1);
-      if (!same)
+      if (held.likeOf(s) == s)
         blocks.push_back({s, s, 0, instances});
       blocks.back().endStage = s + 1;
-      like.push_back(blocks.back().firstStage);
     }
     if (partitionCount(instances, static_cast<int64_t>(blocks.size())) >
         mostBlockings)
@@ -288,13 +280,13 @@ private:
   /// The least times of instances on any stage of each block, and of any block
   /// before each.
   void findLeast() {
-    for (const auto &ofStages : prefixes) {
+    for (size_t c = 0; c < costs.size(); ++c) {
       std::vector<Prefix> blockTimes, before = {{}};
       for (const Block &block : blocks) {
-        Prefix least = ofStages[block.firstStage];
+        Prefix least = held.prefix(c, block.firstStage);
         for (int64_t s = block.firstStage + 1; s < block.endStage; ++s)
-          if (like[s] != like[s - 1])
-            least = smaller(least, ofStages[s]);
+          if (held.likeOf(s) == s)
+            least = smaller(least, held.prefix(c, s));
         before.push_back(before.back().empty() ? least
                                                : smaller(before.back(), least));
         blockTimes.push_back(std::move(least));
@@ -366,46 +358,16 @@ private:
     }
   }
 
-  /// Where each instance's run begins and ends, unless variables are shared
-  /// within runs, which makes their instances unlike.
-  void findRuns() {
-    int64_t start = 0;
-    for (const workload::Run &run : table.workload.runs) {
-      for (int64_t i = 0; i < run.count; ++i)
-        runs.emplace_back(start, start + run.count);
-      start += run.count;
-    }
-    for (const Tie &tie : table.ties)
-      for (int64_t i : {tie.user, tie.owner})
-        if (runs[i].second - runs[i].first > 1)
-          shiftable = false;
-  }
-
-  /// The first of the ranges that hold the same as this one: those inside a run
-  /// without its ends.
-  std::pair<int64_t, int64_t> shifted(int64_t first, int64_t last) const {
-    auto [start, end] = runs[first];
-    if (shiftable && first > start && last < end)
-      return {start + 1, start + 1 + last - first};
-    return {first, last};
-  }
-
-  uint64_t keyOf(int64_t stage, int64_t first, int64_t last) const {
-    auto positions = static_cast<uint64_t>(instances + 1);
-    return (static_cast<uint64_t>(stage) * positions + first) * positions +
-           last;
-  }
-
   /// What stage `s` with these instances alone makes of the step, where stage 0
   /// ends it with `tail`.
   double valueOf(unsigned s, int64_t first, int64_t last, double tail,
                  bool memory) const {
-    double value = 0, own = tailOf(s, first, last);
+    double value = 0, own = held.tail(s, first, last);
     for (size_t c = 0; c < costs.size(); ++c) {
-      const Prefix &here = prefixes[c][s];
+      const Prefix &here = held.prefix(c, s);
       Parts before = placed[c][first], times = here[last] - here[first];
       if (memory && costs[c]->hasRelief())
-        times += relievedOf(c, s, first, last);
+        times += held.relieved(c, s, first, last);
       for (const StageRow &row : rows[c][s])
         value = std::max(value,
                          row.constant[atEnds] + (row.endsAtFirst ? tail : own) +
@@ -414,60 +376,9 @@ private:
     return value;
   }
 
-  /// What is done so that it fits adds.
-  Parts relievedOf(size_t c, unsigned s, int64_t first, int64_t last) const {
-    auto [from, to] = shifted(first, last);
-    uint64_t key = keyOf(likeOf(s), from, to) * costs.size() + c;
-    auto [it, isNew] = relieved.try_emplace(key);
-    if (isNew) {
-      FormCosts::Times more = costs[c]->relieved(s, first, last);
-      it->second = {more.forward.asDouble(), more.backward.asDouble(), 0};
-    }
-    return it->second;
-  }
-
-  /// A number that stages with equal memory for equal instances share.
-  int64_t likeOf(unsigned s) const {
-    bool atEnd = s == 0 || s + 1 == form.stages.size();
-    if (atEnd)
-      return s;
-    return stages + like[s] * (form.microBatches + 1) + costs[0]->slots(s);
-  }
-
-  /// Gradients and update after the last task of a stage, on the replica that
-  /// has the least of them.
-  double tailOf(unsigned s, int64_t first, int64_t last) const {
-    auto [from, to] = shifted(first, last);
-    auto [it, isNew] = tails.try_emplace(keyOf(like[s], from, to), 1e300);
-    if (isNew)
-      for (const auto &one : costs)
-        it->second = std::min(it->second, one->tail(s, first, last).asDouble());
-    return it->second + tiesOf(s, first, last);
-  }
-
-  /// Exchanges of gradients with other stages.
-  double tiesOf(unsigned s, int64_t first, int64_t last) const {
-    if (table.ties.empty())
-      return 0;
-    auto [it, isNew] = tied.try_emplace(keyOf(s, first, last), 1e300);
-    if (isNew)
-      for (const auto &one : costs)
-        it->second =
-            std::min(it->second, one->leastTies(s, first, last).asDouble());
-    return it->second;
-  }
-
-  bool fits(unsigned s, int64_t first, int64_t last) const {
-    auto [from, to] = shifted(first, last);
-    auto [it, isNew] = fitting.try_emplace(keyOf(likeOf(s), from, to), true);
-    if (isNew)
-      it->second = planner::fits(costs, s, first, last);
-    return it->second;
-  }
-
   bool allFit(const std::vector<int64_t> &cuts) const {
     for (unsigned s = 0; s < form.stages.size(); ++s)
-      if (!fits(s, cuts[s], cuts[s + 1]))
+      if (!held.fits(s, cuts[s], cuts[s + 1]))
         return false;
     return true;
   }
@@ -477,7 +388,7 @@ private:
     for (unsigned s = 0; s < form.stages.size(); ++s)
       for (size_t c = 0; c < costs.size(); ++c)
         if (costs[c]->hasRelief() &&
-            relievedOf(c, s, cuts[s], cuts[s + 1]).sum() > 0)
+            held.relieved(c, s, cuts[s], cuts[s + 1]).sum() > 0)
           return false;
     return allFit(cuts);
   }
@@ -495,7 +406,7 @@ private:
             const Limits &limits) const {
     return valueOf(s, first, last, limits.tail, limits.memory) <=
                limits.limit &&
-           (!limits.memory || fits(s, first, last));
+           (!limits.memory || held.fits(s, first, last));
   }
 
   /// The first instance that a stage of a block may begin with: each one before
@@ -519,7 +430,7 @@ private:
     good = firstOf(good, last,
                    [&](int64_t first) { return isBelow(first, true); });
     return firstOf(good, last,
-                   [&](int64_t first) { return fits(s, first, last); });
+                   [&](int64_t first) { return held.fits(s, first, last); });
   }
 
   /// The first of `least` .. `last` - 1 that a test holds for, which then holds
@@ -601,7 +512,7 @@ private:
   std::vector<int64_t> within(double limit, bool memory) const {
     // What stage 0 must hold at least makes the others' limit smaller, and
     // they leave it more.
-    double tail = tailOf(0, 0, 1);
+    double tail = held.tail(0, 0, 1);
     while (true) {
       std::vector<int64_t> cuts(stages + 1, 0);
       for (auto b = static_cast<int64_t>(blocks.size()); b-- > 0;)
@@ -609,9 +520,9 @@ private:
           return {};
       if (cuts[1] > firstEnd)
         return {};
-      double now = tailOf(0, 0, cuts[1]);
+      double now = held.tail(0, 0, cuts[1]);
       if (valueOf(0, 0, cuts[1], now, memory) > limit ||
-          (memory && !fits(0, 0, cuts[1])))
+          (memory && !held.fits(0, 0, cuts[1])))
         return {};
       if (now <= tail)
         return cuts;
@@ -624,7 +535,7 @@ private:
     double limit = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s)
       limit = std::max(limit, valueOf(s, cuts[s], cuts[s + 1],
-                                      tailOf(0, 0, cuts[1]), memory));
+                                      held.tail(0, 0, cuts[1]), memory));
     return limit;
   }
 
@@ -662,9 +573,9 @@ private:
             std::move(cuts)};
   }
 
-  CostTable &table;
   const NormalForm &form;
   const ReplicaCosts &costs;
+  const CutCosts held;
   int64_t instances, stages;
   /// By class of replicas.
   std::vector<Messages> messages;
@@ -675,23 +586,12 @@ private:
   double most = 1e300;
   /// Of the blocks that were tried.
   CutBound best;
-  bool shiftable = true;
-  /// By instance: where its run begins and ends.
-  std::vector<std::pair<int64_t, int64_t>> runs;
-  /// By class of replicas, then stage.
-  std::vector<std::vector<Prefix>> prefixes;
   std::vector<Block> blocks;
-  /// By stage: the first of its neighbours whose classes cost the same.
-  std::vector<int64_t> like;
   /// By class of replicas: times of instances in the blocks that have them.
   std::vector<Prefix> placed;
   /// By class of replicas, then block.
   std::vector<std::vector<Prefix>> leastOf, leastBefore;
   std::vector<std::vector<std::vector<StageRow>>> rows;
-  mutable std::unordered_map<uint64_t, double> tails, tied;
-  mutable std::unordered_map<uint64_t, bool> fitting;
-  /// By likeOf() the stage, first and last instance, and class of replicas.
-  mutable std::unordered_map<uint64_t, Parts> relieved;
 };
 
 } // namespace
@@ -755,6 +655,12 @@ boundOfCuts(CostTable &table, const NormalForm &form,
   return [cutter](const std::vector<int64_t> &cuts) {
     return cutter->boundOf(cuts);
   };
+}
+
+void forEachSpace(CostTable &table, const NormalForm &form,
+                  const ReplicaCosts &costs, Picoseconds limit,
+                  const VisitSpace &visit) {
+  Cutter(table, form, costs).forEachSpace(limit, visit);
 }
 
 void forEachCuts(

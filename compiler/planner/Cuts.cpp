@@ -2,6 +2,7 @@
 
 #include "compiler/planner/Search.h"
 
+#include "compiler/planner/CutTree.h"
 #include "compiler/planner/Partition.h"
 #include "compiler/support/CheckedMath.h"
 #include "compiler/support/PathPattern.h"
@@ -216,6 +217,22 @@ void polishCuts(CostTable &table, CutResult &result) {
     if (result.candidate->cuts == start)
       return;
   }
+}
+
+void tightenCuts(CostTable &table, CutResult &result, Picoseconds limit,
+                 int nodes) {
+  limit = std::min(limit, result.prediction.step);
+  NormalForm form = openForm(result);
+  if (result.bound >= limit || !hasCutTree(table, form))
+    return;
+  DeviceMap devices = result.candidate->devices;
+  ReplicaCosts costs = replicaCosts(table, form, devices);
+  Picoseconds most = mostAlone(table.hardware, rankCount(form), limit);
+  CutBound tree = treeBound(table, form, costs, most, nodes);
+  result.bound = std::max(result.bound,
+                          std::min(limit, wholeStep(table, form, tree.step)));
+  if (!tree.cuts.empty())
+    consider(table, form, devices, costs, tree.cuts, result);
 }
 
 CutResult givenCuts(CostTable &table, const NormalForm &form,

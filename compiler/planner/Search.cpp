@@ -47,6 +47,7 @@ public:
         explainInfeasible(table, problem, frugalForms(), diags);
       return {};
     }
+    settleBounds();
     if (!fixedCuts) {
       polishCuts(table, best->result);
       polishShares(table, best->result);
@@ -277,9 +278,6 @@ private:
   static bool splits(const NormalForm &form) {
     return !form.stages.front().axes.back().dims.empty();
   }
-  static std::optional<Choice> firstOf(const std::vector<Choice> &choices) {
-    return choices.empty() ? std::nullopt : std::optional(choices.front());
-  }
 
   void setPaths(NormalForm &form) const {
     for (size_t s = 0; s < restriction.stagePaths.size(); ++s)
@@ -305,11 +303,6 @@ private:
 
   Picoseconds wholeStepOf(const Choice &choice, Picoseconds time) const {
     return wholeStep(problem.hardware, choice.ranks(), time);
-  }
-
-  static PipelineShape pipelineOf(const Choice &choice) {
-    return {choice.schedule, choice.pipeline, choice.virtualStages,
-            choice.microBatches};
   }
 
   std::vector<int64_t> aliveIn(const Choice &choice) {
@@ -681,7 +674,10 @@ private:
     if (!found.scored)
       return;
     ++simulated;
-    leastBound = std::min(leastBound, found.scored->result.bound);
+    if (found.scored->result.candidate)
+      simulatedOnes.push_back(*found.scored);
+    else
+      leastBound = std::min(leastBound, found.scored->result.bound);
     if (found.scored->better(best) &&
         found.scored->result.prediction.step < below)
       best = std::move(*found.scored);
@@ -693,6 +689,16 @@ private:
     if (!queue.empty())
       least = std::min(least, queue.top().bound);
     return 1 - least.asDouble() / step.asDouble();
+  }
+
+  /// Better bounds and cuts of what was simulated.
+  void settleBounds() {
+    if (!fixedCuts && cutShort == Outcome::Optimal)
+      tightenAll(table, simulatedOnes, best,
+                 {below, problem.options.tolerance});
+    for (const Scored &one : simulatedOnes)
+      leastBound = std::min(leastBound, one.result.bound);
+    simulatedOnes.clear();
   }
 
   /// For each degree the form that needs the least memory, on all devices.
@@ -773,6 +779,8 @@ private:
   /// Looked into next, whatever the queue says.
   std::vector<Entry> urgent;
   std::optional<Scored> best;
+  /// What was simulated, with its cuts.
+  std::vector<Scored> simulatedOnes;
   /// Of what was looked into, by the bounds of its cuts.
   Picoseconds leastBound = Picoseconds::max();
   int64_t number = 0, simulated = 0;

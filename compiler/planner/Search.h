@@ -17,7 +17,8 @@
 // then from the best cuts among those that fit. What is
 // still the most promising then is simulated. A fixed number is taken from the
 // queue at a time, so that threads do not change the outcome, until no bound is
-// below the best plan.
+// below the best plan. In the end cuts of what was simulated and may be faster
+// are polished, and searched by a tree of their own (CutTree.h).
 // Guarantee: the reported gap is the distance to the smallest bound that is
 // left. A variant is exact if it has one stage or its cuts are few enough to be
 // tried all (exactPartitions); otherwise its own bound counts.
@@ -173,6 +174,11 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
 /// The same with cuts that are given.
 CutResult givenCuts(CostTable &table, const NormalForm &form,
                     const DeviceMap &devices, const std::vector<int64_t> &cuts);
+/// A better bound of a result with a candidate, as far as it is below `limit`,
+/// and better cuts if there are some: looks at `nodes` sets of cuts at most
+/// (CutTree.h).
+void tightenCuts(CostTable &table, CutResult &result, Picoseconds limit,
+                 int nodes);
 /// Moves instances between stages, in the end single ones, on large problems
 /// between neighbours only, as long as that helps.
 void polishCuts(CostTable &table, CutResult &result);

@@ -33,6 +33,14 @@ template <class F> void parallelFor(size_t count, unsigned threads, F f) {
     thread.join();
 }
 
+inline PipelineShape pipelineOf(const Choice &choice) {
+  return {choice.schedule, choice.pipeline, choice.virtualStages,
+          choice.microBatches};
+}
+inline std::optional<Choice> firstOf(const std::vector<Choice> &choices) {
+  return choices.empty() ? std::nullopt : std::optional(choices.front());
+}
+
 /// Placements of a shape whose tasks take the same time, but for what is
 /// gathered and scattered where gradients are cut: those of one recompute and
 /// order.
@@ -115,6 +123,17 @@ struct Found {
 constexpr int mostInDive = 64;
 /// Shapes that are bounded before the time is looked at again.
 constexpr size_t shapesAtOnce = 1024;
+
+/// What plans must be faster than, and by which share of the best step.
+struct Wanted {
+  Picoseconds below = Picoseconds::max();
+  double tolerance = 0;
+};
+/// Better bounds and cuts of candidates whose bounds are below the best one's
+/// step, the most promising first; the best one may become one of them
+/// (Tighten.cpp).
+void tightenAll(CostTable &table, std::vector<Scored> &candidates,
+                std::optional<Scored> &best, const Wanted &wanted);
 
 using ChoiceFilter = std::function<bool(const Choice &)>;
 /// For each degree the allowed choice that needs the least memory.
