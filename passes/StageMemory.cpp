@@ -118,7 +118,7 @@ bool DryRun::areAlike(unsigned a, unsigned b) const {
     return false;
   auto axesOf = [&](size_t stage) {
     return stage < form.stages.size() ? form.stages[stage].axes
-                                      : std::vector<planner::Axis>();
+                                      : SharedVector<planner::Axis>();
   };
   return axesOf(a) == axesOf(b) && axesOf(a - 1) == axesOf(b - 1) &&
          axesOf(a + 1) == axesOf(b + 1);

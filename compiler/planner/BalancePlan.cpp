@@ -80,7 +80,7 @@ private:
         wholeShares(balance.loads, problem.workload.globalBatch / unit);
     for (int64_t &share : shares)
       share *= unit;
-    std::vector<Axis> &axes = candidate.form.stages.front().axes;
+    SharedVector<Axis> &axes = candidate.form.stages.front().axes;
     std::find_if(axes.begin(), axes.end(), [](const Axis &axis) {
       return axis.kind == AxisKind::Replica;
     })->shares = shares;

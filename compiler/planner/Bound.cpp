@@ -204,9 +204,17 @@ Messages::Messages(CostTable &table, const FormCosts &costs, int64_t stages) {
   int64_t usual = usualPosition(table.workload);
   findFewer(table.workload, costs, usual);
   there = back = {0};
+  // By link: few are unlike.
+  std::vector<std::tuple<FormCosts::Link, double, double>> known;
   for (int64_t s = 0; s + 1 < stages; ++s) {
-    double out = costs.messageThere(s, usual).asDouble();
-    double in = costs.messageBack(s, usual).asDouble();
+    FormCosts::Link link = costs.linkFrom(s);
+    auto it = std::find_if(known.begin(), known.end(), [&](const auto &one) {
+      return std::get<0>(one) == link;
+    });
+    if (it == known.end())
+      it = known.insert(it, {link, costs.messageThere(s, usual).asDouble(),
+                             costs.messageBack(s, usual).asDouble()});
+    auto [unused, out, in] = *it;
     there.push_back(there.back() + out);
     back.push_back(back.back() + in);
     mostThere = std::max(mostThere, out);

@@ -295,10 +295,12 @@ ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
     place.inPools &= hardware.poolOf(first).holds(first, size);
   };
   bool byRank = map.kind == DeviceMap::Kind::ByRank;
-  int64_t offset = 0;
+  int64_t offset = 0, within = 0, size = 0;
   for (unsigned s = 0; s < form.stages.size(); ++s) {
-    int64_t within = placeIn(form, coordinatesIn(form, s, replica)).within;
-    int64_t size = form.stages[s].innerDevices(form.outerAxes);
+    if (s == 0 || !(form.stages[s].axes == form.stages[s - 1].axes)) {
+      within = placeIn(form, coordinatesIn(form, s, replica)).within;
+      size = form.stages[s].innerDevices(form.outerAxes);
+    }
     bool byStage = map.kind == DeviceMap::Kind::ByStage;
     if (byStage)
       lie(map.first[s], outer * size);

@@ -632,6 +632,25 @@ std::vector<Choice> scheduled(const Problem &problem, const Choice &placed) {
   return result;
 }
 
+std::vector<Choice> ScheduleTable::of(const Choice &placed) {
+  std::vector<Choice> all;
+  {
+    std::lock_guard lock(mutex);
+    auto [it, isNew] =
+        known.try_emplace({placed.pipeline, placed.microBatches});
+    if (isNew)
+      it->second = scheduled(problem, placed);
+    all = it->second;
+  }
+  for (Choice &choice : all) {
+    Schedule schedule = choice.schedule;
+    int64_t chunks = choice.virtualStages;
+    choice = placed;
+    choice.schedule = schedule, choice.virtualStages = chunks;
+  }
+  return all;
+}
+
 bool settle(const Problem &problem, Choice &choice) {
   bool layers = choice.recomputeLayers != 0;
   if (choice.virtualStages == 1)

@@ -618,6 +618,16 @@ void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
   result.backward += result.sendBackward * form.virtualStages;
 }
 
+/// Devices of a pool at the same place in their domains are alike.
+FormCosts::Link FormCosts::linkFrom(unsigned stage) const {
+  int64_t device = place.stages[stage], next = place.stages[stage + 1];
+  const cost::Pool &pool = table.hardware.poolOf(device);
+  int64_t within = device - pool.first, distance = next - device;
+  if (&pool == &table.hardware.poolOf(next))
+    device = pool.first + within % pool.perDomain;
+  return {like[stage], like[stage + 1], device, distance};
+}
+
 Picoseconds FormCosts::messageThere(unsigned stage, int64_t position) const {
   cost::Message sent = message(stage + 1, position);
   return sendTime(stage, stage + 1, sent.forward) + sent.gatherForward;

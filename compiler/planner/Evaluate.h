@@ -282,6 +282,14 @@ public:
   /// `position`.
   Picoseconds messageThere(unsigned stage, int64_t position) const;
   Picoseconds messageBack(unsigned stage, int64_t position) const;
+  /// What decides what messages between a stage and the next one take.
+  struct Link {
+    unsigned from = 0, to = 0;
+    int64_t device = 0, distance = 0;
+
+    bool operator==(const Link &) const = default;
+  };
+  Link linkFrom(unsigned stage) const;
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
   /// With as many recomputed layers as that takes, where the form leaves them
   /// open.

@@ -29,7 +29,7 @@ public:
            Experience &experience)
       : problem(problem), restriction(restriction), experience(experience),
         table(problem.workload, problem.hardware, experience.costs),
-        state(problem), maps(problem.hardware),
+        state(problem), maps(problem.hardware), schedules(problem),
         dims(restriction.dims ? *restriction.dims
                               : splitDims(problem.workload)) {}
 
@@ -358,7 +358,7 @@ private:
   Found familiesOf(const Entry &shape) {
     Picoseconds least = Picoseconds::max();
     std::vector<Picoseconds> steps;
-    for (const Choice &choice : scheduled(problem, shape.choice)) {
+    for (const Choice &choice : schedules.of(shape.choice)) {
       steps.push_back(stepBound(*shape.costs, choice, shape.orders != nullptr));
       least = std::min(least, wholeStepOf(choice, steps.back()));
     }
@@ -397,7 +397,7 @@ private:
     family.isBounded = true;
     Picoseconds least = Picoseconds::max();
     size_t next = 0;
-    for (const Choice &choice : scheduled(problem, entry.choice)) {
+    for (const Choice &choice : schedules.of(entry.choice)) {
       Picoseconds &step = family.steps[next++];
       if (wholeStepOf(choice, step) < limitStep())
         step =
@@ -467,7 +467,7 @@ private:
     Entry placed{family.bound, 0, Entry::Kind::Scheduled, member, family.map};
     std::vector<Entry> entries;
     size_t next = 0;
-    for (Choice &choice : scheduled(problem, member)) {
+    for (Choice &choice : schedules.of(member)) {
       placed.step = family.family->steps[next++];
       placed.bound = std::max(family.bound, wholeStepOf(choice, placed.step));
       if (!settle(problem, choice))
@@ -770,6 +770,7 @@ private:
   CostTable table;
   LeastState state;
   MapTable maps;
+  ScheduleTable schedules;
   std::vector<std::string> dims;
   std::optional<std::vector<int64_t>> fixedCuts;
   /// By shapes that differ in their splits; and the first one met.

@@ -117,6 +117,19 @@ std::vector<Choice> enumerate(const Problem &problem);
 std::vector<Choice> placements(const Problem &problem, const Choice &shape);
 std::vector<Choice> scheduled(const Problem &problem, const Choice &placed);
 std::vector<Choice> variants(const Problem &problem, const Choice &shape);
+/// scheduled(), looked up once for each number of stages and micro-batches, of
+/// which alone it depends; safe for several threads.
+class ScheduleTable {
+public:
+  explicit ScheduleTable(const Problem &problem) : problem(problem) {}
+
+  std::vector<Choice> of(const Choice &placed);
+
+private:
+  const Problem &problem;
+  std::mutex mutex;
+  std::map<std::pair<int64_t, int64_t>, std::vector<Choice>> known;
+};
 /// What lies in the host's memory: as pinned, or as little as is needed where
 /// that is planned at all and devices are searched one layer at a time.
 Offload offloadOf(const Problem &problem);

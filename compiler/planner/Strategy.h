@@ -18,6 +18,7 @@
 #include "compiler/simulator/Schedule.h"
 #include "compiler/support/Diagnostics.h"
 #include "compiler/support/Json.h"
+#include "compiler/support/SharedVector.h"
 #include "compiler/workload/Residuals.h"
 
 #include <cstdint>
@@ -230,7 +231,7 @@ struct StageForm {
   std::vector<std::string> paths;
   /// Outermost first. The first `NormalForm::outerAxes` lie above the pipeline
   /// and are the same in every stage.
-  std::vector<Axis> axes;
+  SharedVector<Axis> axes;
   Recompute recompute = Recompute::None;
   /// The first so many instances of the stage recompute in full, whatever
   /// `recompute` says of the others.
