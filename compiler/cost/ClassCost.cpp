@@ -438,8 +438,10 @@ private:
     }
   }
 
-  /// Copies of the logits, beside the loss and its gradient.
+  /// Copies of the logits, beside the loss and its gradient; or one in place of
+  /// the logits from the loss to its gradient.
   void addLogitCopies() {
+    ClassMemory &memory = cost.memory;
     for (uint32_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
       if (!isLoss(op) || op.phase != Phase::Forward)
@@ -447,9 +449,18 @@ private:
       Bytes copies(hardware.execution.stack.logitCopyBytes);
       for (int64_t extent : sharded.ops[i].extents)
         copies = copies * extent;
-      cost.memory.backwardTransient += copies;
-      cost.memory.backwardTotal += copies;
-      cost.memory.backwardOnce += copies;
+      memory.backwardOnce += copies;
+      Bytes logits = sharded.valueBytes[op.operands.front().value];
+      if (!hardware.execution.stack.replacesLogits ||
+          !isSaved(op.operands.front().value)) {
+        memory.backwardTransient += copies;
+        memory.backwardTotal += copies;
+        continue;
+      }
+      memory.forwardTransient += logits;
+      memory.forwardTotal += copies;
+      memory.backwardTotal += copies - logits;
+      memory.saved += copies - logits;
     }
   }
 

@@ -54,9 +54,10 @@ struct Stack {
   /// The products of attention are in 8 bits.
   bool narrowAttention = false;
   /// Bytes of an element of the copies of the logits that the loss and its
-  /// gradient are computed on: one in float32 is overwritten (4), or a second
-  /// one is kept (8).
+  /// gradient are computed on.
   int64_t logitCopyBytes = 0;
+  /// One copy serves both and is overwritten; the logits go when it is made.
+  bool replacesLogits = false;
   /// Elementwise chains run as one kernel (a compiler, or fused by hand);
   /// otherwise each op reads and writes memory in a kernel of its own.
   bool fusedElementwise = true;
@@ -130,6 +131,11 @@ struct Stack {
   int64_t packedTokens = 0;
   /// Optimizer sharding also cuts the master copies.
   bool shardsMasters = false;
+  /// Gradients have buffers of their own from the beginning, with a single
+  /// micro-batch as well.
+  bool holdsGradients = false;
+  /// A stage that borrows a variable stores and updates it like its owner.
+  bool storesTied = false;
   /// Of the buckets in which gradients are reduced and parameters gathered.
   int64_t bucketBytes = 0;
   /// A row goes to its experts once for each node and once for each device

@@ -316,7 +316,10 @@ std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
       spec.stages = shape.pipeline;
       spec.chunks = v;
       spec.microBatches = shape.microBatches;
-      if ((!pins.virtualStages || *pins.virtualStages == v) &&
+      // Bounds know interleaved groups of as many micro-batches as stages.
+      bool isWhole = schedule != Schedule::Interleaved ||
+                     shape.microBatches % shape.pipeline == 0;
+      if ((!pins.virtualStages || *pins.virtualStages == v) && isWhole &&
           !simulator::brokenRule(spec))
         all.emplace_back(schedule, v);
     }

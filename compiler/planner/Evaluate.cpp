@@ -171,8 +171,9 @@ StateBytes FormCosts::stateOf(unsigned stage,
       return range.holds(position);
     });
   };
+  bool storesTied = table.hardware.execution.stack.storesTied;
   for (const Tie &tie : table.ties)
-    if (isHeld(tie.user))
+    if (isHeld(tie.user) && (isHeld(tie.owner) || !storesTied))
       state -= borrowed(
           run(stage, workload::instanceAt(table.workload, tie.user).run)
               .tiedState,
@@ -385,7 +386,7 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
                           : offloadedState(stage, first, state, relief.offload);
   int64_t slots = this->slots(stage);
   std::vector<Piece> held = pieces(first, last, relief);
-  if (form.microBatches == 1)
+  if (form.microBatches == 1 && !table.hardware.execution.stack.holdsGradients)
     setSinglePeak(parts, stage, first, last, held);
   else
     setPeak(parts, peakOf(stage, first, last, held), slots);

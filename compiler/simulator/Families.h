@@ -15,6 +15,8 @@ namespace whale::simulator {
 TaskLists makeGPipe(const ScheduleSpec &spec);
 TaskLists makeOneFOneB(const ScheduleSpec &spec);
 TaskLists makeInterleaved(const ScheduleSpec &spec);
+/// Micro-batches that go through a chunk before the next chunk's turn.
+int64_t interleavedGroup(const ScheduleSpec &spec);
 TaskLists makeZeroBubbleByHand(const ScheduleSpec &spec);
 TaskLists makeZeroBubbleAutomatic(const ScheduleSpec &spec);
 TaskLists makeZeroBubbleV(const ScheduleSpec &spec);

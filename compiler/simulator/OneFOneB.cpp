@@ -1,10 +1,12 @@
 //===- OneFOneB.cpp - GPipe, 1F1B, interleaved 1F1B -----------------------===//
 //
-// Interleaved: the forwards of a stage take p micro-batches through chunk 0,
-// then the same p through chunk 1, and so on, then the next p; backwards do the
-// same from the last chunk. Stage s runs 2 (p - 1 - s) + (v - 1) p forwards,
+// Interleaved: the forwards of a stage take g micro-batches through chunk 0,
+// then the same g through chunk 1, and so on, then the next g; backwards do the
+// same from the last chunk. Stage s runs 2 (p - 1 - s) + (v - 1) g forwards,
 // then one forward and one backward in turn (Narayanan et al., SC'21, section
-// 2.2, and Megatron-LM).
+// 2.2, and Megatron-LM). g is p; where m is no multiple of p the least that
+// leaves no group of fewer than p micro-batches (Megatron-Core's
+// microbatch-group-size-per-virtual-pipeline-stage).
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,7 +35,8 @@ TaskList warmThenAlternate(int64_t warmUp, int64_t microBatches) {
 class Interleaving {
 public:
   explicit Interleaving(const ScheduleSpec &spec)
-      : stages(spec.stages), chunks(spec.chunks) {}
+      : group(interleavedGroup(spec)), chunks(spec.chunks),
+        microBatches(spec.microBatches) {}
 
   Task forward(int64_t k) const { return forwardTask(chunk(k), microBatch(k)); }
   Task backward(int64_t k) const {
@@ -41,15 +44,31 @@ public:
   }
 
 private:
-  int64_t chunk(int64_t k) const { return k / stages % chunks; }
+  /// The first micro-batch of the group of the k-th task, and how many it has.
+  int64_t first(int64_t k) const { return k / (group * chunks) * group; }
+  int64_t size(int64_t k) const {
+    return std::min(group, microBatches - first(k));
+  }
+  int64_t chunk(int64_t k) const { return (k - first(k) * chunks) / size(k); }
   int64_t microBatch(int64_t k) const {
-    return k / (stages * chunks) * stages + k % stages;
+    return first(k) + (k - first(k) * chunks) % size(k);
   }
 
-  int64_t stages, chunks;
+  int64_t group, chunks, microBatches;
 };
 
 } // namespace
+
+int64_t interleavedGroup(const ScheduleSpec &spec) {
+  int64_t group = spec.stages;
+  auto leavesFew = [&] {
+    int64_t left = spec.microBatches % group;
+    return left > 0 && left < spec.stages;
+  };
+  while (group < spec.microBatches && leavesFew())
+    ++group;
+  return group;
+}
 
 TaskList stageOrder(Order order, int64_t stages, int64_t stage,
                     int64_t microBatches) {
@@ -78,8 +97,9 @@ TaskLists makeInterleaved(const ScheduleSpec &spec) {
   int64_t total = spec.microBatches * spec.chunks;
   TaskLists lists(spec.stages);
   for (int64_t s = 0; s < spec.stages; ++s) {
-    int64_t warmUp = std::min(total, 2 * (spec.stages - 1 - s) +
-                                         (spec.chunks - 1) * spec.stages);
+    int64_t warmUp =
+        std::min(total, 2 * (spec.stages - 1 - s) +
+                            (spec.chunks - 1) * interleavedGroup(spec));
     TaskList &tasks = lists[s];
     tasks.reserve(2 * total);
     for (int64_t k = 0; k < warmUp; ++k)

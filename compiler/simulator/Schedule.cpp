@@ -40,7 +40,7 @@ int64_t aliveOneFOneB(const ScheduleSpec &spec, int64_t stage) {
 int64_t aliveInterleaved(const ScheduleSpec &spec, int64_t stage) {
   return std::min(spec.microBatches * spec.chunks,
                   2 * (spec.stages - 1 - stage) +
-                      (spec.chunks - 1) * spec.stages + 1);
+                      (spec.chunks - 1) * interleavedGroup(spec) + 1);
 }
 int64_t aliveH1(const ScheduleSpec &spec, int64_t) {
   return std::min(spec.microBatches, spec.stages);
@@ -129,9 +129,9 @@ std::optional<std::string> brokenMicroBatches(const ScheduleSpec &spec) {
     return quoted(nameOf(spec.order)) + " needs " + needs + ", found " +
            std::to_string(found);
   };
-  if (spec.order == Order::Interleaved && spec.microBatches % spec.stages != 0)
-    return broken("micro-batches in multiples of the stages (" +
-                      std::to_string(spec.stages) + ")",
+  if (spec.order == Order::Interleaved && spec.microBatches < spec.stages)
+    return broken("as many micro-batches as stages (" +
+                      std::to_string(spec.stages) + ") or more",
                   spec.microBatches);
   if (spec.order != Order::DualPipe)
     return std::nullopt;

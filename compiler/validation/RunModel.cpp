@@ -197,9 +197,9 @@ std::string bertConfig(const MeasuredRun &run) {
   return writer.endObject().take();
 }
 
-/// T5 version 1.1: heads of 64 elements whatever the hidden size, gated; half
-/// of the layers are the decoder's, which sees 128 tokens, as the notes of such
-/// runs say.
+/// T5 version 1.1: heads of 64 elements whatever the hidden size, gated but in
+/// Megatron-LM; half of the layers are the decoder's, which sees 128 tokens, as
+/// the notes of such runs say.
 std::string t5Config(const MeasuredRun &run) {
   json::Writer writer;
   writer.beginObject(json::Writer::Layout::Inline);
@@ -209,7 +209,8 @@ std::string t5Config(const MeasuredRun &run) {
   writer.field("num_layers", run.layers / 2);
   writer.field("num_decoder_layers", run.layers - run.layers / 2);
   writer.field("decoder_sequence", 128).field("dropout_rate", 0.0);
-  writer.field("feed_forward_proj", "gated-gelu");
+  writer.field("feed_forward_proj",
+               run.says("Megatron-LM") ? "gelu" : "gated-gelu");
   writer.field("tie_word_embeddings", false);
   return writer.endObject().take();
 }

@@ -198,7 +198,7 @@ std::optional<planner::Candidate> planOf(const MeasuredRun &run,
   int64_t instances = workload::instanceCount(workload);
   int64_t chunks = std::min(run.virtualStages, instances / degrees.pipeline);
   if (degrees.pipeline > 1 && chunks > 1 &&
-      form.microBatches % degrees.pipeline == 0) {
+      form.microBatches >= degrees.pipeline) {
     form.schedule = planner::Schedule::Interleaved;
     form.virtualStages = chunks;
   }

@@ -24,6 +24,7 @@ cost::Stack megatron2021() {
   stack.dispatch = cost::Dispatch::Fine;
   stack.overlapsPipeline = false;
   stack.logitCopyBytes = 4;
+  stack.replacesLogits = true;
   stack.scattersMessages = true;
   stack.sendsRowsOnce = false;
   stack.gathersTwiceBackward = true;
@@ -38,6 +39,8 @@ cost::Stack megatron2021() {
   stack.repeatsActivations = true;
   stack.repeatsLayersOnly = true;
   stack.shardsMasters = true;
+  stack.holdsGradients = true;
+  stack.storesTied = true;
   return stack;
 }
 
@@ -46,6 +49,7 @@ cost::Stack megatronCore() {
   cost::Stack stack;
   stack.dispatch = cost::Dispatch::Fused;
   stack.logitCopyBytes = 4;
+  stack.replacesLogits = true;
   stack.scattersMessages = true;
   stack.sendsRowsOnce = false;
   stack.gathersAgain = true;
@@ -57,6 +61,8 @@ cost::Stack megatronCore() {
   stack.repeatsActivations = true;
   stack.repeatsLayersOnly = true;
   stack.shardsMasters = true;
+  stack.holdsGradients = true;
+  stack.storesTied = true;
   stack.joinsSequenceReplicas = true;
   stack.overlapsGradients = true;
   return stack;
@@ -152,6 +158,9 @@ void setKernels(const MeasuredRun &run, cost::Stack &stack) {
   // Elsewhere batch norms, activations and sums of images are kernels each.
   if (run.family.starts_with("resnet") && !run.says("MLPerf"))
     stack.fusedElementwise = false;
+  // Compiled from operations that make new values: one more copy.
+  if (run.says("cross entropy loss fusion"))
+    stack.logitCopyBytes = 8;
   if (run.says({"compile", "XLA"}))
     stack.fusedElementwise = stack.repeatsActivations = true;
   if (usesJax(run))
@@ -262,9 +271,10 @@ Bytes libraryWorkspace(const MeasuredRun &run) {
   constexpr Bytes mebibyte(int64_t(1) << 20);
   bool isHopperOrNewer = run.isHopperOrNewer();
   // PyTorch's documentation of CUBLAS_WORKSPACE_CONFIG: 8 buffers of 4 MiB on
-  // Hopper and where results must be deterministic, else 2 and 8 of 16 KiB.
+  // Hopper and where results must be deterministic, else 2 and 8 of 16 KiB; for
+  // each handle, of which the thread of the backward part has its own.
   Bytes own =
-      mebibyte * (isHopperOrNewer || run.says("deterministic") ? 32 : 8);
+      mebibyte * 2 * (isHopperOrNewer || run.says("deterministic") ? 32 : 8);
   // Transformer Engine's get_cublas_workspace_size_bytes(), and four more for
   // the streams of grouped products (_NUM_MAX_CUBLAS_STREAMS).
   Bytes engine = mebibyte * (isHopperOrNewer ? 32 : 4);

@@ -360,6 +360,14 @@ TEST_CASE("a loss on float32 logits moves and keeps more") {
   CHECK(one.forward > none.forward);
   CHECK(one.backward >= none.backward);
   CHECK(two.forward == one.forward);
+  // In place of the logits of 2 bytes: they go when the copy is there.
+  machine.stack().replacesLogits = true;
+  ClassCost replaced = cost(4);
+  CHECK(replaced.memory.saved == none.memory.saved + Bytes(2 * logits));
+  CHECK(replaced.memory.backwardTransient == none.memory.backwardTransient);
+  CHECK(replaced.memory.backwardTotal ==
+        none.memory.backwardTotal + Bytes(2 * logits));
+  CHECK(replaced.memory.backwardOnce == one.memory.backwardOnce);
 }
 
 TEST_CASE("elementwise kernels of a framework move more bytes") {

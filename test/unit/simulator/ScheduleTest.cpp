@@ -196,12 +196,10 @@ TEST_CASE("a spec that cannot be scheduled names the rule") {
   auto rule = [](Order order, int64_t p, int64_t m, int64_t v) {
     return brokenRule(ScheduleSpec{order, p, v, m, {}, {}}).value_or("");
   };
-  CHECK(rule(Order::Interleaved, 4, 6, 2) ==
-        "'interleaved-1f1b' needs micro-batches in multiples of the stages "
-        "(4), found 6");
+  CHECK(rule(Order::Interleaved, 4, 6, 2).empty());
   CHECK(rule(Order::Interleaved, 4, 2, 2) ==
-        "'interleaved-1f1b' needs micro-batches in multiples of the stages "
-        "(4), found 2");
+        "'interleaved-1f1b' needs as many micro-batches as stages (4) or more, "
+        "found 2");
   CHECK(rule(Order::Interleaved, 4, 8, 1) ==
         "'interleaved-1f1b' needs 2 chunks per stage or more, found 1");
   CHECK(rule(Order::Interleaved, 4, 8, 1 << 20) ==
