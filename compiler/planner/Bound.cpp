@@ -328,7 +328,7 @@ SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
     result.runs.push_back({partsOf(forward, backward, weight), count});
     result.all += result.runs.back().each * static_cast<double>(count);
   }
-  if (tails || table.hardware.pools().size() > 1)
+  if (tails || table.hardware.pools().size() > 1 || !cutsBatchAlike(form))
     addKinds(table, form, costs, tails, result);
   if (stages == 1)
     return result;

@@ -34,9 +34,9 @@ void FormCosts::setPartMessages(int64_t part, const std::vector<int64_t> &cuts,
     result.sendForward = send(next, out.forward, out.gatherForward);
   }
   if (part > 0) {
-    cost::Message in = message(stage, cuts[part]);
-    result.sendBackward =
-        send(stageOf(part - 1), in.backward, in.gatherBackward);
+    unsigned before = stageOf(part - 1);
+    cost::Message in = message(before, cuts[part]);
+    result.sendBackward = send(before, in.backward, in.gatherBackward);
   }
   if (table.hardware.execution.stack.overlapsPipeline)
     return;

@@ -242,11 +242,12 @@ Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
   Coordinates result;
   result.stage = stage;
   size_t next = 0;
-  for (const Axis &axis : form.stages[stage].axes)
-    result.axes.push_back(axis.kind == AxisKind::Replica &&
-                                  next < replica.size()
-                              ? replica[next++]
-                              : 0);
+  for (const Axis &axis : form.stages[stage].axes) {
+    bool isGiven = axis.kind == AxisKind::Replica && next < replica.size();
+    auto most = std::max_element(axis.shares.begin(), axis.shares.end());
+    result.axes.push_back(isGiven ? replica[next++]
+                                  : most - axis.shares.begin());
+  }
   return result;
 }
 
@@ -355,8 +356,9 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
   if (few && stages.size() > 1)
     for (DeviceMap &map : anyPools(hardware, stages))
       add(std::move(map));
-  // Blocks that straddle pools are the last resort.
-  if (maps.empty())
+  // Blocks that straddle pools are the last resort; not where the slowest
+  // replica of each stage counts, which is not known then.
+  if (maps.empty() && cutsBatchAlike(form))
     for (const auto &[order, isRanked] : orders)
       if (order.size() == pools && (few || isRanked))
         add(oneByOne(hardware, order, rankCount(form)));

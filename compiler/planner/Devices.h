@@ -31,7 +31,8 @@ struct DeviceMap {
 /// The maps that planning tries for a form: the identity on equal devices; on
 /// unequal ones blocks that lie in one pool each, by replica for each set of
 /// pools, and by stage for each order of each set (at most 64 orders). Where
-/// there are none, ranks take pool after pool, on few devices in every order.
+/// there are none, ranks take pool after pool, on few devices in every order,
+/// unless stages cut the batch differently.
 /// Empty where the devices do not suffice. Fast and large pools come first, so
 /// that the order in which the cluster lists them does not matter.
 /// Deterministic, so that a pasted strategy finds its map again.
@@ -57,7 +58,8 @@ ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,
                      const std::vector<int64_t> &replica,
                      const cost::Hardware &hardware);
 
-/// The coordinates of the first rank of a stage of a replica.
+/// The coordinates of the first rank of a stage of a replica; of replica axes
+/// that are not given, those with the most samples.
 Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
                           const std::vector<int64_t> &replica);
 

@@ -42,7 +42,6 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
                      const DeviceMap &devices,
                      const std::vector<int64_t> &replica, int64_t samples)
     : table(table), form(form), devices(devices), replica(replica) {
-  replicas = form.stages.front().degree(AxisKind::Replica);
   aliveChunks = {1};
   if (form.stages.size() > 1)
     aliveChunks =
@@ -55,13 +54,14 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.offload != Offload(); });
   place = placeOf(form, devices, replica, table.hardware);
+  bool alike = cutsBatchAlike(form);
   costs.resize(form.stages.size());
   again.resize(form.stages.size());
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     like.push_back(likeEarlier(s));
     uniform &= like[s] == 0;
     if (like[s] == s) {
-      addStage(s, samples);
+      addStage(s, alike ? samples : samplesOn(s));
       continue;
     }
     types.push_back(types[like[s]]);
@@ -87,6 +87,12 @@ unsigned FormCosts::likeEarlier(unsigned stage) const {
   return stage;
 }
 
+int64_t FormCosts::samplesOn(unsigned stage) const {
+  return batchOf(form, coordinatesIn(form, stage, replica),
+                 table.workload.globalBatch)
+      .count;
+}
+
 /// Scatters the gradients of an instance after its backward part, where they
 /// are cut over the replicas, and gathers its parameters before either part
 /// where those are.
@@ -104,7 +110,7 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
       parts = std::max(parts, one.cost->tensors);
     auto parted = [&](CollectiveKind kind, Bytes bytes) {
       Bytes each = ceilDivide(bytes, parts);
-      Picoseconds listed = copies(stage, parts > 1 ? replicas : 0, each);
+      Picoseconds listed = copies(stage, parts > 1 ? replicas(stage) : 0, each);
       return (over(kind, each) + listed) * parts;
     };
     Picoseconds gather =
@@ -557,7 +563,7 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
     gather = overlapped(first, gather, overlap) - first;
   }
   result.gradientSync = reduce + gather;
-  if (replicas > 1)
+  if (replicas(stage) > 1)
     result.gradientTraffic = wireGradients(state);
 }
 
@@ -610,7 +616,7 @@ void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
     result.sendForward = send(stage + 1, out.forward, out.gatherForward);
   }
   if (stage > 0) {
-    cost::Message in = message(stage, first);
+    cost::Message in = message(stage - 1, first);
     result.sendBackward = send(stage - 1, in.backward, in.gatherBackward);
   }
   if (table.hardware.execution.stack.overlapsPipeline)
@@ -635,7 +641,7 @@ Picoseconds FormCosts::messageThere(unsigned stage, int64_t position) const {
 }
 
 Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
-  cost::Message sent = message(stage + 1, position);
+  cost::Message sent = message(stage, position);
   return sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
 }
 

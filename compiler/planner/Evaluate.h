@@ -229,7 +229,9 @@ private:
 };
 
 /// A form on its devices, with the costs of each run in each stage looked up.
-/// `coordinates` picks the replica whose devices are meant.
+/// `coordinates` picks the replica whose devices are meant, which has so many
+/// samples; where stages cut the batch differently, that is a pipeline, and the
+/// fullest replica of each stage counts.
 class FormCosts {
 public:
   FormCosts(CostTable &table, const NormalForm &form, const DeviceMap &devices,
@@ -315,6 +317,12 @@ public:
   void addAllowance(unsigned stage, MemoryParts &parts) const;
 
 private:
+  int64_t replicas(unsigned stage) const {
+    return form.stages[stage].degree(AxisKind::Replica);
+  }
+  int64_t innerDevices(unsigned stage) const {
+    return form.stages[stage].innerDevices(form.outerAxes);
+  }
   /// Of each kind of ranks in the stage. Looked up once: a FormCosts belongs to
   /// one thread.
   const std::vector<cost::Group> &groupsOf(unsigned stage, unsigned axis) const;
@@ -404,6 +412,8 @@ private:
   Bytes stagedMemory(unsigned stage, int64_t first,
                      const Offload &offload) const;
   void addStage(unsigned stage, int64_t samples);
+  /// Of the stage's fullest replica.
+  int64_t samplesOn(unsigned stage) const;
   std::vector<RunCost> runCosts(unsigned stage, int64_t samples,
                                 Recompute recompute);
   cost::ClassContext contextOf(const Coordinates &rank,
@@ -517,7 +527,6 @@ private:
   ReplicaPlace place;
   /// Of each stage: the first one with the same costs.
   std::vector<unsigned> like;
-  int64_t replicas = 1;
   bool uniform = true;
   /// Instances of some stage recompute in full, whatever the others do; or
   /// have something in the host's memory.

@@ -316,12 +316,14 @@ void reportShortDim(const ShortDim &found, const Node &strategy,
       .hint("a split with several dimensions repeats ops that are too short");
 }
 
-bool checkShares(const NormalForm &form, const workload::Workload &workload,
-                 Diagnostics &diagnostics) {
+/// The shares of one stage.
+static bool checkShares(const NormalForm &form, const StageForm &stage,
+                        const workload::Workload &workload,
+                        Diagnostics &diagnostics) {
   int64_t unit = form.microBatches * workload.sampleGroup;
   int64_t equal = 1;
   bool ok = true;
-  for (const Axis &axis : form.stages.front().axes) {
+  for (const Axis &axis : stage.axes) {
     if (axis.kind != AxisKind::Replica)
       continue;
     int64_t sum = 0;
@@ -352,6 +354,16 @@ bool checkShares(const NormalForm &form, const workload::Workload &workload,
                                       workload.globalBatch));
     ok = false;
   }
+  return ok;
+}
+
+bool checkShares(const NormalForm &form, const workload::Workload &workload,
+                 Diagnostics &diagnostics) {
+  if (cutsBatchAlike(form))
+    return checkShares(form, form.stages.front(), workload, diagnostics);
+  bool ok = true;
+  for (const StageForm &stage : form.stages)
+    ok &= checkShares(form, stage, workload, diagnostics);
   return ok;
 }
 

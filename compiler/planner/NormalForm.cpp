@@ -100,7 +100,7 @@ public:
           addOnce(stage.axes[axis].colocated, split);
       nameAxes(stage);
     }
-    sameBatchEverywhere(root);
+    checkBatchCuts(root);
     checkSchedule(root);
     checkRecompute(root);
     checkOffload(root);
@@ -342,19 +342,14 @@ private:
                       : fmt::format("t{}", splits++);
   }
 
-  /// Micro-batch j must hold the same samples in every stage.
-  void sameBatchEverywhere(const Node &root) {
-    auto cuts = [](const StageForm &stage) {
-      std::vector<std::pair<int64_t, std::vector<int64_t>>> result;
-      for (const Axis &axis : stage.axes)
-        if (axis.kind == AxisKind::Replica)
-          result.emplace_back(axis.size, axis.shares);
-      return result;
-    };
-    for (const StageForm &stage : form.stages)
-      if (cuts(stage) != cuts(form.stages.front()))
-        return unsupported(root, "stages that cut the batch differently are "
-                                 "not compilable yet");
+  /// Programs keep the samples of a micro-batch on a chain of ranks.
+  void checkBatchCuts(const Node &root) {
+    if (space == Space::Default && !cutsBatchAlike(form))
+      diags
+          .error(root.place,
+                 "stages that cut the batch differently are not compilable yet",
+                 ExitCode::Unsupported)
+          .hint(std::string(notLoweredHint));
   }
 
   NormalForm form;
@@ -522,6 +517,25 @@ int64_t rankOf(const NormalForm &form, const Coordinates &coordinates) {
     number = number * axes[i].size + coordinates.axes[i];
   }
   return outer * inner + offset + within;
+}
+
+bool cutsBatchAlike(const NormalForm &form) {
+  auto nextReplica = [](const StageForm &stage, size_t from) {
+    while (from < stage.axes.size() &&
+           stage.axes[from].kind != AxisKind::Replica)
+      ++from;
+    return from;
+  };
+  const StageForm &first = form.stages.front();
+  return std::all_of(
+      form.stages.begin(), form.stages.end(), [&](const StageForm &stage) {
+        size_t a = nextReplica(first, 0), b = nextReplica(stage, 0);
+        while (a < first.axes.size() && b < stage.axes.size() &&
+               first.axes[a].size == stage.axes[b].size &&
+               first.axes[a].shares == stage.axes[b].shares)
+          a = nextReplica(first, a + 1), b = nextReplica(stage, b + 1);
+        return a == first.axes.size() && b == stage.axes.size();
+      });
 }
 
 BatchRange batchOf(const NormalForm &form, const Coordinates &coordinates,

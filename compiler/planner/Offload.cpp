@@ -203,11 +203,11 @@ FormCosts::HostTraffic FormCosts::hostUpdate(unsigned stage, int64_t first,
   HostTraffic traffic;
   traffic.in = copies;
   traffic.out =
-      std::max(gradients - (replicas > 1 ? Bytes() : hosted), Bytes());
+      std::max(gradients - (replicas(stage) > 1 ? Bytes() : hosted), Bytes());
   traffic.touched = gradients + updatedState(stage, first, last) * 2 + copies;
   // What the replicas have in their hosts passes through the devices: there it
   // is summed, and gathered.
-  if (replicas > 1 && !cutsGradients(shape))
+  if (replicas(stage) > 1 && !cutsGradients(shape))
     traffic.in += hosted;
   if (cut > 1)
     traffic.out += weightsOf(stage, first, first + offload.parameters);

@@ -28,10 +28,11 @@ public:
            const DeviceMap &devices)
       : hardware(hardware), form(form), devices(devices) {
     const std::vector<Axis> &axes = form.stages.front().axes;
+    bool alike = cutsBatchAlike(form);
     for (unsigned a = 0; a < axes.size(); ++a) {
       if (a < form.outerAxes)
         blocks *= axes[a].size;
-      if (axes[a].kind == AxisKind::Replica)
+      if (axes[a].kind == AxisKind::Replica && (alike || a < form.outerAxes))
         replicas.push_back(a);
       else
         splitsOutside |= a < form.outerAxes;
@@ -140,7 +141,8 @@ private:
   const cost::Hardware &hardware;
   const NormalForm &form;
   const DeviceMap &devices;
-  /// Numbers of the replica axes.
+  /// Numbers of the replica axes; only of those outside of the pipeline where
+  /// stages cut the batch differently.
   std::vector<unsigned> replicas;
   /// Combinations of the coordinates outside of the pipeline.
   int64_t blocks = 1;

@@ -112,13 +112,21 @@ Group FormCosts::groupThrough(const Coordinates &rank, unsigned axis) const {
   return group;
 }
 
+/// A message of which each rank of `to` gets so much. Of unequal numbers of
+/// ranks those of the smaller one have several partners, one after another.
 Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
-  int64_t inner = form.stages[from].innerDevices(form.outerAxes);
+  const cost::Hardware &hardware = table.hardware;
+  int64_t senders = innerDevices(from), receivers = innerDevices(to);
+  Bytes sent = ceilDivide(bytes * receivers, senders);
   Picoseconds time;
   auto consider = [&](int64_t sender, int64_t receiver) {
-    int64_t pairs = std::min(inner, table.hardware.poolOf(sender).perNode);
-    time =
-        std::max(time, table.hardware.sendTime(sender, receiver, pairs, bytes));
+    auto through = [&](int64_t device, int64_t ranks, Bytes each) {
+      int64_t pairs = std::min(ranks, hardware.poolOf(device).perNode);
+      time = std::max(time, hardware.sendTime(sender, receiver, pairs, each));
+    };
+    through(sender, senders, sent);
+    if (receivers < senders)
+      through(receiver, receivers, bytes);
   };
   if (place.inPools)
     consider(place.stages[from], place.stages[to]);

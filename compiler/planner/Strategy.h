@@ -281,11 +281,11 @@ std::optional<std::string> notLowered(const Node &node);
 
 /// The normal form of a checked tree in which every degree is given. Errors
 /// (with places) for what has no normal form in this version: NotYet cells,
-/// degrees of 0, stages that cut the batch differently, several scopes side by
-/// side in one stage, colocated scopes that hold others. Those have
-/// ExitCode::Unsupported; a colocated split without replicas of its degree
-/// around it is bad input. In the default space, so has what `compile` does not
-/// lower yet: ZeRO-2 and -3, schedules but GPipe and 1F1B, memory of the host.
+/// degrees of 0, several scopes side by side in one stage, colocated scopes
+/// that hold others. Those have ExitCode::Unsupported; a colocated split
+/// without replicas of its degree around it is bad input. In the default space,
+/// so has what `compile` does not lower yet: ZeRO-2 and -3, schedules but GPipe
+/// and 1F1B, memory of the host, stages that cut the batch differently.
 std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics,
                                     Space space = Space::Default);
 /// The tree of a normal form, with everything said: outer scopes, pipeline,
@@ -297,6 +297,10 @@ int64_t rankCount(const NormalForm &form);
 /// Coordinates of 0 <= rank < rankCount.
 Coordinates coordinatesOf(const NormalForm &form, int64_t rank);
 int64_t rankOf(const NormalForm &form, const Coordinates &coordinates);
+/// Whether every stage gives the samples of a micro-batch to as many replicas
+/// with the same shares: a replica is a chain of ranks through all stages then.
+/// Otherwise the samples change hands between stages.
+bool cutsBatchAlike(const NormalForm &form);
 /// First sample of the global batch and number of samples that a rank's
 /// replica coordinates give it, equal shares spread over nested replica axes.
 struct BatchRange {

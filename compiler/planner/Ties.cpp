@@ -43,10 +43,16 @@ Picoseconds FormCosts::tieTime(const Tie &tie, unsigned user,
   size_t run = workload::instanceAt(table.workload, tie.user).run;
   // Two ranks: each sends its sum to the other.
   auto firstOf = [&](unsigned stage) {
-    return devices.deviceOf(form, coordinatesIn(form, stage, {}));
+    Coordinates first;
+    first.stage = stage;
+    first.axes.assign(form.stages[stage].axes.size(), 0);
+    return devices.deviceOf(form, first);
   };
-  return table.hardware.sendTime(firstOf(user), firstOf(owner), 1,
-                                 this->run(user, run).tiedState.gradients);
+  // Of unequal stages the smaller one serves several ranks of the other.
+  int64_t some = innerDevices(user), others = innerDevices(owner);
+  Bytes bytes = this->run(user, run).tiedState.gradients *
+                ceilDivide(std::max(some, others), std::min(some, others));
+  return table.hardware.sendTime(firstOf(user), firstOf(owner), 1, bytes);
 }
 
 Picoseconds FormCosts::leastTies(unsigned stage, int64_t first,

@@ -147,8 +147,12 @@ private:
                          ? fmt::format(", {} devices stay idle",
                                        formatCount(plan.idleDevices))
                          : ""));
-    for (const Axis &axis : form.stages.front().axes)
-      axisWords(axis);
+    if (form.stages.size() > 1 && !cutsBatchAlike(form))
+      line("stages cut the batch differently: samples change hands between "
+           "them; compile does not lower that yet");
+    else
+      for (const Axis &axis : form.stages.front().axes)
+        axisWords(axis);
     if (form.stages.size() > 1)
       line(fmt::format("a pipeline of {} stages, {} micro-batches, schedule {}",
                        form.stages.size(), form.microBatches,

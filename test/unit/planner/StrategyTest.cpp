@@ -354,7 +354,17 @@ TEST_CASE("what has no normal form says why") {
   SECTION("stages that cut the batch differently") {
     Node two = scope(Primitive::Replica, 2),
          four = scope(Primitive::Replica, 4);
-    CHECK(!normalize(root(scope(Primitive::Pipeline, 0, {two, four})), diags));
+    Node tree = root(scope(Primitive::Pipeline, 0, {two, four}));
+    CHECK(!normalize(tree, diags));
+    CHECK(
+        diags.str() ==
+        "error: stages that cut the batch differently are not compilable yet\n"
+        "note: 'whalec plan --space full' plans it\n");
+    auto form = normalize(tree, diags, Space::Full);
+    REQUIRE(form);
+    CHECK(form->stages[1].degree(AxisKind::Replica) == 4);
+    CHECK(rankCount(*form) == 6);
+    CHECK(normalize(toTree(*form), diags, Space::Full) == form);
   }
 }
 

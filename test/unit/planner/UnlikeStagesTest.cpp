@@ -1,0 +1,147 @@
+// Stages with replicas and splits of their own: what they cost, against what
+// the same stages cost in plans whose stages are alike.
+
+#include "compiler/planner/Search.h"
+#include "test/unit/planner/RoundHardware.h"
+#include "test/unit/planner/TinyModels.h"
+
+#include <catch2/catch.hpp>
+
+using namespace whale;
+using namespace whale::planner;
+using test::RoundHardware;
+
+namespace {
+
+constexpr int64_t batch = 24, microBatches = 4;
+
+workload::Workload model() {
+  return test::chain(
+      {test::denseLayer(
+          {{"batch", batch}, {"sequence", 8}, {"hidden", 64}, {"ffn", 256}})},
+      {4}, batch);
+}
+
+/// Of a micro-batch, between layers.
+constexpr int64_t boundaryBytes = batch / microBatches * 8 * 64 * 4;
+
+StageForm stage(int64_t replicas, int64_t split = 1) {
+  Choice choice;
+  choice.data = replicas;
+  choice.tensor = split;
+  return formOf(choice, {"ffn"}).stages.front();
+}
+
+Prediction predict(const RoundHardware &machine, std::vector<StageForm> stages,
+                   DeviceMap map = {}) {
+  NormalForm form;
+  form.microBatches = microBatches;
+  form.stages = std::move(stages);
+  workload::Workload some = model();
+  CostTable table(some, machine);
+  return evaluate(table, {form, {0, 2, 4}, std::move(map)});
+}
+
+/// Devices that each have a link of their own.
+RoundHardware machine() { return {{{}}, {{0, 4, 1}}}; }
+
+Picoseconds message(const RoundHardware &on, int64_t bytes) {
+  return picosecondsFromSeconds(on.outside.latencySeconds) +
+         Bytes(bytes) / BytesPerSecond(on.outside.bytesPerSecond);
+}
+
+} // namespace
+
+TEST_CASE("a stage of more replicas gives each its part of a micro-batch") {
+  RoundHardware on = machine();
+  Prediction two = predict(on, {stage(2), stage(2)}),
+             one = predict(on, {stage(1), stage(1)}),
+             mixed = predict(on, {stage(2), stage(1)});
+  const StagePrediction &first = mixed.stages[0], &last = mixed.stages[1];
+  CHECK(first.forward == two.stages[0].forward);
+  CHECK(first.backward == two.stages[0].backward);
+  CHECK(first.memory.activations == two.stages[0].memory.activations);
+  CHECK(first.gradientSync == two.stages[0].gradientSync);
+  CHECK(first.gradientSync > Picoseconds());
+  CHECK(last.forward == one.stages[1].forward);
+  CHECK(last.backward == one.stages[1].backward);
+  CHECK(last.memory.total() == one.stages[1].memory.total());
+  CHECK(last.gradientSync == Picoseconds());
+  // Both halves come to the one replica, and go back from it.
+  CHECK(first.sendForward == message(on, boundaryBytes));
+  CHECK(last.sendBackward == message(on, boundaryBytes));
+  CHECK(two.stages[0].sendForward == message(on, boundaryBytes / 2));
+}
+
+TEST_CASE("the step of unlike stages is that of their pipeline") {
+  RoundHardware on = machine();
+  on.outside = {1e13, 1e-9};
+  // The second stage is three times as long, and waits for nothing but the
+  // first micro-batch.
+  Prediction mixed = predict(on, {stage(3), stage(1)});
+  const StagePrediction &first = mixed.stages[0], &last = mixed.stages[1];
+  REQUIRE(last.forward + last.backward > first.forward + first.backward +
+                                             first.sendForward +
+                                             last.sendBackward);
+  Picoseconds computed = first.forward + first.sendForward +
+                         (last.forward + last.backward) * microBatches;
+  Picoseconds back = computed + last.sendBackward + first.backward +
+                     first.gradientSync + first.update;
+  CHECK(mixed.step == std::max(back, computed + last.update));
+}
+
+TEST_CASE("shares of a stage are its own, and the fullest replica counts") {
+  RoundHardware on = machine();
+  StageForm uneven = stage(2);
+  // Of 6 samples a micro-batch 2 and 4.
+  uneven.axes[0].shares = {8, 16};
+  Prediction mixed = predict(on, {stage(1), uneven}),
+             three = predict(on, {stage(1), stage(3)});
+  CHECK(mixed.stages[1].forward == three.stages[1].forward * 2);
+  NormalForm form;
+  form.microBatches = microBatches;
+  form.stages = {stage(1), uneven};
+  CHECK(!cutsBatchAlike(form));
+  CHECK(batchOf(form, {1, {1}}, batch) == BatchRange{8, 16});
+  CHECK(batchOf(form, {0, {}}, batch) == BatchRange{0, batch});
+}
+
+TEST_CASE("messages between unlike splits go to each rank") {
+  RoundHardware on = machine();
+  Prediction mixed = predict(on, {stage(1, 2), stage(1)}),
+             other = predict(on, {stage(1), stage(1, 2)});
+  // One of two that have the whole sends it; one that has it sends it twice.
+  CHECK(mixed.stages[0].sendForward == message(on, boundaryBytes));
+  CHECK(other.stages[0].sendForward == message(on, boundaryBytes * 2));
+  CHECK(mixed.stages[0].forward == other.stages[1].forward);
+}
+
+TEST_CASE("bounds hold for unlike stages") {
+  workload::Workload some = model();
+  // Equal devices, and two types.
+  RoundHardware alike = machine(),
+                types({{"a"}, {"b", 3e11, 1e12}}, {{0, 4, 4}, {1, 4, 2}});
+  for (const RoundHardware *on : {&alike, &types})
+    for (int64_t first : {1, 2, 3})
+      for (int64_t last : {1, 2, 3})
+        for (int64_t split : {1, 2}) {
+          NormalForm form;
+          form.microBatches = microBatches;
+          form.stages = {stage(first), stage(last, split)};
+          if (first == last && split == 1)
+            continue;
+          for (const DeviceMap &map : deviceMaps(form, *on)) {
+            CostTable table(some, *on);
+            Picoseconds best = Picoseconds::max();
+            for (int64_t cut : {1, 2, 3})
+              best = std::min(best,
+                              evaluate(table, {form, {0, cut, 4}, map}).step);
+            Picoseconds bound = lowerBound(table, form, map);
+            CHECK(bound.value() <= best.value());
+            CHECK(bound.asDouble() > 0.6 * best.asDouble());
+            CutResult found = bestCuts(table, form, map);
+            REQUIRE(found.candidate);
+            CHECK(found.prediction.step == best);
+          }
+        }
+}
