@@ -282,42 +282,44 @@ private:
   /// none. Sets the least times of what the stages hold then.
   bool tighten(Node &node) {
     const Space &space = spaces[node.space];
-    std::vector<std::vector<bool>> reached = reachedFromStart(node);
-    std::vector<bool> behind(reached.back().size(), false);
-    behind.back() = reached.back().back();
+    const int64_t end = node.least.back();
+    setReached(node);
+    if (!reached[placeOf(stages, end)])
+      return false;
+    std::vector<char> behind(end + 1, 0), here;
+    behind[end] = 1;
     for (int64_t s = stages; s-- > 0;) {
-      std::vector<bool> here(behind.size(), false);
+      here.assign(end + 1, 0);
       forget(s);
+      int64_t least = end, most = 0;
       for (const Holding &holding : space[s]) {
         const Range &range = holding.range;
-        if (!isIn(node, s, range) || !reached[s][range.first] ||
+        if (!isIn(node, s, range) || !reached[placeOf(s, range.first)] ||
             !behind[range.last])
           continue;
-        here[range.first] = true;
+        here[range.first] = 1;
+        least = std::min(least, range.first);
+        most = std::max(most, range.first);
         takeLeast(s, holding);
       }
-      behind = std::move(here);
-      auto first = std::find(behind.begin(), behind.end(), true);
-      if (first == behind.end())
-        return false;
-      node.least[s] = first - behind.begin();
-      auto last = std::find(behind.rbegin(), behind.rend(), true);
-      node.most[s] = behind.rend() - last - 1;
+      behind.swap(here);
+      node.least[s] = least, node.most[s] = most;
     }
     return true;
   }
 
-  std::vector<std::vector<bool>> reachedFromStart(const Node &node) const {
-    auto places = static_cast<size_t>(node.least.back()) + 1;
-    std::vector<std::vector<bool>> reached(stages + 1,
-                                           std::vector<bool>(places, false));
-    reached[0][0] = true;
+  size_t placeOf(int64_t s, int64_t at) const { return s * places + at; }
+
+  /// Where stages can begin, with those before them in the node.
+  void setReached(const Node &node) {
+    places = node.least.back() + 1;
+    reached.assign((stages + 1) * places, 0);
+    reached[0] = 1;
     for (int64_t s = 0; s < stages; ++s)
       for (const Holding &holding : spaces[node.space][s])
         if (const Range &range = holding.range;
-            isIn(node, s, range) && reached[s][range.first])
-          reached[s + 1][range.last] = true;
-    return reached;
+            isIn(node, s, range) && reached[placeOf(s, range.first)])
+          reached[placeOf(s + 1, range.last)] = 1;
   }
 
   static bool isIn(const Node &node, int64_t s, const Range &range) {
@@ -370,6 +372,9 @@ private:
   std::priority_queue<Node, std::vector<Node>, std::greater<>> open;
   int64_t made = 0;
   std::vector<int64_t> best;
+  /// By stage and place, in the node that is looked at.
+  int64_t places = 0;
+  std::vector<char> reached;
 };
 
 } // namespace

@@ -275,10 +275,6 @@ private:
     return found;
   }
 
-  static bool splits(const NormalForm &form) {
-    return !form.stages.front().axes.back().dims.empty();
-  }
-
   void setPaths(NormalForm &form) const {
     for (size_t s = 0; s < restriction.stagePaths.size(); ++s)
       form.stages[s].paths = restriction.stagePaths[s];
@@ -378,6 +374,7 @@ private:
       for (const Choice &member : family.members)
         if (member.recomputeLayers != 0)
           entry.choice.recomputeLayers = member.recomputeLayers;
+      family.isBounded = takesTheSame(entry.choice, shape.choice);
       entry.family = std::make_shared<Family>(std::move(family));
       entry.orders = shape.orders;
       found.entries.push_back(std::move(entry));

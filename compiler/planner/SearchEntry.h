@@ -41,6 +41,15 @@ inline std::optional<Choice> firstOf(const std::vector<Choice> &choices) {
   return choices.empty() ? std::nullopt : std::optional(choices.front());
 }
 
+inline bool splits(const NormalForm &form) {
+  return !form.stages.front().axes.back().dims.empty();
+}
+/// Whether tasks take as long as those of a shape, which recomputes nothing.
+inline bool takesTheSame(const Choice &choice, const Choice &shape) {
+  return choice.recompute == Recompute::None && choice.recomputeLayers == 0 &&
+         choice.pipelineOutside == shape.pipelineOutside;
+}
+
 /// Placements of a shape whose tasks take the same time, but for what is
 /// gathered and scattered where gradients are cut: those of one recompute and
 /// order.
