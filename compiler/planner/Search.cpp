@@ -37,7 +37,6 @@ public:
       return {};
     tryFound();
     explore();
-    // Before that is asked: some may come below the limit so.
     settleBounds();
     if (!best && cutShort != Outcome::Optimal) {
       explainLimit(simulated, diags);
