@@ -148,6 +148,58 @@ DeviceMap oneByOne(const cost::Hardware &hardware,
   return map;
 }
 
+/// Ranks one after another on so many devices of each of some pools, in every
+/// order of each set of pools and with all numbers; nothing where these are too
+/// many.
+class AnyRuns {
+public:
+  AnyRuns(const cost::Hardware &hardware, int64_t ranks)
+      : hardware(hardware), ranked(rankedPools(hardware)) {
+    next(ranks);
+    if (maps.size() > mostMaps)
+      maps.clear();
+  }
+  std::vector<DeviceMap> maps;
+
+private:
+  static constexpr size_t mostMaps = 256;
+
+  void next(int64_t left) {
+    if (left == 0)
+      maps.push_back({DeviceMap::Kind::ByRank, devices});
+    if (left == 0 || maps.size() > mostMaps)
+      return;
+    for (size_t p : ranked) {
+      const cost::Pool &pool = hardware.pools()[p];
+      if (std::find(taken.begin(), taken.end(), p) != taken.end())
+        continue;
+      taken.push_back(p);
+      for (int64_t n = std::min(left, pool.count); n > 0; --n) {
+        for (int64_t i = 0; i < n; ++i)
+          devices.push_back(pool.first + i);
+        next(left - n);
+        devices.resize(devices.size() - n);
+      }
+      taken.pop_back();
+    }
+  }
+
+  const cost::Hardware &hardware;
+  std::vector<size_t> ranked, taken;
+  std::vector<int64_t> devices;
+};
+
+/// Whether each of the blocks that follow each other lies in one pool.
+bool areInPools(const cost::Hardware &hardware, const DeviceMap &map,
+                const std::vector<int64_t> &sizes) {
+  int64_t at = 0;
+  return std::all_of(sizes.begin(), sizes.end(), [&](int64_t size) {
+    at += size;
+    return &hardware.poolOf(map.first[at - size]) ==
+           &hardware.poolOf(map.first[at - 1]);
+  });
+}
+
 /// Each stage in each pool, where these are few.
 std::vector<DeviceMap> anyPools(const cost::Hardware &hardware,
                                 const std::vector<int64_t> &sizes) {
@@ -356,9 +408,15 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
   if (few && stages.size() > 1)
     for (DeviceMap &map : anyPools(hardware, stages))
       add(std::move(map));
-  // Blocks that straddle pools are the last resort; not where the slowest
-  // replica of each stage counts, which is not known then.
-  if (maps.empty() && cutsBatchAlike(form))
+  // Stages, or replicas, that straddle pools: on many devices the last resort;
+  // not where the slowest replica of each stage counts, which is not known
+  // then.
+  bool mayStraddle = cutsBatchAlike(form);
+  if (few && mayStraddle)
+    for (DeviceMap &map : AnyRuns(hardware, rankCount(form)).maps)
+      if (!areInPools(hardware, map, form.outerAxes > 0 ? replicas : stages))
+        add(std::move(map));
+  if (maps.empty() && mayStraddle)
     for (const auto &[order, isRanked] : orders)
       if (order.size() == pools && (few || isRanked))
         add(oneByOne(hardware, order, rankCount(form)));

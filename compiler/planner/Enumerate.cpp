@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <numeric>
 #include <set>
@@ -581,7 +582,9 @@ std::vector<Choice> enumerate(const Problem &problem) {
     for (int64_t c : contextSizes(problem))
       for (int64_t p = 1, room = devices / saturatingMultiply(t, c);
            p <= std::min(instances, room); ++p) {
+        // Powers of two, so that devices more leave what there was without.
         bool regular =
+            std::has_single_bit(static_cast<uint64_t>(p)) ||
             std::any_of(counts.begin(), counts.end(), [&](int64_t n) {
               return n >= t * c && n / (t * c) % p == 0;
             });

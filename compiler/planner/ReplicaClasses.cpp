@@ -59,6 +59,7 @@ public:
 
   int64_t outermostSize() const { return axisAt(replicas.front()).size; }
   bool isAlike() const { return layout == Layout::Alike; }
+  bool isAny() const { return layout == Layout::Any; }
 
 private:
   enum class Layout {
@@ -170,20 +171,15 @@ void forEachChoice(const std::vector<std::vector<int64_t>> &choices, F visit) {
   }
 }
 
-/// What the devices of a replica's stages are, then its samples.
-std::vector<int64_t> replicaKey(const Workload &workload,
-                                const cost::Hardware &hardware,
-                                const NormalForm &form,
-                                const DeviceMap &devices,
-                                ReplicaClass &replica) {
+/// What the devices of a replica's stages are.
+std::vector<int64_t> placeKey(const cost::Hardware &hardware,
+                              const NormalForm &form, const DeviceMap &devices,
+                              const std::vector<int64_t> &coordinates) {
   std::vector<int64_t> key;
-  Coordinates first = coordinatesIn(form, 0, replica.coordinates);
-  replica.samples = batchOf(form, first, workload.globalBatch).count;
-  key.push_back(replica.samples);
   // On equal devices all stages say the same.
   if (hardware.pools().size() == 1)
     return key;
-  ReplicaPlace place = placeOf(form, devices, replica.coordinates, hardware);
+  ReplicaPlace place = placeOf(form, devices, coordinates, hardware);
   auto add = [&](int64_t device) {
     const cost::Pool &pool = hardware.poolOf(device);
     key.insert(key.end(), {int64_t(pool.type), pool.perNode, pool.perDomain});
@@ -191,7 +187,7 @@ std::vector<int64_t> replicaKey(const Workload &workload,
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     add(place.stages[s]);
     for (const Coordinates &rank :
-         unlikeRanks(form, devices, place, s, replica.coordinates, hardware))
+         unlikeRanks(form, devices, place, s, coordinates, hardware))
       add(devices.deviceOf(form, rank));
   }
   return key;
@@ -208,9 +204,13 @@ std::vector<ReplicaClass> replicaClasses(const Workload &workload,
   std::vector<ReplicaClass> result;
   std::set<std::vector<int64_t>> seen;
   forEachChoice(choices, [&](std::vector<int64_t> coordinates) {
-    ReplicaClass replica{std::move(coordinates), 0};
-    if (seen.insert(replicaKey(workload, hardware, form, devices, replica))
-            .second)
+    Coordinates first = coordinatesIn(form, 0, coordinates);
+    ReplicaClass replica{std::move(coordinates),
+                         batchOf(form, first, workload.globalBatch).count};
+    std::vector<int64_t> key =
+        placeKey(hardware, form, devices, replica.coordinates);
+    key.push_back(replica.samples);
+    if (seen.insert(std::move(key)).second)
       result.push_back(std::move(replica));
   });
   return result;
@@ -227,6 +227,7 @@ std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
     starts.resize(1);
   int64_t size = distinct.outermostSize();
   std::vector<ReplicaGroup> groups;
+  std::vector<std::vector<int64_t>> before;
   for (size_t i = 0; i < starts.size(); ++i) {
     int64_t end = i + 1 < starts.size() ? starts[i + 1] : size;
     groups.push_back({starts[i], end - starts[i], {}});
@@ -234,6 +235,17 @@ std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
     forEachChoice(choices, [&](std::vector<int64_t> coordinates) {
       groups.back().replicas.push_back(std::move(coordinates));
     });
+    if (!distinct.isAny())
+      continue;
+    // Neighbours on equal devices are one group.
+    std::vector<std::vector<int64_t>> kinds;
+    for (const std::vector<int64_t> &replica : groups.back().replicas)
+      kinds.push_back(placeKey(hardware, form, devices, replica));
+    if (i > 0 && kinds == before) {
+      groups.pop_back();
+      groups.back().count += end - starts[i];
+    }
+    before = std::move(kinds);
   }
   return groups;
 }

@@ -4,7 +4,6 @@
 
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/MapTable.h"
-#include "compiler/planner/Restrict.h"
 #include "compiler/planner/Sharing.h"
 #include "compiler/support/Text.h"
 
@@ -38,6 +37,7 @@ public:
       return {};
     tryFound();
     explore();
+    settleBounds();
     if (!best && cutShort != Outcome::Optimal) {
       explainLimit(simulated, diags);
       return {cutShort, std::nullopt};
@@ -47,7 +47,6 @@ public:
         explainInfeasible(table, problem, frugalForms(), diags);
       return {};
     }
-    settleBounds();
     if (!fixedCuts) {
       polishCuts(table, best->result);
       polishShares(table, best->result);

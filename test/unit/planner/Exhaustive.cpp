@@ -256,29 +256,51 @@ private:
     int64_t outer = 1;
     for (unsigned a = 0; a < form.outerAxes; ++a)
       outer *= form.stages.front().axes[a].size;
-    int64_t ranks = rankCount(form), before = result.tried;
+    int64_t ranks = rankCount(form);
     blocks(DeviceMap::Kind::ByOuter, std::vector<int64_t>(outer, ranks / outer),
            form, d);
     if (d.pipeline > 1)
       blocks(DeviceMap::Kind::ByStage,
              std::vector<int64_t>(d.pipeline, ranks / d.pipeline), form, d);
-    if (before == result.tried)
-      straddling(form, d);
+    DeviceMap map{DeviceMap::Kind::ByRank, {}};
+    std::vector<bool> used(problem.hardware.pools().size(), false);
+    straddling(form, d, ranks / (form.outerAxes > 0 ? outer : d.pipeline), used,
+               map);
   }
 
-  /// Ranks one after another through the pools in every order.
-  void straddling(const NormalForm &form, const Degrees &d) {
+  /// Ranks one after another through so many devices of some pools, in every
+  /// order and all numbers; but not where each block is in one pool.
+  void straddling(const NormalForm &form, const Degrees &d, int64_t block,
+                  std::vector<bool> &used, DeviceMap &map) {
+    int64_t left = rankCount(form) - static_cast<int64_t>(map.first.size());
+    if (left == 0) {
+      if (!liesInPools(map, block))
+        shared(form, d, map);
+      return;
+    }
     const std::vector<cost::Pool> &pools = problem.hardware.pools();
-    std::vector<size_t> order(pools.size());
-    std::iota(order.begin(), order.end(), 0);
-    do {
-      DeviceMap map{DeviceMap::Kind::ByRank, {}};
-      for (size_t p : order)
-        for (int64_t i = 0; i < pools[p].count; ++i)
-          map.first.push_back(pools[p].first + i);
-      map.first.resize(rankCount(form));
-      shared(form, d, map);
-    } while (std::next_permutation(order.begin(), order.end()));
+    for (size_t p = 0; p < pools.size(); ++p) {
+      if (used[p])
+        continue;
+      used[p] = true;
+      size_t before = map.first.size();
+      for (int64_t n = 1; n <= std::min(left, pools[p].count); ++n) {
+        map.first.push_back(pools[p].first + n - 1);
+        straddling(form, d, block, used, map);
+      }
+      map.first.resize(before);
+      used[p] = false;
+    }
+  }
+
+  bool liesInPools(const DeviceMap &map, int64_t block) const {
+    for (size_t i = 0; i < map.first.size(); ++i) {
+      size_t start = i - i % static_cast<size_t>(block);
+      if (problem.hardware.poolOf(map.first[i]).first !=
+          problem.hardware.poolOf(map.first[start]).first)
+        return false;
+    }
+    return true;
   }
 
   void blocks(DeviceMap::Kind kind, const std::vector<int64_t> &sizes,
@@ -376,11 +398,11 @@ private:
            });
   }
 
-  /// What each stage does to fit, by the cost model's rule (FormCosts::relief).
-  void relieve(Candidate &candidate) {
+  /// What each stage does to fit, by the cost model's rule (FormCosts::relief),
+  /// among it single layers that recompute or not.
+  void relieve(Candidate &candidate, bool layers) {
     NormalForm open = candidate.form;
     for (StageForm &stage : open.stages) {
-      bool layers = !pins.recompute && stage.recompute != Recompute::Full;
       stage.recomputeLayers = layers ? asNeeded : 0;
       stage.offload = {asNeeded, asNeeded, asNeeded};
     }
@@ -390,13 +412,20 @@ private:
                 mostRelief(costs, s, candidate.cuts[s], candidate.cuts[s + 1]));
   }
 
-  void consider(Candidate candidate) {
-    if (mayOffload(candidate.form))
-      relieve(candidate);
-    Prediction prediction = evaluate(table, candidate);
-    bool layers = !pins.recompute && !mayOffload(candidate.form) &&
-                  candidate.form.virtualStages == 1 &&
+  void consider(const Candidate &candidate) {
+    bool layers = !pins.recompute && candidate.form.virtualStages == 1 &&
                   candidate.form.stages[0].recompute != Recompute::Full;
+    if (!mayOffload(candidate.form))
+      return considerAs(candidate, layers);
+    for (bool open : {false, true})
+      if (Candidate relieved = candidate; layers || !open) {
+        relieve(relieved, open);
+        considerAs(std::move(relieved), false);
+      }
+  }
+
+  void considerAs(Candidate candidate, bool layers) {
+    Prediction prediction = evaluate(table, candidate);
     while (layers && prediction.deficit() > Bytes() &&
            recomputeMore(candidate, prediction))
       prediction = evaluate(table, candidate);

@@ -7,8 +7,9 @@
 // Covered: degrees of replica, split and pipeline in any product up to the
 // number of devices; micro-batches; replicas within or outside of the pipeline;
 // every contiguous cut; every distribution of the batch over replicas on
-// unequal devices; which pool each replica or stage lies in, or where they do
-// not fit into pools, in which order ranks go through them; recompute, and of
+// unequal devices; which pool each replica or stage lies in, or where some
+// lie in several, of which pools ranks take how many devices one after another,
+// in every order; recompute, and of
 // each stage that does not fit the fewest layers that recompute in full, or
 // where there is memory of the host, the numbers of layers by the cost model's
 // rule for recompute and offload (FormCosts::relief; OffloadTest.cpp compares

@@ -133,6 +133,44 @@ TEST_CASE("the order in which a cluster lists its nodes changes nothing") {
   CHECK(compared > static_cast<int>(seeds) / 2);
 }
 
+TEST_CASE("a node more of a type that is there never makes it worse") {
+  int compared = 0;
+  for (unsigned seed = 2000; seed < 2000 + 2 * seeds; ++seed) {
+    RandomProblem some(seed);
+    if (some.nodes.size() == 1 || !isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::optional<Plan> before = planOf(some.problem());
+    ++compared;
+    for (size_t t = 0; t < some.nodes.size(); ++t) {
+      std::vector<test::RoundNodes> nodes = some.nodes;
+      nodes[t].count += nodes[t].perNode;
+      checkNotWorse(
+          before, planOn(some, RoundHardware(some.hardware().devices, nodes)));
+    }
+  }
+  CHECK(compared > static_cast<int>(seeds) / 3);
+}
+
+TEST_CASE("of many devices an idle node more changes nothing") {
+  // Two layers for each of 16 stages; 17 would wait longer.
+  workload::Workload model = test::chain(
+      {test::denseLayer(
+          {{"batch", 64}, {"sequence", 1}, {"hidden", 64}, {"ffn", 256}})},
+      {32}, 64);
+  Options options;
+  options.pins.tensor = 8;
+  options.pins.data = 1;
+  std::vector<test::RoundDevice> devices(1);
+  devices[0].memory = 200'000;
+  std::optional<Plan> before =
+      planOf({model, RoundHardware(devices, {{0, 128, 8}}), options});
+  REQUIRE(before);
+  CHECK(before->chosen.form.stages.size() == 16);
+  checkNotWorse(
+      before, planOf({model, RoundHardware(devices, {{0, 136, 8}}), options}));
+}
+
 TEST_CASE("more memory, faster links and idle devices never make it worse") {
   forEachQuick([](RandomProblem &some) {
     std::optional<Plan> before = planOf(some.problem());
