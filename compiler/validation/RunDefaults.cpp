@@ -161,8 +161,9 @@ static int64_t usualBatch(const MeasuredRun &run) {
 
 MeasuredRun withDefaults(MeasuredRun run) {
   run.gpuType = usualName(run.gpuType);
-  // A model's name may stand there: phrases are looked for in it too.
-  run.source += " " + run.family;
+  // A model's name may stand there: phrases are looked for in it too, as one
+  // word, so that "ssd300-resnet50" is no "ResNet-50".
+  run.source += " " + lowerAlphanumeric(run.family);
   run.family = usualFamily(run.family);
   run.recompute = usualRecompute(run.recompute);
   if (run.gpusPerNode == 0)

@@ -399,6 +399,20 @@ TEST_CASE("families and recompute by names that people write") {
   }
 }
 
+TEST_CASE("a family may be a model's name") {
+  MeasuredRun run = run175();
+  run.layers = run.hidden = run.heads = 0;
+  run.source = "measured";
+  std::string reason;
+  run.family = "llama-3.1-405b";
+  auto model = modelOf(withDefaults(run), reason);
+  REQUIRE(model);
+  CHECK(model->preset == "llama-3-405b");
+  run.family = "ssd300-resnet50";
+  CHECK(!modelOf(withDefaults(run), reason));
+  CHECK(reason == "the model's dimensions are not given");
+}
+
 TEST_CASE("nodes and widths that a row leaves open") {
   MeasuredRun run = run175();
   run.gpusPerNode = 0;
