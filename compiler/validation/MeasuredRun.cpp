@@ -128,6 +128,48 @@ std::optional<double> number(std::string_view text) {
   return value;
 }
 
+/// Whether a field says in a word that it has no value.
+bool isNothing(std::string_view text) {
+  std::string word = lowerCase(text);
+  constexpr std::string_view words[] = {"",     "-",    "n/a", "na",
+                                        "none", "null", "nan", "unknown"};
+  return std::find(std::begin(words), std::end(words), word) != std::end(words);
+}
+
+struct Unit {
+  std::string_view text;
+  double factor;
+};
+
+/// A number as people write it into a table: "51,200", "1600 Gb/s", "ZeRO-3",
+/// "True". Bytes of a link are 8 bits each.
+std::optional<double> writtenNumber(std::string_view text) {
+  std::string word = lowerCase(text);
+  if (word == "true" || word == "yes")
+    return 1;
+  if (word == "false" || word == "no")
+    return 0;
+  for (std::string_view before : {"zero", "stage"})
+    if (word.starts_with(before) && word.size() > before.size())
+      text.remove_prefix(before.size() + (text[before.size()] == '-' ||
+                                          text[before.size()] == ' '));
+  constexpr Unit units[] = {{"GB/s", 8},   {"Gb/s", 1}, {"Gbps", 1},
+                            {"Gbit/s", 1}, {"GiB", 1},  {"GB", 1}};
+  double factor = 1;
+  for (const Unit &unit : units)
+    if (text.ends_with(unit.text)) {
+      text.remove_suffix(unit.text.size());
+      factor = unit.factor;
+      break;
+    }
+  while (text.ends_with(' '))
+    text.remove_suffix(1);
+  std::string digits(text);
+  std::erase(digits, ',');
+  std::optional<double> value = number(digits);
+  return value ? std::optional(*value * factor) : std::nullopt;
+}
+
 /// Columns of the header by the position of their field.
 class RunReader {
 public:
@@ -174,9 +216,9 @@ private:
       run.**member = text;
       return true;
     }
-    if (text.empty())
+    if (isNothing(text))
       return true;
-    std::optional<double> value = number(text);
+    std::optional<double> value = writtenNumber(text);
     bool whole = !std::holds_alternative<double MeasuredRun::*>(column.member);
     if (!value || (whole && *value != static_cast<double>(
                                           static_cast<int64_t>(*value)))) {
@@ -275,6 +317,13 @@ std::string_view MeasuredRun::prefix() const {
 
 std::string_view MeasuredRun::tier() const {
   return after(notes, "tier=", "; ");
+}
+
+std::string lowerCase(std::string_view text) {
+  std::string lower;
+  for (char c : text)
+    lower += isUpper(c) ? static_cast<char>(c - 'A' + 'a') : c;
+  return lower;
 }
 
 bool startsWithOneOf(std::string_view text,

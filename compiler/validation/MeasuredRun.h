@@ -58,6 +58,7 @@ struct MeasuredRun {
   std::optional<double> stepSeconds() const;
 };
 
+std::string lowerCase(std::string_view text);
 bool startsWithOneOf(std::string_view text,
                      std::initializer_list<std::string_view> beginnings);
 

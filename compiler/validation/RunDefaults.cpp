@@ -57,11 +57,9 @@ static const Spelling spellings[] = {
 /// Letters and digits only: "A100-SXM4 80GB" is "a100sxm480gb".
 static std::string lowerAlphanumeric(std::string_view text) {
   std::string plain;
-  for (char c : text) {
-    char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if ((lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9'))
-      plain += lower;
-  }
+  for (char c : lowerCase(text))
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+      plain += c;
   return plain;
 }
 
@@ -74,6 +72,51 @@ static std::string usualName(const std::string &gpuType) {
             [&](std::string_view w) { return plain.find(w) != plain.npos; }))
       return std::string(one.type);
   return gpuType;
+}
+
+/// The word that the table's own rows have for a family: "GPT-3" is "gpt".
+static std::string usualFamily(const std::string &family) {
+  std::string plain = lowerAlphanumeric(family);
+  if (plain.find("lora") != plain.npos)
+    return "llama-lora";
+  if (startsWithOneOf(plain, {"gpt", "megatrongpt", "transformer"}))
+    return "gpt";
+  if (plain.starts_with("resnet"))
+    return plain;
+  return plain.starts_with("bert") ? "bert" : lowerCase(family);
+}
+
+/// "full", "selective", or as it is written.
+static std::string usualRecompute(const std::string &recompute) {
+  std::string plain = lowerAlphanumeric(recompute);
+  auto has = [&](std::initializer_list<std::string_view> words) {
+    return std::any_of(words.begin(), words.end(), [&](std::string_view w) {
+      return plain.find(w) != plain.npos;
+    });
+  };
+  if (startsWithOneOf(plain, {"no", "off", "false", "disabled", "partial"}))
+    return recompute;
+  if (has({"select", "coreattn", "sac"}))
+    return "selective";
+  return has({"full", "all", "uniform", "block", "checkpoint", "yes", "true"})
+             ? "full"
+             : recompute;
+}
+
+static int64_t usualGpusPerNode(const MeasuredRun &run) {
+  if (run.gpuType.starts_with("GH"))
+    return 1;
+  return run.gpuType.starts_with("GB") ? 4 : 8;
+}
+
+/// The width of Llama's gated layers: 3.5 times the hidden size in models with
+/// groups of queries, else 8/3 in steps of 256.
+static int64_t usualWidth(const MeasuredRun &run) {
+  if (run.experts || !startsWithOneOf(run.family, {"llama", "mistral", "qwen"}))
+    return 0;
+  if (run.keyHeads && run.keyHeads < run.heads)
+    return saturatingMultiply(run.hidden, int64_t(7)) / 2;
+  return ceilDivide(saturatingMultiply(run.hidden, int64_t(8)), 3 * 256) * 256;
 }
 
 /// GPUs without matrix units compute in float32; V100 and Turing know float16
@@ -118,6 +161,15 @@ static int64_t usualBatch(const MeasuredRun &run) {
 
 MeasuredRun withDefaults(MeasuredRun run) {
   run.gpuType = usualName(run.gpuType);
+  // A model's name may stand there: phrases are looked for in it too, as one
+  // word, so that "ssd300-resnet50" is no "ResNet-50".
+  run.source += " " + lowerAlphanumeric(run.family);
+  run.family = usualFamily(run.family);
+  run.recompute = usualRecompute(run.recompute);
+  if (run.gpusPerNode == 0)
+    run.gpusPerNode = usualGpusPerNode(run);
+  if (run.ffn == 0)
+    run.ffn = usualWidth(run);
   if (run.precision.empty())
     run.precision = usualPrecision(run);
   if (run.gpus > 0)

@@ -86,6 +86,16 @@ void writeNodes(json::Writer &writer, const MeasuredRun &run, int64_t perNode) {
   writer.field("count", ceilDivide(run.gpus, perNode)).endObject();
 }
 
+/// Gigabits per second and GPU where the table does not say: the adapters that
+/// the vendor's nodes have, or a cloud's.
+double usualAdapter(const MeasuredRun &run) {
+  if (run.isHopperOrNewer() || run.gpuType.starts_with("MI3"))
+    return 400;
+  if (run.gpuType.starts_with("A100-SXM"))
+    return 200;
+  return startsWithOneOf(run.gpuType, {"V100-SXM", "P100-SXM"}) ? 50 : 12.5;
+}
+
 } // namespace
 
 std::optional<std::string> clusterOf(const MeasuredRun &run,
@@ -99,11 +109,9 @@ std::optional<std::string> clusterOf(const MeasuredRun &run,
   writer.beginObject().field("format_version", 1).key("nodes").beginArray();
   writeNodes(writer, run, perNode);
   writer.endArray();
-  // Where the table does not say: one 400 Gb/s adapter a GPU, or a cloud's.
-  bool fast = run.isHopperOrNewer();
   double link = run.nodeLink > 0
                     ? run.nodeLink
-                    : static_cast<double>(perNode) * (fast ? 400 : 12.5);
+                    : static_cast<double>(perNode) * usualAdapter(run);
   if (run.gpus > perNode) {
     writer.key("network").beginObject();
     writer.field("bandwidth_gigabits_per_second", link).endObject();

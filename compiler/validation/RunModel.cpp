@@ -231,8 +231,9 @@ bool setConfig(const MeasuredRun &run, ModelRequest &request) {
   else if (startsWithOneOf(run.family,
                            {"gpt", "opt", "bloom", "falcon", "mpt"}))
     request.config = gptConfig(run);
-  else if (startsWithOneOf(run.family, {"moe", "mixtral", "deepseek"}) &&
-           hasExperts)
+  else if (hasExperts &&
+           startsWithOneOf(run.family, {"moe", "mixtral", "deepseek", "qwen",
+                                        "llama", "grok"}))
     setExperts(run, request);
   else if (startsWithOneOf(run.family, {"llama", "mistral", "qwen", "gemma"}) &&
            run.ffn)
@@ -258,9 +259,7 @@ std::optional<std::string> arithmeticOf(const MeasuredRun &run) {
       {"mixed", "f16"},   {"tf32", "tf32"},     {"fp32", "f32"},
       {"float32", "f32"},
   };
-  std::string text;
-  for (char c : run.precision)
-    text += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  std::string text = lowerCase(run.precision);
   for (const Spelling &one : spellings)
     if (text.find(one.text) != text.npos)
       return std::string(one.format);
@@ -293,7 +292,10 @@ std::optional<ModelRequest> modelOf(const MeasuredRun &run,
     return request;
   }
   request.adapters = run.family == "llama-lora";
-  if (!setConfig(run, request))
+  if (!setConfig(run, request) &&
+      startsWithOneOf(run.family, {"moe", "mixtral", "deepseek", "grok"}))
+    return refuse("the number or the width of the experts is not given");
+  if (request.config.empty() && request.preset.empty())
     return refuse("no importer for models of family '" + run.family + "'");
   return request;
 }

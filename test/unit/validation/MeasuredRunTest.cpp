@@ -76,6 +76,31 @@ TEST_CASE("phrases of the notes, however they are written") {
   CHECK(says("CUDA graphs: off in v1, CUDA graphs in v2", "CUDA graph"));
 }
 
+TEST_CASE("numbers as people write them") {
+  Diagnostics diagnostics;
+  auto runs = readRuns(header() + "\n" +
+                           row({{"id", "x-1"},
+                                {"vocab", "\"51,200\""},
+                                {"sequence_parallel", "True"},
+                                {"zero_stage", "ZeRO-3"},
+                                {"cp", "n/a"},
+                                {"ep", "-"},
+                                {"inter_node_link_gbps", "200 GB/s"},
+                                {"mem_gb_per_gpu", "71.5 GiB"}}) +
+                           "\n",
+                       "runs.csv", diagnostics);
+  INFO(diagnostics.str());
+  REQUIRE(runs);
+  const MeasuredRun &run = runs->front();
+  CHECK(run.vocabulary == 51200);
+  CHECK(run.sequenceParallel);
+  CHECK(run.zero == 3);
+  CHECK(run.context == 0);
+  CHECK(run.expert == 0);
+  CHECK(run.nodeLink == 1600);
+  CHECK(run.memory == 71.5);
+}
+
 TEST_CASE("the year is a column that may be missing") {
   std::string head = header() + ",year\n", line = row({{"id", "x-1"}});
   Diagnostics diagnostics;

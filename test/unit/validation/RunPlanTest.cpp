@@ -376,6 +376,57 @@ TEST_CASE("GPUs by names that people write") {
   }
 }
 
+TEST_CASE("families and recompute by names that people write") {
+  for (auto [name, family] :
+       {std::pair("GPT-3", "gpt"), std::pair("megatron-gpt", "gpt"),
+        std::pair("LLaMA", "llama"),
+        std::pair("Llama-2-70B LoRA", "llama-lora"),
+        std::pair("bert-large", "bert"), std::pair("ResNet-101", "resnet101"),
+        std::pair("ssd300-resnet50", "ssd300-resnet50"),
+        std::pair("MoE", "moe")}) {
+    MeasuredRun run = run175();
+    run.family = name;
+    CHECK(withDefaults(run).family == family);
+  }
+  for (auto [text, mode] :
+       {std::pair("full (uniform)", "full"), std::pair("Full", "full"),
+        std::pair("core_attn", "selective"), std::pair("none", "none"),
+        std::pair("no activation checkpointing", "no activation checkpointing"),
+        std::pair("partial", "partial")}) {
+    MeasuredRun run = run175();
+    run.recompute = text;
+    CHECK(withDefaults(run).recompute == mode);
+  }
+}
+
+TEST_CASE("a family may be a model's name") {
+  MeasuredRun run = run175();
+  run.layers = run.hidden = run.heads = 0;
+  run.source = "measured";
+  std::string reason;
+  run.family = "llama-3.1-405b";
+  auto model = modelOf(withDefaults(run), reason);
+  REQUIRE(model);
+  CHECK(model->preset == "llama-3-405b");
+  run.family = "ssd300-resnet50";
+  CHECK(!modelOf(withDefaults(run), reason));
+  CHECK(reason == "the model's dimensions are not given");
+}
+
+TEST_CASE("nodes and widths that a row leaves open") {
+  MeasuredRun run = run175();
+  run.gpusPerNode = 0;
+  CHECK(withDefaults(run).gpusPerNode == 8);
+  run.gpuType = "GB200";
+  CHECK(withDefaults(run).gpusPerNode == 4);
+  // Llama 2 7B, and Llama 3 8B.
+  run.family = "Llama-2", run.ffn = 0, run.hidden = 4096;
+  run.heads = run.keyHeads = 32;
+  CHECK(withDefaults(run).ffn == 11008);
+  run.keyHeads = 8;
+  CHECK(withDefaults(run).ffn == 14336);
+}
+
 TEST_CASE("nodes of other sizes than the usual") {
   MeasuredRun run = run175();
   run.gpuType = "GH200-96", run.gpus = run.gpusPerNode = 8;
