@@ -295,10 +295,12 @@ Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
   result.stage = stage;
   size_t next = 0;
   for (const Axis &axis : form.stages[stage].axes) {
-    bool isGiven = axis.kind == AxisKind::Replica && next < replica.size();
+    if (axis.kind == AxisKind::Replica && next < replica.size()) {
+      result.axes.push_back(replica[next++]);
+      continue;
+    }
     auto most = std::max_element(axis.shares.begin(), axis.shares.end());
-    result.axes.push_back(isGiven ? replica[next++]
-                                  : most - axis.shares.begin());
+    result.axes.push_back(most - axis.shares.begin());
   }
   return result;
 }
