@@ -323,20 +323,37 @@ std::vector<Coordinates> ranksIn(const NormalForm &form, unsigned stage,
   return ranks;
 }
 
+/// Whether all ranks that differ from one along the splits lie in a pool. Asked
+/// of every replica: without a list of them.
+static bool liesIn(const cost::Pool &pool, const NormalForm &form,
+                   const DeviceMap &map, Coordinates rank) {
+  const std::vector<Axis> &axes = form.stages[rank.stage].axes;
+  while (true) {
+    int64_t device = map.deviceOf(form, rank);
+    if (device < pool.first || !pool.holds(device, 1))
+      return false;
+    size_t a = axes.size();
+    while (a > 0 && (axes[a - 1].kind == AxisKind::Replica ||
+                     ++rank.axes[a - 1] == axes[a - 1].size)) {
+      --a;
+      if (axes[a].kind == AxisKind::Split)
+        rank.axes[a] = 0;
+    }
+    if (a == 0)
+      return true;
+  }
+}
+
 std::vector<Coordinates> unlikeRanks(const NormalForm &form,
                                      const DeviceMap &map,
                                      const ReplicaPlace &place, unsigned stage,
                                      const std::vector<int64_t> &replica,
                                      const cost::Hardware &hardware) {
-  if (place.inPools)
-    return {};
-  std::vector<Coordinates> ranks = ranksIn(form, stage, replica);
   const cost::Pool &pool = hardware.poolOf(place.stages[stage]);
-  if (std::all_of(ranks.begin(), ranks.end(), [&](const Coordinates &rank) {
-        return hardware.poolOf(map.deviceOf(form, rank)) == pool;
-      }))
-    ranks.clear();
-  return ranks;
+  if (place.inPools ||
+      liesIn(pool, form, map, coordinatesIn(form, stage, replica)))
+    return {};
+  return ranksIn(form, stage, replica);
 }
 
 ReplicaPlace placeOf(const NormalForm &form, const DeviceMap &map,

@@ -3,8 +3,10 @@
 // Problem: one replica of each kind (devices of the stages, samples).
 // Method: along each axis only coordinates at which something may change are
 // looked at: another share, another pool. Their product is small, whatever the
-// number of replicas. Blocks of devices that cross pools, or lie in no order,
-// have every coordinate looked at.
+// number of replicas. Where each rank has a device by itself, coordinates
+// whose ranks lie in the same pools as those of the one before differ in
+// nothing. Blocks of devices that cross pools, or lie in no order, have every
+// coordinate looked at.
 // Complexity: one pass over the coordinates of the outermost replica axis, and
 // O(stages) for each combination of what is left of the axes.
 //
@@ -13,6 +15,7 @@
 #include "compiler/planner/Evaluate.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 namespace whale::planner {
@@ -47,7 +50,8 @@ public:
     for (size_t i = 0; i < replicas.size(); ++i) {
       bool outside = replicas[i] < form.outerAxes;
       bool first = outside && i == 0;
-      result.push_back(layout == Layout::Any ? all(replicas[i])
+      result.push_back(layout == Layout::Any
+                           ? i == 0 ? firstOfAny(samples) : all(replicas[i])
                        : layout == Layout::Blocks && first
                            ? firstOutside(samples)
                        : layout == Layout::Blocks && outside && crossing
@@ -135,6 +139,81 @@ private:
       if (&pool != before || other || crosses)
         result.push_back(c);
       before = crosses ? nullptr : &pool;
+    }
+    return result;
+  }
+
+  /// Along the outermost replica axis: wherever the share changes, or a pool
+  /// among the ranks at the coordinate and the one before.
+  std::vector<int64_t> firstOfAny(int64_t samples) const {
+    unsigned a = replicas.front();
+    const Axis &axis = axisAt(a);
+    std::optional<std::vector<RankRun>> runs = runsAlong(a);
+    if (!runs)
+      return all(a);
+    std::vector<int64_t> changes = poolChanges();
+    auto isLikeBefore = [&](int64_t c, const RankRun &run) {
+      auto next = std::upper_bound(changes.begin(), changes.end(),
+                                   run.first + (c - 1) * run.each);
+      return next == changes.end() || *next >= run.first + (c + 1) * run.each;
+    };
+    int64_t remainder = samples % axis.size;
+    std::vector<int64_t> result;
+    for (int64_t c = 0; c < axis.size; ++c) {
+      bool other = c == 0 ||
+                   (axis.shares.empty() ? c == remainder
+                                        : axis.shares[c] != axis.shares[c - 1]);
+      if (other ||
+          !std::all_of(runs->begin(), runs->end(), [&](const RankRun &run) {
+            return isLikeBefore(c, run);
+          }))
+        result.push_back(c);
+    }
+    return result;
+  }
+
+  /// Ranks one after another: so many of each coordinate along an axis.
+  struct RankRun {
+    int64_t first = 0, each = 0;
+  };
+
+  /// All ranks, cut by an axis; nothing where they are not such runs, or the
+  /// map does not give each rank a device by itself.
+  std::optional<std::vector<RankRun>> runsAlong(unsigned a) const {
+    if (devices.kind != DeviceMap::Kind::ByRank &&
+        devices.kind != DeviceMap::Kind::Identity)
+      return std::nullopt;
+    int64_t size = axisAt(a).size, ranks = rankCount(form);
+    if (a == 0 && form.outerAxes > 0)
+      return std::vector<RankRun>{{0, ranks / size}};
+    if (a != form.outerAxes)
+      return std::nullopt;
+    std::vector<RankRun> runs;
+    int64_t first = 0;
+    for (int64_t block = 0; block < blocks; ++block)
+      for (const StageForm &stage : form.stages) {
+        if (stage.axes.size() <= a || stage.axes[a].size != size ||
+            stage.axes[a].kind != AxisKind::Replica)
+          return std::nullopt;
+        int64_t inner = stage.innerDevices(form.outerAxes);
+        runs.push_back({first, inner / size});
+        first += inner;
+      }
+    return runs;
+  }
+
+  /// Ranks whose device is in another pool than that of the rank before.
+  std::vector<int64_t> poolChanges() const {
+    bool byRank = devices.kind == DeviceMap::Kind::ByRank;
+    std::vector<int64_t> result;
+    const cost::Pool *pool = nullptr;
+    for (int64_t rank = 0, ranks = rankCount(form); rank < ranks; ++rank) {
+      int64_t device = byRank ? devices.first[rank] : rank;
+      if (pool && device >= pool->first && pool->holds(device, 1))
+        continue;
+      if (pool)
+        result.push_back(rank);
+      pool = &hardware.poolOf(device);
     }
     return result;
   }

@@ -65,10 +65,20 @@ void Sharing::assign(NormalForm &form, std::vector<int64_t> shares) const {
     share *= unit;
   if (equal)
     shares.clear();
-  for (StageForm &stage : form.stages)
+  // Stages with the same axes go on sharing them.
+  SharedVector<Axis> before;
+  const StageForm *last = nullptr;
+  for (StageForm &stage : form.stages) {
+    if (last && stage.axes == before) {
+      stage.axes = last->axes;
+      continue;
+    }
+    before = stage.axes;
+    last = &stage;
     std::find_if(stage.axes.begin(), stage.axes.end(), [](const Axis &axis) {
       return axis.kind == AxisKind::Replica;
     })->shares = shares;
+  }
 }
 
 namespace {
