@@ -22,15 +22,17 @@ RoundHardware threeTypes() {
   return {devices, {{0, 2, 1}, {1, 5, 5}, {2, 1, 1}}};
 }
 
-NormalForm formOfDegrees(int64_t data, int64_t pipeline, bool outside) {
+NormalForm formOfDegrees(int64_t data, int64_t pipeline, bool outside,
+                         int64_t tensor = 1) {
   Choice choice;
   choice.data = data;
   choice.pipeline = pipeline;
+  choice.tensor = tensor;
   choice.pipelineOutside = outside;
-  return formOf(choice, {});
+  return formOf(choice, {"ffn"});
 }
 
-/// Types of a replica's stages, then its samples.
+/// Types of the ranks of a replica's stages, then its samples.
 using Kind = std::vector<int64_t>;
 
 Kind kindOf(const RoundHardware &hardware, const NormalForm &form,
@@ -38,10 +40,11 @@ Kind kindOf(const RoundHardware &hardware, const NormalForm &form,
             int64_t batch) {
   Kind kind;
   for (unsigned s = 0; s < form.stages.size(); ++s) {
-    Coordinates at = coordinatesIn(form, s, replica);
-    kind.push_back(hardware.poolOf(map.deviceOf(form, at)).type);
+    for (const Coordinates &at : ranksIn(form, s, replica))
+      kind.push_back(hardware.poolOf(map.deviceOf(form, at)).type);
     if (s + 1 == form.stages.size())
-      kind.push_back(batchOf(form, at, batch).count);
+      kind.push_back(
+          batchOf(form, coordinatesIn(form, s, replica), batch).count);
   }
   return kind;
 }
@@ -162,29 +165,37 @@ TEST_CASE("classes of replicas are the kinds that all replicas are of") {
           {{"batch", 8}, {"sequence", 1}, {"hidden", 4}, {"ffn", 8}})},
       {2}, 8);
   int maps = 0;
+  auto compare = [&](int64_t data, NormalForm form) {
+    for (const DeviceMap &map : deviceMaps(form, hardware)) {
+      ++maps;
+      std::set<Kind> all, found;
+      for (int64_t r = 0; r < data; ++r)
+        all.insert(kindOf(hardware, form, map, {r}, 8));
+      for (const ReplicaClass &one :
+           replicaClasses(model, hardware, form, map)) {
+        Kind kind = kindOf(hardware, form, map, one.coordinates, 8);
+        CHECK(one.samples == kind.back());
+        CHECK(found.insert(kind).second);
+      }
+      CHECK(all == found);
+    }
+  };
   for (int64_t data : {1, 2, 3, 4, 5, 8})
     for (int64_t pipeline : {1, 2})
-      for (bool outside : {false, true})
-        for (bool uneven : {false, true}) {
-          NormalForm form = formOfDegrees(data, pipeline, outside);
-          if (uneven && data > 1)
-            for (StageForm &stage : form.stages) {
-              stage.axes.front().shares.assign(data, 1);
-              stage.axes.front().shares[data / 2] = 9 - data;
-            }
-          for (const DeviceMap &map : deviceMaps(form, hardware)) {
-            ++maps;
-            std::set<Kind> all, found;
-            for (int64_t r = 0; r < data; ++r)
-              all.insert(kindOf(hardware, form, map, {r}, 8));
-            for (const ReplicaClass &one :
-                 replicaClasses(model, hardware, form, map)) {
-              Kind kind = kindOf(hardware, form, map, one.coordinates, 8);
-              CHECK(one.samples == kind.back());
-              CHECK(found.insert(kind).second);
-            }
-            CHECK(all == found);
+      for (int64_t tensor : {1, 2})
+        for (bool outside : {false, true}) {
+          NormalForm form = formOfDegrees(data, pipeline, outside, tensor);
+          compare(data, form);
+          if (data == 1)
+            continue;
+          for (StageForm &stage : form.stages) {
+            auto axis = std::find_if(
+                stage.axes.begin(), stage.axes.end(),
+                [](const Axis &a) { return a.kind == AxisKind::Replica; });
+            axis->shares.assign(data, 1);
+            axis->shares[data / 2] = 9 - data;
           }
+          compare(data, form);
         }
-  CHECK(maps > 40);
+  CHECK(maps > 500);
 }
