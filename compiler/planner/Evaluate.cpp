@@ -647,13 +647,18 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
 
 Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first,
                                     int64_t last) const {
+  return gradientTime(stage, first, last, stateOf(stage, first, last));
+}
+
+Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first, int64_t last,
+                                    const StateBytes &state) const {
   StagePrediction once;
   once.first = first;
   once.last = last;
   forEachRun(first, last, [&](size_t r, int64_t n) {
     once.gradientSync += summedAlone(stage, run(stage, r)) * n;
   });
-  setSynchronisation(stage, stateOf(stage, first, last), once);
+  setSynchronisation(stage, state, once);
   return once.gradientSync;
 }
 
@@ -671,7 +676,7 @@ Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
   StateBytes state = stateOf(stage, first, last);
   once.memory = heldState(stage, state);
   setUpdate(stage, {}, state, once);
-  return gradientTime(stage, first, last) + once.update;
+  return gradientTime(stage, first, last, state) + once.update;
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,

@@ -317,6 +317,8 @@ public:
   void addAllowance(unsigned stage, MemoryParts &parts) const;
 
 private:
+  Picoseconds gradientTime(unsigned stage, int64_t first, int64_t last,
+                           const cost::StateBytes &state) const;
   int64_t replicas(unsigned stage) const {
     return form.stages[stage].degree(AxisKind::Replica);
   }

@@ -122,21 +122,25 @@ private:
     return result;
   }
 
+  /// Whether a coordinate has another share than the one before; the first ones
+  /// get the remainder where shares are equal.
+  static bool shareChanges(const Axis &axis, int64_t c, int64_t samples) {
+    return axis.shares.empty() ? c == samples % axis.size
+                               : c > 0 && axis.shares[c] != axis.shares[c - 1];
+  }
+
   /// Along the outermost axis: wherever the share or the pool changes, and
   /// coordinates whose blocks lie in several pools.
   std::vector<int64_t> firstOutside(int64_t samples) {
     const Axis &axis = axisAt(replicas.front());
-    int64_t span = blocks / axis.size, remainder = samples % axis.size;
+    int64_t span = blocks / axis.size;
     std::vector<int64_t> result;
     const cost::Pool *before = nullptr;
     for (int64_t c = 0; c < axis.size; ++c) {
       const cost::Pool &pool = hardware.poolOf(devices.first[c * span]);
       bool crosses = !pool.holds(devices.first[(c + 1) * span - 1], 1);
       crossing |= crosses;
-      bool other = axis.shares.empty()
-                       ? c == remainder
-                       : c > 0 && axis.shares[c] != axis.shares[c - 1];
-      if (&pool != before || other || crosses)
+      if (&pool != before || shareChanges(axis, c, samples) || crosses)
         result.push_back(c);
       before = crosses ? nullptr : &pool;
     }
@@ -157,18 +161,13 @@ private:
                                    run.first + (c - 1) * run.each);
       return next == changes.end() || *next >= run.first + (c + 1) * run.each;
     };
-    int64_t remainder = samples % axis.size;
     std::vector<int64_t> result;
-    for (int64_t c = 0; c < axis.size; ++c) {
-      bool other = c == 0 ||
-                   (axis.shares.empty() ? c == remainder
-                                        : axis.shares[c] != axis.shares[c - 1]);
-      if (other ||
+    for (int64_t c = 0; c < axis.size; ++c)
+      if (c == 0 || shareChanges(axis, c, samples) ||
           !std::all_of(runs->begin(), runs->end(), [&](const RankRun &run) {
             return isLikeBefore(c, run);
           }))
         result.push_back(c);
-    }
     return result;
   }
 
