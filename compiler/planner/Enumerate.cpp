@@ -289,8 +289,14 @@ using Rounds = std::pair<Schedule, int64_t>;
 
 std::vector<Rounds> schedules(const Problem &problem, const Choice &shape) {
   const Pins &pins = problem.options.pins;
-  if (shape.pipeline == 1)
-    return {{Schedule::OneFOneB, 1}};
+  if (shape.pipeline == 1) {
+    // One stage has one order, and nothing to interleave with.
+    bool isOther =
+        pins.schedule.value_or(Schedule::OneFOneB) != Schedule::OneFOneB ||
+        pins.virtualStages.value_or(1) > 1;
+    return isOther ? std::vector<Rounds>{}
+                   : std::vector<Rounds>{{Schedule::OneFOneB, 1}};
+  }
   int64_t instances = instanceCount(problem.workload);
   std::vector<Rounds> all;
   for (Schedule schedule : simulator::allOrders()) {

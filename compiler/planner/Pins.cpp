@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 namespace whale::planner {
 
@@ -86,8 +87,9 @@ std::string_view nameOf(Layout layout) {
 std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics) {
   Pins pins;
   bool ok = true;
+  std::map<std::string, std::string> given;
+  const std::vector<std::string> known = keys();
   for (const auto &[key, value] : splitAssignments(text)) {
-    const std::vector<std::string> known = keys();
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       Diag &error =
           diagnostics.error({}, fmt::format("unknown pin {}", quoted(key)));
@@ -98,7 +100,12 @@ std::optional<Pins> readPins(std::string_view text, Diagnostics &diagnostics) {
       ok = false;
       continue;
     }
-    ok &= readPin(key, value, pins, diagnostics);
+    auto [first, isNew] = given.emplace(key, value);
+    if (!isNew)
+      diagnostics.error({}, fmt::format("pin '{}' is given twice, as '{}' and "
+                                        "'{}'",
+                                        key, first->second, value));
+    ok &= isNew && readPin(key, value, pins, diagnostics);
   }
   if (!ok)
     return std::nullopt;
@@ -153,6 +160,21 @@ static std::vector<std::string> pinsNotLowered(const Pins &pins) {
   return words;
 }
 
+/// A number of layers that no stage can have.
+static void refuseTooManyLayers(const Problem &problem,
+                                Diagnostics &diagnostics) {
+  int64_t most = workload::instanceCount(problem.workload);
+  forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
+    bool ofLayers = name == "recompute_layers" || name.starts_with("offload_");
+    if constexpr (std::is_same_v<T, int64_t>)
+      if (const auto &layers = problem.options.pins.*pin;
+          ofLayers && layers && *layers != allLayers && *layers > most)
+        diagnostics.error({}, fmt::format("pin '{}' is {}, the model has {} "
+                                          "instances",
+                                          name, *layers, most));
+  });
+}
+
 bool check(const Problem &problem, Diagnostics &diagnostics) {
   size_t before = diagnostics.errorCount();
   workload::check(problem.workload, diagnostics);
@@ -162,6 +184,7 @@ bool check(const Problem &problem, Diagnostics &diagnostics) {
   if (problem.hardware.deviceCount() <= 0)
     diagnostics.error({}, "the cluster has no devices");
   const Pins &pins = problem.options.pins;
+  refuseTooManyLayers(problem, diagnostics);
   if (problem.options.space == Space::Default)
     for (const std::string &pin : pinsNotLowered(pins))
       diagnostics

@@ -30,10 +30,13 @@ int64_t totalWithin(std::span<const Worker> workers, Picoseconds limit) {
   return total;
 }
 
+/// The longest limit that is tried, 53 days.
+constexpr Picoseconds longest(Picoseconds::max().value() / 2);
+
 /// The largest limit in which not more than `units` are done: a start from
 /// which few units are left.
 Picoseconds startingLimit(int64_t units, std::span<const Worker> workers) {
-  int64_t low = 0, high = Picoseconds::max().value() / 2;
+  int64_t low = 0, high = longest.value();
   while (low < high) {
     int64_t middle = low + (high - low + 1) / 2;
     if (totalWithin(workers, Picoseconds(middle)) <= units)
@@ -207,6 +210,8 @@ fillShares(int64_t units, std::span<const Worker> workers) {
   if (units > capacity || units < count || count == 0)
     return std::nullopt;
   Picoseconds start = startingLimit(units, workers);
+  if (start == longest && totalWithin(workers, start) < units)
+    return std::nullopt;
   std::vector<KindShare> kinds(workers.size());
   if (totalWithin(workers, start) <= units)
     for (size_t i = 0; i < workers.size(); ++i)

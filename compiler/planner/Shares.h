@@ -37,7 +37,8 @@ struct Worker {
 };
 
 /// Units of each of all workers, in their order; nothing where the capacities
-/// do not hold them all or there are fewer units than workers.
+/// do not hold them all, they take longer than 53 days (half of what Picoseconds
+/// hold) or there are fewer units than workers.
 std::optional<std::vector<int64_t>> fillShares(int64_t units,
                                                std::span<const Worker> workers);
 

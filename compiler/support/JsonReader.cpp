@@ -42,12 +42,20 @@ std::string_view json::kindName(Value::Kind kind) {
   return "";
 }
 
+static std::string showNumber(const Value &value) {
+  return value.isInteger() ? fmt::format("{}", value.asInteger())
+                           : formatDouble(value.asNumber());
+}
+
 static bool expectKind(const Value &value, bool isRight, Value::Kind expected,
                        std::string_view what, Diagnostics &diags) {
+  bool isFraction =
+      expected == Value::Kind::Integer && value.kind() == Value::Kind::Double;
   if (!isRight)
-    diags.error(value.place(),
-                fmt::format("{} must be {}, found {}", what, kindName(expected),
-                            kindName(value.kind())));
+    diags.error(
+        value.place(),
+        fmt::format("{} must be {}, found {}", what, kindName(expected),
+                    isFraction ? showNumber(value) : kindName(value.kind())));
   return isRight;
 }
 
@@ -69,11 +77,6 @@ std::optional<int64_t> json::toInteger(const Value &value,
     return std::nullopt;
   }
   return number;
-}
-
-static std::string showNumber(const Value &value) {
-  return value.isInteger() ? fmt::format("{}", value.asInteger())
-                           : formatDouble(value.asNumber());
 }
 
 std::optional<double> json::toNumber(const Value &value, std::string_view what,

@@ -7,6 +7,7 @@
 #include "tools/whalec/Signals.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <fmt/format.h>
 
@@ -25,6 +26,11 @@ CLI::Option *cli::addOutput(CLI::App &command, std::string &path,
 CLI::Validator cli::atLeast(int64_t low) {
   auto check = [low](const std::string &text) -> std::string {
     int64_t value = 0;
+    // CLI11 takes what is too large for the largest number.
+    auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc::result_out_of_range)
+      return fmt::format("must be within 64 bits, found '{}'", text);
     bool isNumber = CLI::detail::lexical_cast(text, value);
     if (!isNumber || value >= low)
       return "";

@@ -204,7 +204,7 @@ TEST_CASE("counts are positive and bounded") {
       "c:1:48: error: 'nodes' must be at least 1, found -3\n"));
   CHECK(startsWith(
       errorOf(R"({"format_version": 1, "preset": "t4", "nodes": 1.5})"),
-      "c:1:48: error: 'nodes' must be a whole number, found a number\n"));
+      "c:1:48: error: 'nodes' must be a whole number, found 1.5\n"));
   CHECK(startsWith(
       errorOf(
           R"({"format_version": 1, "preset": "t4", "nodes": 9223372036854775807})"),

@@ -208,6 +208,17 @@ TEST_CASE("1,024 devices are balanced at once") {
   CHECK(std::accumulate(shares->begin(), shares->end(), int64_t(0)) == 1 << 20);
 }
 
+TEST_CASE("what takes longer than can be said has no shares") {
+  // 10^14 units of 100 us on two workers take 158 years.
+  std::vector<Worker> workers(
+      2, {Picoseconds(), picosecondsFromSeconds(1e-4), INT64_MAX, 1});
+  CHECK_FALSE(fillShares(100'000'000'000'000, workers));
+  // 10^10 take 5.8 days each.
+  auto shares = fillShares(10'000'000'000 + 1, workers);
+  REQUIRE(shares);
+  CHECK(*shares == std::vector<int64_t>{5'000'000'001, 5'000'000'000});
+}
+
 TEST_CASE("partitions are as good as exhaustive search") {
   std::mt19937 random(11);
   auto number = [&](int low, int high) {

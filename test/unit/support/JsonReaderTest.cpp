@@ -43,7 +43,7 @@ TEST_CASE("wrong types name both types, at the value") {
         CHECK_FALSE(r.boolean("b"));
         CHECK_FALSE(r.finish());
       });
-  CHECK(messages == "f:1:7: error: 'i' must be a whole number, found a number\n"
+  CHECK(messages == "f:1:7: error: 'i' must be a whole number, found 1.5\n"
                     "f:1:17: error: 's' must be a string, found an array\n"
                     "f:1:26: error: 'd' must be a number, found a string\n"
                     "f:1:36: error: 'b' must be a boolean, found null\n");
