@@ -156,6 +156,43 @@ TEST_CASE("experts take what the split of attention leaves them") {
   CHECK(axes(8) == "e04 t02 t12 ");
 }
 
+TEST_CASE("optimizer state once for each instance of the optimizer") {
+  MeasuredRun run = run175();
+  run.source = "gpt3_resume_torch_dist_multi_dist_optimizer_instances";
+  std::string reason;
+  auto plan = planOf(run, layered(96), reason);
+  INFO(reason);
+  REQUIRE(plan);
+  const auto &axes = plan->form.stages.front().axes;
+  REQUIRE(axes.size() == 3);
+  CHECK(axes[0].size == 2);
+  CHECK(axes[0].shard == planner::Shard::None);
+  CHECK(axes[1].size == 2);
+  CHECK(axes[1].shard == planner::Shard::Optimizer);
+  // Of two replicas each has all of it.
+  run.data = 2, run.gpus = 64;
+  plan = planOf(run, layered(96), reason);
+  REQUIRE(plan);
+  CHECK(plan->form.stages.front().axes[0].shard == planner::Shard::None);
+  CHECK(plan->form.stages.front().axes[1].kind == planner::AxisKind::Split);
+}
+
+TEST_CASE("models that are trained with dropout") {
+  MeasuredRun run = run175();
+  auto has = [&](const char *rate) {
+    std::string reason;
+    return modelOf(run, reason)->config.find(rate) != std::string::npos;
+  };
+  CHECK(has("\"resid_pdrop\": 0"));
+  CHECK(!has("\"resid_pdrop\": 0.1"));
+  run.source = "NVIDIA/Megatron-LM tests/functional_tests/test_cases/gpt";
+  CHECK(has("\"resid_pdrop\": 0.1"));
+  run.source = "Megatron-LM", run.year = 2021;
+  CHECK(has("\"resid_pdrop\": 0.1"));
+  run.family = "bert";
+  CHECK(has("\"hidden_dropout_prob\": 0.1"));
+}
+
 TEST_CASE("the width of experts has a name through all their ops") {
   using namespace workload;
   // up: [rows, in] x [experts, in, out] -> [rows, out]; gelu; down.
@@ -338,6 +375,16 @@ TEST_CASE("software that keeps scores, and steps compiled as a whole") {
   run.source = "NVIDIA/NeMo-Framework-Launcher@23.11 README.md";
   CHECK(stackOf(run).attention == cost::Attention::Fused);
   CHECK(stackOf(run).dispatch == cost::Dispatch::Fused);
+  // Without Transformer Engine, whose kernels alone compute in 8 bits and cut
+  // sequences, unless another kernel is named.
+  run.source = "gpt3_mcore_tp1_pp2", run.precision = "bf16";
+  CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  run.notes = "attention-backend flash";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  run.notes = "", run.context = 2;
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  run.context = 1, run.precision = "fp8";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
   run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
   CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
