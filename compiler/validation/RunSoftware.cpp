@@ -130,15 +130,17 @@ bool lacksEngine(const MeasuredRun &run) {
   return run.says({"mcore_tp", "uninstall_te"}) && !needsEngine;
 }
 
-/// Attention came into one kernel in PaxML and T5X with later versions of
-/// Transformer Engine and cuDNN, in NeMo with 23.07; nowhere with T5's bias.
+/// Attention came into one kernel in PaxML and T5X with Transformer Engine
+/// (NVTE_FUSED_ATTN, as paxml/configure.sh of dgxc-benchmarking has it), in
+/// NeMo with 23.07; nowhere with T5's bias.
 bool keepsScores(const MeasuredRun &run) {
   if (run.family == "t5")
     return true;
   if (run.says({"attention-backend flash", "attention-backend fused"}))
     return false;
   if (run.says({"PaxML", "T5X"}))
-    return !run.says("TE (newer)");
+    return !run.says({"bf16 TE", "fp8 TE", "Transformer Engine",
+                      "dgxc-benchmarking"});
   return lacksEngine(run) ||
          run.says({"attention-backend unfused", "unfused attention",
                    "without flash attention", "NeMo-Framework-Launcher@23.05"});

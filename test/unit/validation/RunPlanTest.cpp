@@ -248,6 +248,19 @@ TEST_CASE("what a row leaves open") {
   CHECK(withDefaults(run).zero == 2);
 }
 
+TEST_CASE("what PaxML's configurations keep") {
+  MeasuredRun run = run175();
+  auto recompute = [&](const char *notes) {
+    run.notes = notes;
+    return withDefaults(run).recompute;
+  };
+  CHECK(recompute("GPT-175B PaxML FSDP256") == "full");
+  CHECK(recompute("GPT-5B PaxML FSDP256") == "selective");
+  CHECK(recompute("GPT-175B") == "");
+  run.recompute = "none";
+  CHECK(recompute("GPT-175B PaxML") == "none");
+}
+
 TEST_CASE("batches that a row leaves open, or that are too small") {
   MeasuredRun run = run175();
   run.globalBatch = 0;
@@ -385,8 +398,10 @@ TEST_CASE("software that keeps scores, and steps compiled as a whole") {
   CHECK(stackOf(run).attention == cost::Attention::Fused);
   run.context = 1, run.precision = "fp8";
   CHECK(stackOf(run).attention == cost::Attention::Fused);
-  run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP";
+  run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP bf16";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  run.notes = "PaxML FSDP bf16 TE";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
   CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
   run.notes = "MaxText";
   CHECK(stackOf(run).attention == cost::Attention::Fused);
