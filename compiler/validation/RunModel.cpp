@@ -95,6 +95,7 @@ struct Known {
 constexpr Known particular[] = {
     {"DeepSeek-V2", "deepseek-v2"},
     {"DeepSeek-V3", "deepseek-v3"},
+    {"Llama-4 Scout", "llama-4-scout"},
     {"Llama-4", "llama-4-maverick"},
     {"Grok-1", "grok-1"},
 };
@@ -103,6 +104,8 @@ constexpr Known particular[] = {
 constexpr Known named[] = {
     {"GPT-3 175B", "gpt3-175b"},
     {"GPT 175B", "gpt3-175b"},
+    {"GPT-3 22B", "gpt3-22b"},
+    {"GPT-3 5B", "gpt3-5b"},
     {"MT-NLG", "gpt3-530b"},
     {"Megatron-Turing", "gpt3-530b"},
     {"BLOOM", "bloom-176b"},
@@ -117,6 +120,7 @@ constexpr Known named[] = {
     {"Llama-3 405B", "llama-3-405b"},
     {"Llama-3.1 405B", "llama-3-405b"},
     {"Mistral 7B", "mistral-7b"},
+    {"MPT 7B", "mpt-7b"},
     {"Mixtral 8x7B", "mixtral-8x7b"},
     {"Mixtral 8x22B", "mixtral-8x22b"},
     {"Nemotron-4 15B", "nemotron-4-15b"},
@@ -128,6 +132,9 @@ constexpr Known named[] = {
     {"BERT-base", "bert-base"},
     {"DeepSeek-V2", "deepseek-v2"},
     {"DeepSeek-V3", "deepseek-v3"},
+    {"Llama-4 Scout", "llama-4-scout"},
+    {"Llama-4 Maverick", "llama-4-maverick"},
+    {"T5-large", "t5-large"},
     {"Grok-1", "grok-1"},
     {"ResNet-50", "resnet50"},
 };
@@ -159,7 +166,7 @@ bool setPreset(const MeasuredRun &run, ModelRequest &request) {
   request.settings = {{"num_hidden_layers", std::to_string(run.layers)}};
   if (run.says("1 dense"))
     request.settings.emplace_back("first_k_dense_replace", "1");
-  if (preset == "llama-4-maverick")
+  if (preset.starts_with("llama-4"))
     request.settings.emplace_back("num_local_experts",
                                   std::to_string(run.experts));
   return true;
@@ -231,20 +238,39 @@ void setPositions(const MeasuredRun &run, ModelRequest &request) {
         {"max_position_embeddings", std::to_string(run.sequence)}};
 }
 
+/// Decoders with the layers of GPT, those with Llama's, and mixtures of experts
+/// as Mixtral's, by the beginnings of their families.
+bool isLikeGpt(std::string_view family) {
+  return startsWithOneOf(family, {"gpt", "opt", "bloom", "falcon", "mpt",
+                                  "starcoder", "palm", "pythia"});
+}
+
+bool isLikeLlama(std::string_view family) {
+  return startsWithOneOf(family, {"llama", "mistral", "qwen", "gemma", "phi",
+                                  "yi", "baichuan", "internlm", "chatglm",
+                                  "glm", "olmo", "granite", "deepseek"});
+}
+
+bool isLikeMixtral(std::string_view family) {
+  return startsWithOneOf(family, {"moe", "mixtral", "deepseek", "qwen", "llama",
+                                  "grok", "dbrx", "kimi", "glm", "olmo"});
+}
+
+bool isNemotron(const MeasuredRun &run) {
+  return (run.family == "gpt" && run.vocabulary == 256000) ||
+         run.family.starts_with("nemotron");
+}
+
 /// The model that the dimensions say, of a family or of one built like it.
 bool setConfig(const MeasuredRun &run, ModelRequest &request) {
   bool hasExperts = run.experts && run.chosenExperts && run.ffn;
-  if (run.family == "gpt" && run.vocabulary == 256000)
-    request.config = nemotronConfig(run);
-  else if (startsWithOneOf(run.family,
-                           {"gpt", "opt", "bloom", "falcon", "mpt"}))
-    request.config = gptConfig(run);
-  else if (hasExperts &&
-           startsWithOneOf(run.family, {"moe", "mixtral", "deepseek", "qwen",
-                                        "llama", "grok"}))
+  if (hasExperts && (isLikeMixtral(run.family) || run.says("GPT OSS")))
     setExperts(run, request);
-  else if (startsWithOneOf(run.family, {"llama", "mistral", "qwen", "gemma"}) &&
-           run.ffn)
+  else if (isNemotron(run) && !run.experts)
+    request.config = nemotronConfig(run);
+  else if (isLikeGpt(run.family))
+    request.config = gptConfig(run);
+  else if (isLikeLlama(run.family) && run.ffn && !run.experts)
     request.config = llamaConfig(run);
   else if (run.family == "t5" && run.ffn)
     request.config = t5Config(run);
@@ -301,7 +327,8 @@ std::optional<ModelRequest> modelOf(const MeasuredRun &run,
   }
   request.adapters = run.family == "llama-lora";
   if (!setConfig(run, request) &&
-      startsWithOneOf(run.family, {"moe", "mixtral", "deepseek", "grok"}))
+      startsWithOneOf(run.family,
+                      {"moe", "mixtral", "deepseek", "grok", "dbrx"}))
     return refuse("the number or the width of the experts is not given");
   if (request.config.empty() && request.preset.empty())
     return refuse("no importer for models of family '" + run.family + "'");

@@ -507,12 +507,28 @@ TEST_CASE("families that are built like others, and longer samples") {
   std::string reason;
   for (auto [family, type] :
        {std::pair("opt", "\"gpt2\""), std::pair("qwen3", "\"llama\""),
-        std::pair("llama-vision", "\"llama\"")}) {
+        std::pair("llama-vision", "\"llama\""),
+        std::pair("starcoder", "\"gpt2\""), std::pair("yi", "\"llama\""),
+        std::pair("nemotron", "\"nemotron\"")}) {
     run.family = family;
     auto model = modelOf(run, reason);
     REQUIRE(model);
     CHECK(model->config.find(type) != std::string::npos);
   }
+  run.experts = 16, run.chosenExperts = 4;
+  for (auto [family, type] :
+       {std::pair("dbrx", "\"mixtral\""), std::pair("qwen3", "\"mixtral\""),
+        std::pair("gpt", "\"gpt2\"")}) {
+    run.family = family;
+    auto model = modelOf(run, reason);
+    REQUIRE(model);
+    CHECK(model->config.find(type) != std::string::npos);
+  }
+  run.family = "gpt", run.source = "gptoss120b";
+  CHECK(modelOf(run, reason)->config.find("qwen3_moe") != std::string::npos);
+  run.source = "Llama 4 Scout", run.family = "llama";
+  CHECK(modelOf(run, reason)->preset == "llama-4-scout");
+  run.source = "", run.experts = run.chosenExperts = 0;
   run.family = "hybrid-mamba-moe";
   CHECK(!modelOf(run, reason));
   CHECK(reason == "no importer for models of family 'hybrid-mamba-moe'");
