@@ -22,6 +22,9 @@ static const Spelling spellings[] = {
     {{"b200"}, "B200-SXM-180"},
     {{"h200", "nvl"}, "H200-NVL"},
     {{"h200"}, "H200-SXM-141"},
+    // As those without the 8, but for links of 400 GB/s.
+    {{"h800"}, "H100-SXM-80"},
+    {{"a800"}, "A100-SXM-80"},
     {{"h100", "pci"}, "H100-PCIe-80"},
     {{"h100", "96"}, "H100-SXM-96"},
     {{"h100"}, "H100-SXM-80"},
@@ -109,9 +112,12 @@ static int64_t usualGpusPerNode(const MeasuredRun &run) {
   return run.gpuType.starts_with("GB") ? 4 : 8;
 }
 
-/// The width of Llama's gated layers: 3.5 times the hidden size in models with
-/// groups of queries, else 8/3 in steps of 256.
+/// The width of layers: of those that are not gated (GPT, Nemotron) 4 times the
+/// hidden size; of Llama's, which are, 3.5 times it in models with groups of
+/// queries, else 8/3 in steps of 256.
 static int64_t usualWidth(const MeasuredRun &run) {
+  if (!run.experts && startsWithOneOf(run.family, {"gpt", "nemotron"}))
+    return saturatingMultiply(run.hidden, int64_t(4));
   if (run.experts || !startsWithOneOf(run.family, {"llama", "mistral", "qwen"}))
     return 0;
   if (run.keyHeads && run.keyHeads < run.heads)

@@ -163,7 +163,9 @@ bool setPreset(const MeasuredRun &run, ModelRequest &request) {
   if (preset.empty())
     return false;
   request.preset = preset;
-  request.settings = {{"num_hidden_layers", std::to_string(run.layers)}};
+  request.settings = {
+      {"num_hidden_layers", std::to_string(run.layers)},
+      {"max_position_embeddings", std::to_string(run.sequence)}};
   if (run.says("1 dense"))
     request.settings.emplace_back("first_k_dense_replace", "1");
   if (preset.starts_with("llama-4"))

@@ -139,8 +139,8 @@ bool keepsScores(const MeasuredRun &run) {
   if (run.says({"attention-backend flash", "attention-backend fused"}))
     return false;
   if (run.says({"PaxML", "T5X"}))
-    return !run.says({"bf16 TE", "fp8 TE", "Transformer Engine",
-                      "dgxc-benchmarking"});
+    return !run.says(
+        {"bf16 TE", "fp8 TE", "Transformer Engine", "dgxc-benchmarking"});
   return lacksEngine(run) ||
          run.says({"attention-backend unfused", "unfused attention",
                    "without flash attention", "NeMo-Framework-Launcher@23.05"});

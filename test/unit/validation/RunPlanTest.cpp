@@ -429,6 +429,7 @@ TEST_CASE("GPUs by names that people write") {
        {std::pair("NVIDIA H100 80GB HBM3", "H100-SXM-80"),
         std::pair("h100-pcie", "H100-PCIe-80"),
         std::pair("A100-SXM4-80GB", "A100-SXM-80"),
+        std::pair("A800", "A100-SXM-80"), std::pair("H800", "H100-SXM-80"),
         std::pair("A100-SXM", "A100-SXM-80"), std::pair("GH200", "GH200-96"),
         std::pair("GB200-NVL72", "GB200-NVL72"), std::pair("L40S", "L40S"),
         std::pair("RTX A6000", "RTXA6000"), std::pair("TPU v4", "TPU v4")}) {
@@ -487,6 +488,8 @@ TEST_CASE("nodes and widths that a row leaves open") {
   CHECK(withDefaults(run).ffn == 11008);
   run.keyHeads = 8;
   CHECK(withDefaults(run).ffn == 14336);
+  run.family = "nemotron";
+  CHECK(withDefaults(run).ffn == 16384);
 }
 
 TEST_CASE("nodes of other sizes than the usual") {
@@ -526,8 +529,10 @@ TEST_CASE("families that are built like others, and longer samples") {
   }
   run.family = "gpt", run.source = "gptoss120b";
   CHECK(modelOf(run, reason)->config.find("qwen3_moe") != std::string::npos);
-  run.source = "Llama 4 Scout", run.family = "llama";
-  CHECK(modelOf(run, reason)->preset == "llama-4-scout");
+  run.source = "Llama 4 Scout", run.family = "llama", run.sequence = 8192;
+  auto scout = modelOf(run, reason);
+  CHECK(scout->preset == "llama-4-scout");
+  CHECK(scout->settings[1].second == "8192");
   run.source = "", run.experts = run.chosenExperts = 0;
   run.family = "hybrid-mamba-moe";
   CHECK(!modelOf(run, reason));
