@@ -165,6 +165,7 @@ public:
     cost.memory = classMemory(workload, module, sharded, plan, savedForm());
     addLogitCopies();
     addScores();
+    addMasks();
     cost.state = stateBytes(workload, module, sharded);
     if (keepsNarrow(hardware.execution.stack, workload))
       narrowFrozen();
@@ -435,6 +436,32 @@ private:
         memory.backwardTransient += scores;
       }
       memory.backwardTotal += scores;
+    }
+  }
+
+  /// Of dropouts: kept, or there while they are repeated.
+  void addMasks() {
+    if (!hardware.execution.stack.keepsMasks)
+      return;
+    ClassMemory &memory = cost.memory;
+    for (uint32_t i = 0; i < module.ops.size(); ++i) {
+      const Op &op = module.ops[i];
+      if (!op.random || op.phase != Phase::Forward)
+        continue;
+      Bytes mask(1);
+      for (int64_t extent : sharded.ops[i].extents)
+        mask = mask * extent;
+      // In full also where nothing else of the result is needed again.
+      if (context.recompute == Recompute::Full ||
+          std::binary_search(plan.recomputed.begin(), plan.recomputed.end(),
+                             i)) {
+        memory.backwardTransient += mask;
+      } else {
+        memory.saved += mask;
+        memory.forwardTotal += mask;
+        memory.backwardOnce += mask;
+      }
+      memory.backwardTotal += mask;
     }
   }
 

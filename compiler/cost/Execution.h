@@ -111,6 +111,10 @@ struct Stack {
   /// Selective recompute keeps attention's result and every second product of a
   /// layer, and repeats the rest (torchtitan's selection by operator).
   bool keepsSecondProducts = false;
+  /// What a dropout lets through is kept for the backward part, a byte an
+  /// element (PyTorch's native_dropout; TorchInductor keeps it too), not drawn
+  /// again.
+  bool keepsMasks = false;
   /// The epilogue of a product adds the bias.
   bool addsBiasInProducts = false;
   /// A product adds its result to the accumulator of the gradient.

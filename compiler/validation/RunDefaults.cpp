@@ -22,6 +22,9 @@ static const Spelling spellings[] = {
     {{"b200"}, "B200-SXM-180"},
     {{"h200", "nvl"}, "H200-NVL"},
     {{"h200"}, "H200-SXM-141"},
+    // As those without the 8, but for links of 400 GB/s.
+    {{"h800"}, "H100-SXM-80"},
+    {{"a800"}, "A100-SXM-80"},
     {{"h100", "pci"}, "H100-PCIe-80"},
     {{"h100", "96"}, "H100-SXM-96"},
     {{"h100"}, "H100-SXM-80"},
@@ -109,14 +112,28 @@ static int64_t usualGpusPerNode(const MeasuredRun &run) {
   return run.gpuType.starts_with("GB") ? 4 : 8;
 }
 
-/// The width of Llama's gated layers: 3.5 times the hidden size in models with
-/// groups of queries, else 8/3 in steps of 256.
+/// The width of layers: of those that are not gated (GPT, Nemotron) 4 times the
+/// hidden size; of Llama's, which are, 3.5 times it in models with groups of
+/// queries, else 8/3 in steps of 256.
 static int64_t usualWidth(const MeasuredRun &run) {
+  if (!run.experts && startsWithOneOf(run.family, {"gpt", "nemotron"}))
+    return saturatingMultiply(run.hidden, int64_t(4));
   if (run.experts || !startsWithOneOf(run.family, {"llama", "mistral", "qwen"}))
     return 0;
   if (run.keyHeads && run.keyHeads < run.heads)
     return saturatingMultiply(run.hidden, int64_t(7)) / 2;
   return ceilDivide(saturatingMultiply(run.hidden, int64_t(8)), 3 * 256) * 256;
+}
+
+/// PaxML's configurations of GPT keep the results of products in the one of 5B
+/// parameters, and in those of dgxc-benchmarking, elsewhere nothing
+/// (paxml/contrib/gpu/scripts_gpu/configs.py, CHECKPOINT_POLICY); attention is
+/// a call of its own, and repeated.
+static std::string writtenRecompute(const MeasuredRun &run) {
+  bool isOpen = run.recompute.empty() && run.family == "gpt";
+  if (!isOpen || !run.says("PaxML"))
+    return run.recompute;
+  return run.says({"5B", "dgxc-benchmarking"}) ? "selective" : "full";
 }
 
 /// GPUs without matrix units compute in float32; V100 and Turing know float16
@@ -165,7 +182,7 @@ MeasuredRun withDefaults(MeasuredRun run) {
   // word, so that "ssd300-resnet50" is no "ResNet-50".
   run.source += " " + lowerAlphanumeric(run.family);
   run.family = usualFamily(run.family);
-  run.recompute = usualRecompute(run.recompute);
+  run.recompute = usualRecompute(writtenRecompute(run));
   if (run.gpusPerNode == 0)
     run.gpusPerNode = usualGpusPerNode(run);
   if (run.ffn == 0)

@@ -73,9 +73,9 @@ Shard shardOf(int64_t zero) {
   }
 }
 
-Axis replica(int64_t size, Shard shard) {
+Axis replica(std::string name, int64_t size, Shard shard) {
   Axis axis;
-  axis.name = "r0";
+  axis.name = std::move(name);
   axis.size = size;
   axis.shard = shard;
   return axis;
@@ -90,6 +90,13 @@ Axis split(std::string name, int64_t size, std::vector<std::string> dims,
   axis.dims = std::move(dims);
   axis.shard = shard;
   return axis;
+}
+
+/// Groups of replicas that hold the optimizer's state once each
+/// (Megatron-Core's num_distributed_optimizer_instances; its tests with several
+/// have two).
+int64_t optimizerInstances(const MeasuredRun &run) {
+  return run.says("multi dist optimizer instances") ? 2 : 1;
 }
 
 /// The dimensions of tensor parallelism. Experts are cut along their width,
@@ -116,9 +123,13 @@ std::vector<Axis> axesOf(const MeasuredRun &run, const Degrees &degrees,
   std::vector<Axis> axes;
   int64_t overData = degrees.expertOverData();
   int64_t overTensor = degrees.expertOverTensor();
+  int64_t replicas = degrees.data / overData;
+  int64_t instances = std::gcd(replicas, optimizerInstances(run));
+  if (instances > 1)
+    axes.push_back(replica("r1", instances, Shard::None));
   // With shards of a sequence also a single one: state is cut over both.
-  if (degrees.data > overData || degrees.context > 1)
-    axes.push_back(replica(degrees.data / overData, shard));
+  if (replicas > instances || degrees.context > 1)
+    axes.push_back(replica("r0", replicas / instances, shard));
   if (overData > 1)
     axes.push_back(
         split("e0", overData, {"experts", workload.batchDim}, shard));

@@ -41,6 +41,7 @@ cost::Stack megatron2021() {
   stack.shardsMasters = true;
   stack.holdsGradients = true;
   stack.storesTied = true;
+  stack.keepsMasks = true;
   return stack;
 }
 
@@ -63,6 +64,7 @@ cost::Stack megatronCore() {
   stack.shardsMasters = true;
   stack.holdsGradients = true;
   stack.storesTied = true;
+  stack.keepsMasks = true;
   stack.joinsSequenceReplicas = true;
   stack.overlapsGradients = true;
   return stack;
@@ -101,20 +103,10 @@ cost::Stack fullySharded() {
   stack.addsBiasInProducts = true;
   stack.accumulatesInProducts = true;
   stack.repeatsLayersOnly = true;
+  stack.keepsMasks = true;
   stack.joinsSequenceReplicas = true;
   stack.overlapsGradients = true;
   return stack;
-}
-
-/// Software of before fused attention: by name, or by the year.
-bool isOld(const MeasuredRun &run) {
-  if (run.says("MLPerf"))
-    return false;
-  return (run.year > 0 && run.year <= lastUnfusedYear) ||
-         run.says({"DeepSpeed", "Megatron-DeepSpeed", "bigscience", "vtrain",
-                   "mlm20", "mlm21", "bs176", "bsv", "seqsel", "mtnlg",
-                   "DeepLearningExamples", "bloom", "Megatron-LM 2021",
-                   "Megatron-LM v2"});
 }
 
 cost::Stack frameworkOf(const MeasuredRun &run) {
@@ -131,17 +123,27 @@ bool usesJax(const MeasuredRun &run) {
   return run.says({"JAX", "PaxML", "MaxText", "T5X"});
 }
 
-/// Attention came into one kernel in PaxML and T5X with later versions of
-/// Transformer Engine and cuDNN, in NeMo with 23.07; nowhere with T5's bias.
+/// Megatron-LM's tests without Transformer Engine are named "mcore_tp..". Its
+/// kernels alone compute in 8 bits and cut sequences.
+bool lacksEngine(const MeasuredRun &run) {
+  bool needsEngine = run.context > 1 || arithmeticOf(run).value_or("") == "fp8";
+  return run.says({"mcore_tp", "uninstall_te"}) && !needsEngine;
+}
+
+/// Attention came into one kernel in PaxML and T5X with Transformer Engine
+/// (NVTE_FUSED_ATTN, as paxml/configure.sh of dgxc-benchmarking has it), in
+/// NeMo with 23.07; nowhere with T5's bias.
 bool keepsScores(const MeasuredRun &run) {
   if (run.family == "t5")
     return true;
+  if (run.says({"attention-backend flash", "attention-backend fused"}))
+    return false;
   if (run.says({"PaxML", "T5X"}))
-    return !run.says("TE (newer)");
-  // Megatron-LM's tests without Transformer Engine are named "mcore_tp..".
-  return run.says({"attention-backend unfused", "unfused attention",
-                   "without flash attention", "mcore_tp", "uninstall_te",
-                   "NeMo-Framework-Launcher@23.05"});
+    return !run.says(
+        {"bf16 TE", "fp8 TE", "Transformer Engine", "dgxc-benchmarking"});
+  return lacksEngine(run) ||
+         run.says({"attention-backend unfused", "unfused attention",
+                   "without flash attention", "NeMo-Framework-Launcher@23.05"});
 }
 
 void setKernels(const MeasuredRun &run, cost::Stack &stack) {
@@ -227,6 +229,16 @@ void setBridge(const MeasuredRun &run, cost::Stack &stack) {
 }
 
 } // namespace
+
+bool isOld(const MeasuredRun &run) {
+  if (run.says("MLPerf"))
+    return false;
+  return (run.year > 0 && run.year <= lastUnfusedYear) ||
+         run.says({"DeepSpeed", "Megatron-DeepSpeed", "bigscience", "vtrain",
+                   "mlm20", "mlm21", "bs176", "bsv", "seqsel", "mtnlg",
+                   "DeepLearningExamples", "bloom", "Megatron-LM 2021",
+                   "Megatron-LM v2"});
+}
 
 bool splitsWholeExperts(const MeasuredRun &run) {
   return run.says({"Megatron-Bridge", "expert TP=1", "etp1"});

@@ -9,6 +9,9 @@
 
 namespace whale::validation {
 
+/// Whether its software is of before fused attention: by name, or by the year.
+bool isOld(const MeasuredRun &run);
+
 /// The software that a run's source and notes name.
 cost::Stack stackOf(const MeasuredRun &run);
 

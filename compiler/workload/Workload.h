@@ -104,6 +104,9 @@ struct Op {
   Linearity linearity = Linearity::None;
   /// Selective recompute may repeat it (elementwise, norms, softmax, dropout).
   bool cheap = false;
+  /// It draws which elements it lets through (dropout), in the backward part
+  /// again.
+  bool random = false;
   /// The op can be cut along its Whole loops at the price of this many
   /// all-reduces of a float32 per remaining point (softmax: maximum and sum);
   /// 0 = it cannot.

@@ -196,6 +196,7 @@ private:
     result.fused = r.boolean("fused").value_or(false);
     result.linearity = kind(r, "linear", linearities, Linearity::None);
     result.cheap = r.boolean("cheap").value_or(false);
+    result.random = r.boolean("random").value_or(false);
     result.expansionReductions = small(r, "expansion_reductions");
     result.workspaceBytes = r.integer("workspace_bytes").value_or(0);
     result.groupsChosen = r.integer("groups_chosen").value_or(1);
@@ -328,6 +329,8 @@ private:
       w.field("linear", name(linearities, o.linearity));
     if (o.cheap)
       w.field("cheap", true);
+    if (o.random)
+      w.field("random", true);
     if (o.expansionReductions)
       w.field("expansion_reductions", o.expansionReductions);
     if (o.workspaceBytes)

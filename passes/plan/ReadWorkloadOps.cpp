@@ -142,6 +142,7 @@ workload::Op plan::readOp(Operation *op, const DimensionNames &names) {
   result.usedDenominator = space.usedDenominator;
   result.linearity = linearityOf(space.linearity);
   result.cheap = isCheap(op);
+  result.random = isa<DropoutOp>(op);
   result.expansionReductions = countExpansionReductions(op, space);
   readGroupLimit(op, result);
   return result;

@@ -260,6 +260,32 @@ TEST_CASE("scores of attention are kept unless they are repeated") {
   CHECK(memory(Recompute::Full).saved == full);
 }
 
+TEST_CASE("masks of dropout are kept unless their layer is repeated") {
+  Workload workload = model();
+  // As if the activation were a dropout: 4 samples, 64 positions, 512 wide.
+  for (Op &op : workload.classes[1].ops)
+    op.random = op.name == "gelu";
+  Machine machine;
+  auto memory = [&](Recompute mode, int64_t split = 1) {
+    ClassContext asked = context(split);
+    asked.recompute = mode;
+    return classCost(workload, block(workload), asked, *machine.hardware)
+        .memory;
+  };
+  ClassMemory none = memory(Recompute::None), half = memory(Recompute::None, 2);
+  ClassMemory full = memory(Recompute::Full);
+  machine.stack().keepsMasks = true;
+  Bytes mask(4LL * 64 * 512);
+  CHECK(memory(Recompute::None).saved == none.saved + mask);
+  CHECK(memory(Recompute::None).backwardTotal == none.backwardTotal + mask);
+  // The width is split, and the mask with it.
+  CHECK(memory(Recompute::None, 2).saved ==
+        half.saved + Bytes(mask.value() / 2));
+  CHECK(memory(Recompute::Full).saved == full.saved);
+  CHECK(memory(Recompute::Full).backwardTransient ==
+        full.backwardTransient + mask);
+}
+
 TEST_CASE("projections of one input are one product, without sums") {
   Workload workload = model();
   const ModuleClass &module = block(workload);

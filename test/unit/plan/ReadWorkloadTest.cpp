@@ -101,6 +101,9 @@ TEST_CASE("ops say how they may be cut, fused and repeated") {
   CHECK(loss.loops.front().hasName("batch"));
   workload::Op gelu = find(block, "gelu.0");
   CHECK(gelu.cheap);
+  CHECK(!gelu.random);
+  for (const workload::Op &op : block.ops)
+    CHECK(op.random == (op.name.find("dropout.0") != std::string::npos));
   CHECK(gelu.loops.back().hasName("ffn"));
   // Its input is kept for the backward part, its result for the product.
   CHECK_FALSE(find(block, "add.1").fused);

@@ -156,6 +156,43 @@ TEST_CASE("experts take what the split of attention leaves them") {
   CHECK(axes(8) == "e04 t02 t12 ");
 }
 
+TEST_CASE("optimizer state once for each instance of the optimizer") {
+  MeasuredRun run = run175();
+  run.source = "gpt3_resume_torch_dist_multi_dist_optimizer_instances";
+  std::string reason;
+  auto plan = planOf(run, layered(96), reason);
+  INFO(reason);
+  REQUIRE(plan);
+  const auto &axes = plan->form.stages.front().axes;
+  REQUIRE(axes.size() == 3);
+  CHECK(axes[0].size == 2);
+  CHECK(axes[0].shard == planner::Shard::None);
+  CHECK(axes[1].size == 2);
+  CHECK(axes[1].shard == planner::Shard::Optimizer);
+  // Of two replicas each has all of it.
+  run.data = 2, run.gpus = 64;
+  plan = planOf(run, layered(96), reason);
+  REQUIRE(plan);
+  CHECK(plan->form.stages.front().axes[0].shard == planner::Shard::None);
+  CHECK(plan->form.stages.front().axes[1].kind == planner::AxisKind::Split);
+}
+
+TEST_CASE("models that are trained with dropout") {
+  MeasuredRun run = run175();
+  auto has = [&](const char *rate) {
+    std::string reason;
+    return modelOf(run, reason)->config.find(rate) != std::string::npos;
+  };
+  CHECK(has("\"resid_pdrop\": 0"));
+  CHECK(!has("\"resid_pdrop\": 0.1"));
+  run.source = "NVIDIA/Megatron-LM tests/functional_tests/test_cases/gpt";
+  CHECK(has("\"resid_pdrop\": 0.1"));
+  run.source = "Megatron-LM", run.year = 2021;
+  CHECK(has("\"resid_pdrop\": 0.1"));
+  run.family = "bert";
+  CHECK(has("\"hidden_dropout_prob\": 0.1"));
+}
+
 TEST_CASE("the width of experts has a name through all their ops") {
   using namespace workload;
   // up: [rows, in] x [experts, in, out] -> [rows, out]; gelu; down.
@@ -209,6 +246,19 @@ TEST_CASE("what a row leaves open") {
   CHECK(withDefaults(run).zero == 3);
   run.source = "pytorch/torchtitan";
   CHECK(withDefaults(run).zero == 2);
+}
+
+TEST_CASE("what PaxML's configurations keep") {
+  MeasuredRun run = run175();
+  auto recompute = [&](const char *notes) {
+    run.notes = notes;
+    return withDefaults(run).recompute;
+  };
+  CHECK(recompute("GPT-175B PaxML FSDP256") == "full");
+  CHECK(recompute("GPT-5B PaxML FSDP256") == "selective");
+  CHECK(recompute("GPT-175B") == "");
+  run.recompute = "none";
+  CHECK(recompute("GPT-175B PaxML") == "none");
 }
 
 TEST_CASE("batches that a row leaves open, or that are too small") {
@@ -338,8 +388,20 @@ TEST_CASE("software that keeps scores, and steps compiled as a whole") {
   run.source = "NVIDIA/NeMo-Framework-Launcher@23.11 README.md";
   CHECK(stackOf(run).attention == cost::Attention::Fused);
   CHECK(stackOf(run).dispatch == cost::Dispatch::Fused);
-  run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP";
+  // Without Transformer Engine, whose kernels alone compute in 8 bits and cut
+  // sequences, unless another kernel is named.
+  run.source = "gpt3_mcore_tp1_pp2", run.precision = "bf16";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  run.notes = "attention-backend flash";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  run.notes = "", run.context = 2;
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  run.context = 1, run.precision = "fp8";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP bf16";
+  CHECK(stackOf(run).attention == cost::Attention::Unfused);
+  run.notes = "PaxML FSDP bf16 TE";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
   CHECK(stackOf(run).dispatch == cost::Dispatch::Captured);
   run.notes = "MaxText";
   CHECK(stackOf(run).attention == cost::Attention::Fused);
@@ -367,6 +429,7 @@ TEST_CASE("GPUs by names that people write") {
        {std::pair("NVIDIA H100 80GB HBM3", "H100-SXM-80"),
         std::pair("h100-pcie", "H100-PCIe-80"),
         std::pair("A100-SXM4-80GB", "A100-SXM-80"),
+        std::pair("A800", "A100-SXM-80"), std::pair("H800", "H100-SXM-80"),
         std::pair("A100-SXM", "A100-SXM-80"), std::pair("GH200", "GH200-96"),
         std::pair("GB200-NVL72", "GB200-NVL72"), std::pair("L40S", "L40S"),
         std::pair("RTX A6000", "RTXA6000"), std::pair("TPU v4", "TPU v4")}) {
@@ -425,6 +488,8 @@ TEST_CASE("nodes and widths that a row leaves open") {
   CHECK(withDefaults(run).ffn == 11008);
   run.keyHeads = 8;
   CHECK(withDefaults(run).ffn == 14336);
+  run.family = "nemotron";
+  CHECK(withDefaults(run).ffn == 16384);
 }
 
 TEST_CASE("nodes of other sizes than the usual") {
@@ -445,12 +510,30 @@ TEST_CASE("families that are built like others, and longer samples") {
   std::string reason;
   for (auto [family, type] :
        {std::pair("opt", "\"gpt2\""), std::pair("qwen3", "\"llama\""),
-        std::pair("llama-vision", "\"llama\"")}) {
+        std::pair("llama-vision", "\"llama\""),
+        std::pair("starcoder", "\"gpt2\""), std::pair("yi", "\"llama\""),
+        std::pair("nemotron", "\"nemotron\"")}) {
     run.family = family;
     auto model = modelOf(run, reason);
     REQUIRE(model);
     CHECK(model->config.find(type) != std::string::npos);
   }
+  run.experts = 16, run.chosenExperts = 4;
+  for (auto [family, type] :
+       {std::pair("dbrx", "\"mixtral\""), std::pair("qwen3", "\"mixtral\""),
+        std::pair("gpt", "\"gpt2\"")}) {
+    run.family = family;
+    auto model = modelOf(run, reason);
+    REQUIRE(model);
+    CHECK(model->config.find(type) != std::string::npos);
+  }
+  run.family = "gpt", run.source = "gptoss120b";
+  CHECK(modelOf(run, reason)->config.find("qwen3_moe") != std::string::npos);
+  run.source = "Llama 4 Scout", run.family = "llama", run.sequence = 8192;
+  auto scout = modelOf(run, reason);
+  CHECK(scout->preset == "llama-4-scout");
+  CHECK(scout->settings[1].second == "8192");
+  run.source = "", run.experts = run.chosenExperts = 0;
   run.family = "hybrid-mamba-moe";
   CHECK(!modelOf(run, reason));
   CHECK(reason == "no importer for models of family 'hybrid-mamba-moe'");
