@@ -684,7 +684,9 @@ private:
     Picoseconds least = std::min(step, leastBound);
     if (!queue.empty())
       least = std::min(least, queue.top().bound);
-    return 1 - least.asDouble() / step.asDouble();
+    double gap = 1 - least.asDouble() / step.asDouble();
+    // Bounds are lowered by a billionth, so that no rounding is above a plan.
+    return gap < 2e-9 ? 0 : gap;
   }
 
   /// Better bounds and cuts of what was simulated.
