@@ -83,6 +83,9 @@ struct Pool {
   int64_t perDomain = perNode;
 
   bool operator==(const Pool &) const = default;
+  bool contains(int64_t device) const {
+    return device >= first && device < first + count;
+  }
   /// Whether so many devices from one on, which is in it, are.
   bool holds(int64_t device, int64_t size) const {
     return device + size <= first + count;

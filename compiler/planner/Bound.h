@@ -159,6 +159,19 @@ void forEachCuts(
     Picoseconds limit,
     const std::function<Picoseconds(const std::vector<int64_t> &)> &visit);
 
+class CutCosts;
+/// Instances first..last-1 that each stage may hold.
+using CutSpace = std::vector<std::vector<Range>>;
+/// Returns what cuts must be faster than from then on.
+using VisitSpace =
+    std::function<Picoseconds(const CutSpace &, const CutCosts &)>;
+/// Calls `visit` for each way to give the instances to blocks of like stages
+/// (cutBound) that may have cuts whose bounds by single stages are below
+/// `limit`, with what the stages may hold then.
+void forEachSpace(CostTable &table, const NormalForm &form,
+                  const ReplicaCosts &costs, Picoseconds limit,
+                  const VisitSpace &visit);
+
 } // namespace whale::planner
 
 #endif // WHALE_PLANNER_BOUND_H

@@ -10,7 +10,6 @@
 
 #include "compiler/planner/Bound.h"
 
-#include <functional>
 #include <unordered_map>
 
 namespace whale::planner {
@@ -67,18 +66,6 @@ private:
   /// By memoryLike() the stage, first and last instance, and class of replicas.
   mutable std::unordered_map<uint64_t, Parts> reliefs;
 };
-
-/// Instances first..last-1 that each stage may hold.
-using CutSpace = std::vector<std::vector<Range>>;
-/// Returns what cuts must be faster than from then on.
-using VisitSpace =
-    std::function<Picoseconds(const CutSpace &, const CutCosts &)>;
-/// Calls `visit` for each way to give the instances to blocks of like stages
-/// (cutBound) that may have cuts whose bounds by single stages are below
-/// `limit`, with what the stages may hold then.
-void forEachSpace(CostTable &table, const NormalForm &form,
-                  const ReplicaCosts &costs, Picoseconds limit,
-                  const VisitSpace &visit);
 
 } // namespace whale::planner
 

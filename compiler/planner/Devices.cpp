@@ -329,8 +329,7 @@ static bool liesIn(const cost::Pool &pool, const NormalForm &form,
                    const DeviceMap &map, Coordinates rank) {
   const std::vector<Axis> &axes = form.stages[rank.stage].axes;
   while (true) {
-    int64_t device = map.deviceOf(form, rank);
-    if (device < pool.first || !pool.holds(device, 1))
+    if (!pool.contains(map.deviceOf(form, rank)))
       return false;
     size_t a = axes.size();
     while (a > 0 && (axes[a - 1].kind == AxisKind::Replica ||

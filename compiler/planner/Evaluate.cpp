@@ -59,13 +59,10 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   again.resize(form.stages.size());
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     like.push_back(likeEarlier(s));
-    uniform &= like[s] == 0;
-    if (like[s] == s) {
+    if (like[s] == s)
       addStage(s, alike ? samples : samplesOn(s));
-      continue;
-    }
-    types.push_back(types[like[s]]);
-    uniform &= reliefOf(form.stages[s]) == reliefOf(form.stages[0]);
+    else
+      types.push_back(types[like[s]]);
   }
 }
 
@@ -426,11 +423,12 @@ void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
       least.once, std::max(memory.forwardTransient, memory.backwardTransient));
 }
 
-FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {
+FormCosts::LeastMemory FormCosts::leastMemory(unsigned stage,
+                                              size_t which) const {
   const Run &run = table.workload.runs[which];
-  const ClassCost &cost = this->run(0, which);
+  const ClassCost &cost = this->run(stage, which);
   // Together, so that little is lost to rounding.
-  MemoryParts all = stateMemory(0, cost.state * run.count);
+  MemoryParts all = stateMemory(stage, cost.state * run.count);
   Bytes state = all.parameters + all.optimizer + all.other;
   LeastMemory least;
   // With one micro-batch gradients take the place of activations.
@@ -439,7 +437,7 @@ FormCosts::LeastMemory FormCosts::leastMemory(size_t which) const {
     least.once = least.saved = Bytes::max();
     addLeast(cost.memory, least);
     if (layered)
-      addLeast(again[0][which].cost->memory, least);
+      addLeast(again[like[stage]][which].cost->memory, least);
   }
   // Variables of other instances may stand for a part of it.
   for (const Tie &tie : table.ties)
@@ -460,31 +458,44 @@ int64_t FormCosts::leastSlots(int64_t alive, int64_t chunks) const {
              : std::max<int64_t>(1, slotsOf(alive, 2 * chunks) - 1);
 }
 
+Bytes FormCosts::roomOf(unsigned stage) const {
+  Bytes room = table.hardware.usable(deviceType(stage));
+  return offloads ? room + hostMemory(stage) : room;
+}
+
+/// Most instances of a run that a stage may hold, with so many micro-batches.
+int64_t FormCosts::mostHeld(unsigned stage, const LeastMemory &least,
+                            int64_t slots) const {
+  Bytes each = least.state + least.saved * slots;
+  // What the first one saves may be another's.
+  Bytes left =
+      roomOf(stage) - (slots > 1 ? least.once : Bytes()) + least.saved * slots;
+  return each > Bytes() ? std::max<int64_t>(0, left.value() / each.value())
+                        : INT64_MAX;
+}
+
 bool FormCosts::mayFit(const std::vector<int64_t> &alive,
                        int64_t chunks) const {
-  if (!uniform)
-    return true;
-  Bytes room = table.hardware.usable(deviceType(0)), state;
-  if (offloads)
-    room += hostMemory(0);
+  double state = 0, room = 0;
+  for (unsigned s = 0; s < alive.size(); ++s)
+    room += roomOf(s).asDouble();
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     int64_t count = table.workload.runs[r].count, holds = 0;
-    LeastMemory least = leastMemory(r);
-    state += least.state * count;
-    for (size_t s = 0; s < alive.size() && holds < count; ++s) {
-      int64_t slots = leastSlots(alive[s], chunks);
-      Bytes each = least.state + least.saved * slots;
-      // What the first one saves may be another's.
-      Bytes left =
-          room - (slots > 1 ? least.once : Bytes()) + least.saved * slots;
-      holds += each > Bytes()
-                   ? std::max<int64_t>(0, left.value() / each.value())
-                   : count;
+    Bytes leastState = Bytes::max();
+    std::vector<LeastMemory> least(alive.size());
+    for (unsigned s = 0; s < alive.size(); ++s) {
+      least[s] = like[s] == s ? leastMemory(s, r) : least[like[s]];
+      leastState = std::min(leastState, least[s].state);
+      if (holds < count)
+        holds = saturatingAdd(
+            holds, mostHeld(s, least[s], leastSlots(alive[s], chunks)));
     }
     if (holds < count)
       return false;
+    state += leastState.asDouble() * static_cast<double>(count);
   }
-  return state.value() / static_cast<int64_t>(alive.size()) <= room.value();
+  // Less what its division by the stages may have been rounded.
+  return state <= room * (1 + 1e-9);
 }
 
 /// During how many micro-batches' tasks gradients become ready: those of a part

@@ -256,8 +256,6 @@ public:
   unsigned deviceType(unsigned stage) const { return types[stage]; }
   /// Of the host of each of them, at least.
   Bytes hostMemory(unsigned stage) const;
-  /// Whether all stages' classes cost the same.
-  bool isUniform() const { return uniform; }
   /// The first stage whose classes cost what this one's do.
   unsigned likeStage(unsigned stage) const { return like[stage]; }
   /// Whether some stage recomputes single layers or has something in the host's
@@ -471,7 +469,10 @@ private:
     Bytes state, saved, once;
   };
   static void addLeast(const cost::ClassMemory &memory, LeastMemory &least);
-  LeastMemory leastMemory(size_t run) const;
+  LeastMemory leastMemory(unsigned stage, size_t run) const;
+  Bytes roomOf(unsigned stage) const;
+  int64_t mostHeld(unsigned stage, const LeastMemory &least,
+                   int64_t slots) const;
   void addShardTraffic(unsigned stage, Recompute recompute,
                        std::vector<RunCost> &runs) const;
   Picoseconds copies(unsigned stage, int64_t count, Bytes bytes) const;
@@ -529,7 +530,6 @@ private:
   ReplicaPlace place;
   /// Of each stage: the first one with the same costs.
   std::vector<unsigned> like;
-  bool uniform = true;
   /// Instances of some stage recompute in full, whatever the others do; or
   /// have something in the host's memory.
   bool layered = false, offloads = false;

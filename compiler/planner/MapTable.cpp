@@ -29,6 +29,24 @@ groupsOf(const std::vector<DeviceMap> &maps) {
   return groups;
 }
 
+static std::vector<int64_t> blocksIn(const std::vector<cost::Pool> &pools,
+                                     const DeviceMap &map, int64_t ranks) {
+  std::vector<int64_t> count(pools.size(), 0);
+  auto blocks = std::ssize(map.first);
+  if (map.kind != DeviceMap::Kind::ByOuter &&
+      map.kind != DeviceMap::Kind::ByStage)
+    return {};
+  for (int64_t first : map.first) {
+    auto pool = std::find_if(pools.begin(), pools.end(), [&](const auto &one) {
+      return one.contains(first);
+    });
+    if (!pool->holds(first, ranks / blocks))
+      return {};
+    ++count[pool - pools.begin()];
+  }
+  return count;
+}
+
 const FormMaps &MapTable::of(const NormalForm &form) {
   std::tuple key(form.stages.size(),
                  form.stages.front().innerDevices(form.outerAxes),
@@ -38,6 +56,9 @@ const FormMaps &MapTable::of(const NormalForm &form) {
   if (isNew) {
     it->second.maps = deviceMaps(form, hardware);
     it->second.alike = groupsOf(it->second.maps);
+    for (const DeviceMap &map : it->second.maps)
+      it->second.blocks.push_back(
+          blocksIn(hardware.pools(), map, rankCount(form)));
   }
   return it->second;
 }

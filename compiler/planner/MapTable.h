@@ -22,6 +22,9 @@ struct FormMaps {
   std::vector<DeviceMap> maps;
   /// Indices of maps; each group in order, and groups by their first.
   std::vector<std::vector<size_t>> alike;
+  /// Of each map: its blocks (stages, or replicas) in each pool; empty where
+  /// one of them lies in several.
+  std::vector<std::vector<int64_t>> blocks;
 };
 
 /// Safe for several threads.

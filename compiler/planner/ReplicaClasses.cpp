@@ -12,7 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/planner/Evaluate.h"
+#include "compiler/planner/Sharing.h"
 
 #include <algorithm>
 #include <optional>
@@ -138,7 +138,7 @@ private:
     const cost::Pool *before = nullptr;
     for (int64_t c = 0; c < axis.size; ++c) {
       const cost::Pool &pool = hardware.poolOf(devices.first[c * span]);
-      bool crosses = !pool.holds(devices.first[(c + 1) * span - 1], 1);
+      bool crosses = !pool.contains(devices.first[(c + 1) * span - 1]);
       crossing |= crosses;
       if (&pool != before || shareChanges(axis, c, samples) || crosses)
         result.push_back(c);
@@ -208,7 +208,7 @@ private:
     const cost::Pool *pool = nullptr;
     for (int64_t rank = 0, ranks = rankCount(form); rank < ranks; ++rank) {
       int64_t device = byRank ? devices.first[rank] : rank;
-      if (pool && device >= pool->first && pool->holds(device, 1))
+      if (pool && pool->contains(device))
         continue;
       if (pool)
         result.push_back(rank);
@@ -254,9 +254,6 @@ std::vector<int64_t> placeKey(const cost::Hardware &hardware,
                               const NormalForm &form, const DeviceMap &devices,
                               const std::vector<int64_t> &coordinates) {
   std::vector<int64_t> key;
-  // On equal devices all stages say the same.
-  if (hardware.pools().size() == 1)
-    return key;
   ReplicaPlace place = placeOf(form, devices, coordinates, hardware);
   auto add = [&](int64_t device) {
     const cost::Pool &pool = hardware.poolOf(device);
@@ -277,21 +274,28 @@ std::vector<ReplicaClass> replicaClasses(const Workload &workload,
                                          const cost::Hardware &hardware,
                                          const NormalForm &form,
                                          const DeviceMap &devices) {
+  Distinct distinct(hardware, form, devices);
   std::vector<std::vector<int64_t>> choices =
-      Distinct(hardware, form, devices).choices(workload.globalBatch);
+      distinct.choices(workload.globalBatch);
   std::vector<ReplicaClass> result;
   std::set<std::vector<int64_t>> seen;
   forEachChoice(choices, [&](std::vector<int64_t> coordinates) {
     Coordinates first = coordinatesIn(form, 0, coordinates);
     ReplicaClass replica{std::move(coordinates),
                          batchOf(form, first, workload.globalBatch).count};
-    std::vector<int64_t> key =
-        placeKey(hardware, form, devices, replica.coordinates);
+    std::vector<int64_t> key;
+    if (!distinct.isAlike())
+      key = placeKey(hardware, form, devices, replica.coordinates);
     key.push_back(replica.samples);
     if (seen.insert(std::move(key)).second)
       result.push_back(std::move(replica));
   });
   return result;
+}
+
+bool areReplicasAlike(const cost::Hardware &hardware, const NormalForm &form,
+                      const DeviceMap &devices) {
+  return Distinct(hardware, form, devices).isAlike();
 }
 
 std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,

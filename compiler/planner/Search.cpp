@@ -1,10 +1,11 @@
 //===- Search.cpp - best-first branch and bound ---------------------------===//
 
-#include "compiler/planner/SearchEntry.h"
-
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/MapTable.h"
+#include "compiler/planner/SearchSpace.h"
+#include "compiler/planner/ShardTraffic.h"
 #include "compiler/planner/Sharing.h"
+#include "compiler/planner/Throughput.h"
 #include "compiler/support/Text.h"
 
 #include <fmt/format.h>
@@ -30,7 +31,9 @@ public:
         table(problem.workload, problem.hardware, experience.costs),
         state(problem), maps(problem.hardware), schedules(problem),
         dims(restriction.dims ? *restriction.dims
-                              : splitDims(problem.workload)) {}
+                              : splitDims(problem.workload)),
+        space(problem, restriction, dims), throughput(table, dims),
+        traffic(table) {}
 
   Answer run(Diagnostics &diags) {
     if (!start(diags))
@@ -77,7 +80,7 @@ private:
 
   /// What an earlier search found, with as many samples or micro-batches.
   void tryFound() {
-    if (!experience.found || mixed())
+    if (!experience.found || space.isMixed())
       return;
     const Choice earlier = *experience.found;
     auto size = [](const Choice &c) {
@@ -91,7 +94,7 @@ private:
       if (size(shape) == size(earlier) && state.mayFit(shape) &&
           (samplesOf(shape) == experience.samples ||
            shape.microBatches == earlier.microBatches))
-        for (const Choice &choice : variantsOf(shape))
+        for (const Choice &choice : space.variantsOf(shape))
           if (rest(choice) == rest(earlier))
             take(simulate({{}, 0, Entry::Kind::Cut, choice, 0}));
   }
@@ -100,86 +103,32 @@ private:
     return static_cast<int64_t>(problem.options.candidateLimit);
   }
 
-  bool allowed(const Choice &choice) const {
-    return choice.data == 1 || choice.pipeline == 1 ||
-           choice.pipelineOutside ==
-               restriction.pipelineOutside.value_or(choice.pipelineOutside);
-  }
-
-  ChoiceFilter isAllowed() const {
-    return [this](const Choice &choice) { return allowed(choice); };
-  }
-
-  /// Whether all ops are long enough for the splits that must cut them.
-  bool isLongEnough(const Choice &shape) {
-    Choice key = shape;
-    key.pipeline = key.microBatches = 1;
-    if (!key.experts)
-      key.data = 1;
-    auto [it, isNew] = shortDims.try_emplace(key);
-    if (isNew)
-      it->second =
-          shortDim(problem.workload, formOf(shape, dims).stages.front(), 0,
-                   workload::instanceCount(problem.workload));
-    if (it->second && !tooShort)
-      tooShort = it->second;
-    return !it->second;
-  }
-
-  /// A shape with replicas outside and inside of the pipeline, where its costs
-  /// depend on that.
-  std::vector<Choice> orders(const Choice &shape) const {
-    std::vector<Choice> result = {shape};
-    if (dependsOnOrder(shape) && shape.data > 1 && shape.pipeline > 1) {
-      result.push_back(shape);
-      result.back().pipelineOutside = true;
+  /// Shapes on groups of maps that differ in their order.
+  std::vector<Entry> shapeEntries() {
+    std::vector<Entry> entries;
+    for (const Choice &shape : space.shapes()) {
+      const FormMaps &placed = maps.of(formOf(shape, dims));
+      for (const auto &alike : placed.alike) {
+        Entry entry{{}, number++, Entry::Kind::Shape, shape, alike.front()};
+        if (space.isMixed())
+          entry.bound = throughputBound(shape, placed, alike.front());
+        if (alike.size() > 1)
+          entry.orders = std::make_shared<std::vector<size_t>>(alike);
+        entries.push_back(std::move(entry));
+      }
     }
-    return result;
-  }
-
-  bool mixed() const { return problem.hardware.pools().size() > 1; }
-
-  /// The order decides which devices there are to choose from, how far those
-  /// are apart that share experts, and which splits lie across nodes.
-  bool dependsOnOrder(const Choice &shape) const {
-    const cost::Pool &pool = problem.hardware.pools().front();
-    int64_t split = shape.tensor * shape.context;
-    auto isAligned = [&](int64_t size) {
-      return size % split == 0 || split % size == 0;
-    };
-    return mixed() || shape.experts || !isAligned(pool.perNode) ||
-           !isAligned(pool.perDomain);
-  }
-
-  std::vector<Choice> variantsOf(const Choice &shape) const {
-    std::vector<Choice> result = variants(problem, shape);
-    std::erase_if(result, [&](const Choice &c) { return !allowed(c); });
-    return result;
+    return entries;
   }
 
   bool start(Diagnostics &diags) {
-    std::vector<Entry> entries;
+    std::vector<Entry> entries = shapeEntries();
     std::optional<Choice> any;
-    for (const Choice &shape : enumerate(problem)) {
-      if ((shape.tensor > 1 && !splits(formOf(shape, dims))) ||
-          !isLongEnough(shape))
-        continue;
-      for (const Choice &ordered : orders(shape)) {
-        for (const auto &alike : maps.of(formOf(ordered, dims)).alike) {
-          entries.push_back(
-              {{}, number++, Entry::Kind::Shape, ordered, alike.front()});
-          if (alike.size() > 1)
-            entries.back().orders =
-                std::make_shared<std::vector<size_t>>(alike);
-        }
-      }
-    }
     for (const Entry &entry : entries)
-      if (any = firstOf(variantsOf(entry.choice)); any)
+      if (any = firstOf(space.variantsOf(entry.choice)); any)
         break;
     if (!any) {
-      if (tooShort)
-        reportShortDim(*tooShort, problem.options.strategy, diags);
+      if (space.tooShort())
+        reportShortDim(*space.tooShort(), problem.options.strategy, diags);
       else
         explainConflict(problem, diags);
       return false;
@@ -197,56 +146,64 @@ private:
     return true;
   }
 
+  /// On unequal devices there are many, of which few come near the best plan:
+  /// their own costs are looked at when it is their turn.
   void boundShapes(std::vector<Entry> &entries) {
-    auto boundFrom = [&](size_t from, size_t to) {
-      parallelFor(to - from, problem.options.threads,
-                  [&](size_t i) { boundShape(entries[from + i]); });
-    };
-    if (!mixed() || problem.hardware.deviceCount() <= fewMixedDevices)
-      return boundFrom(0, entries.size());
-    // Dives begin on all devices, by replica and by stage.
-    auto rest = std::stable_partition(entries.begin(), entries.end(),
-                                      [](const Entry &e) { return e.map < 2; });
-    auto done = static_cast<size_t>(rest - entries.begin());
-    boundFrom(0, done);
-    dive(entries, done);
-    // There are many: what is not bounded in time may be anything.
-    for (; done < entries.size() && mayGoOn(); done += shapesAtOnce)
-      boundFrom(done, std::min(entries.size(), done + shapesAtOnce));
+    if (!space.isMixed())
+      parallelFor(entries.size(), problem.options.threads,
+                  [&](size_t i) { boundShape(entries[i]); });
+    else if (problem.hardware.deviceCount() > fewMixedDevices)
+      dive(entries);
+  }
+
+  Picoseconds throughputBound(const Choice &shape, const FormMaps &placed,
+                              size_t map) {
+    return wholeStepOf(shape,
+                       throughput.bound(shape, placed.maps[map].kind,
+                                        placed.blocks[map], leastTasks(shape)));
+  }
+
+  /// The most promising of some shapes, by bounds with the idle time on these
+  /// devices, if it may beat the best plan; they come in the order of what is
+  /// known of them.
+  std::optional<size_t> mostPromising(std::vector<Entry> &entries,
+                                      const std::vector<size_t> &some) {
+    std::optional<size_t> best;
+    Picoseconds least = limitStep();
+    for (size_t i : some) {
+      Entry &entry = entries[i];
+      if (entry.bound >= least)
+        break;
+      boundShape(entry);
+      if (entry.bound == Picoseconds::max())
+        continue;
+      Picoseconds step = wholeStepOf(
+          entry.choice, stepBound(*entry.costs, entry.choice, false));
+      if (step < least)
+        best = i, least = step;
+    }
+    return best;
   }
 
   /// Unequal devices have many shapes whose bounds are below the best plan: a
   /// plan of the most promising one of each degrees lets the search refute
   /// others sooner, and is there when it is cut short.
-  void dive(std::vector<Entry> &entries, size_t bounded) {
-    std::map<std::tuple<int64_t, int64_t, int64_t>,
-             std::pair<Picoseconds, size_t>>
-        first;
-    for (size_t i = 0; i < bounded; ++i) {
-      const Choice &c = entries[i].choice;
-      if (entries[i].bound == Picoseconds::max())
-        continue;
-      // With the idle time on these devices, which the bound leaves out.
-      std::pair here(stepBound(*entries[i].costs, c, false), i);
-      auto [it, isNew] =
-          first.try_emplace({c.tensor, c.context, c.pipeline}, here);
-      it->second = std::min(it->second, here);
-    }
-    std::vector<size_t> starts;
-    for (const auto &[degrees, start] : first)
-      starts.push_back(start.second);
-    for (size_t done = 0; done < starts.size() && mayGoOn();
+  void dive(std::vector<Entry> &entries) {
+    std::vector<std::vector<size_t>> groups = byDegrees(entries);
+    for (size_t done = 0; done < groups.size() && mayGoOn();
          done += batchSize) {
-      size_t count = std::min(batchSize, starts.size() - done);
+      size_t count = std::min(batchSize, groups.size() - done);
       std::vector<std::vector<Found>> found(count);
       parallelFor(count, problem.options.threads, [&](size_t i) {
-        found[i] = diveInto(std::move(entries[starts[done + i]]));
+        std::optional<size_t> start = mostPromising(entries, groups[done + i]);
+        if (!start)
+          return;
+        found[i] = diveInto(entries[*start]);
+        entries[*start].bound = Picoseconds::max();
       });
-      for (size_t i = 0; i < count; ++i) {
-        for (Found &one : found[i])
+      for (std::vector<Found> &ofDive : found)
+        for (Found &one : ofDive)
           take(std::move(one));
-        entries[starts[done + i]].bound = Picoseconds::max();
-      }
     }
   }
 
@@ -310,9 +267,11 @@ private:
   /// What no schedule beats, in any order of the devices. A stage has no less
   /// than half of the micro-batches, of DualPipe just these.
   Picoseconds even(const SpreadCosts &costs, const Choice &choice) const {
+    return evenBound(costs, choice.pipeline, leastTasks(choice));
+  }
+  int64_t leastTasks(const Choice &choice) const {
     bool half = problem.options.pins.schedule == Schedule::DualPipe;
-    return evenBound(costs, choice.pipeline,
-                     half ? choice.microBatches / 2 : choice.microBatches);
+    return half ? choice.microBatches / 2 : choice.microBatches;
   }
 
   /// What no cuts beat, in the order of the devices that the costs have or in
@@ -340,17 +299,28 @@ private:
   void boundShape(Entry &entry) {
     NormalForm form;
     DeviceMap devices;
+    Picoseconds known = entry.bound;
     entry.bound = Picoseconds::max();
     if (!state.mayFit(entry.choice) || !place(entry, form, devices))
       return;
     entry.costs = std::make_shared<std::vector<SpreadCosts>>(
         spreadsOf(table, form, devices));
-    entry.bound =
-        wholeStepOf(entry.choice, stepBound(*entry.costs, entry.choice, true));
+    entry.bound = std::max(
+        known,
+        wholeStepOf(entry.choice, stepBound(*entry.costs, entry.choice, true)));
   }
 
-  /// A shape's families, bounded by its costs and their best schedule.
-  Found familiesOf(const Entry &shape) {
+  /// A shape's families, bounded by its costs and their best schedule; itself,
+  /// if its costs show that it is slower than was known.
+  Found familiesOf(Entry shape) {
+    Found found;
+    if (!shape.costs) {
+      boundShape(shape);
+      if (shape.bound >= limitStep()) {
+        found.entries.push_back(std::move(shape));
+        return found;
+      }
+    }
     Picoseconds least = Picoseconds::max();
     std::vector<Picoseconds> steps;
     for (const Choice &choice : schedules.of(shape.choice)) {
@@ -359,12 +329,11 @@ private:
     }
     std::map<std::pair<Recompute, bool>, Family> families;
     for (const Choice &choice : placements(problem, shape.choice))
-      if (allowed(choice) && state.mayFitPlaced(choice) &&
-          (!dependsOnOrder(choice) ||
+      if (space.allowed(choice) && state.mayFitPlaced(choice) &&
+          (!space.dependsOnOrder(choice) ||
            choice.pipelineOutside == shape.choice.pipelineOutside))
         families[{choice.recompute, choice.pipelineOutside}].members.push_back(
             choice);
-    Found found;
     for (auto &[key, family] : families) {
       family.steps = steps;
       Entry entry{std::max(least, shape.bound), 0, Entry::Kind::Family,
@@ -374,6 +343,8 @@ private:
         if (member.recomputeLayers != 0)
           entry.choice.recomputeLayers = member.recomputeLayers;
       family.isBounded = takesTheSame(entry.choice, shape.choice);
+      if (family.isBounded)
+        family.costs = shape.costs;
       entry.family = std::make_shared<Family>(std::move(family));
       entry.orders = shape.orders;
       found.entries.push_back(std::move(entry));
@@ -388,21 +359,42 @@ private:
     DeviceMap devices;
     if (!place(entry, form, devices))
       return false;
-    std::vector<SpreadCosts> costs = spreadsOf(table, form, devices);
+    auto costs = std::make_shared<std::vector<SpreadCosts>>(
+        spreadsOf(table, form, devices));
     Family family = *entry.family;
     family.isBounded = true;
+    family.costs = costs;
     Picoseconds least = Picoseconds::max();
     size_t next = 0;
     for (const Choice &choice : schedules.of(entry.choice)) {
       Picoseconds &step = family.steps[next++];
       if (wholeStepOf(choice, step) < limitStep())
         step =
-            std::max(step, stepBound(costs, choice, entry.orders != nullptr));
+            std::max(step, stepBound(*costs, choice, entry.orders != nullptr));
       least = std::min(least, wholeStepOf(choice, step));
     }
     entry.family = std::make_shared<Family>(std::move(family));
     entry.bound = std::max(entry.bound, least);
     return true;
+  }
+
+  /// What a member takes by the costs of its family and what it gathers and
+  /// scatters, on unequal devices, where families are many.
+  Picoseconds trafficBound(const Entry &family, const Choice &member) {
+    if (!space.isMixed() || !family.family->costs)
+      return {};
+    const FormMaps &placed = maps.of(formOf(member, dims));
+    if (family.map >= placed.maps.size() || placed.blocks[family.map].empty())
+      return {};
+    std::vector<Picoseconds> more =
+        traffic.of(member, family.map, [&](NormalForm &form, DeviceMap &map) {
+          return place({{}, 0, Entry::Kind::Family, member, family.map}, form,
+                       map);
+        });
+    Picoseconds least = Picoseconds::max();
+    for (const SpreadCosts &costs : *family.family->costs)
+      least = std::min(least, even(withTraffic(costs, more), member));
+    return wholeStepOf(member, least);
   }
 
   /// The schedules of a family's members that may be faster than the best plan
@@ -420,11 +412,15 @@ private:
     Entry rest = entry;
     rest.bound = Picoseconds::max();
     rest.family = std::make_shared<Family>(Family{{}, {}, true});
-    for (const Choice &member : entry.family->members)
-      if (entry.orders)
+    for (const Choice &member : entry.family->members) {
+      Picoseconds least = trafficBound(entry, member);
+      if (least >= limitStep())
+        rest.bound = std::min(rest.bound, std::max(entry.bound, least));
+      else if (entry.orders)
         addOrders(entry, member, found, rest.bound);
       else
         addSchedules(entry, member, found, rest.bound);
+    }
     if (rest.bound < Picoseconds::max())
       found.entries.push_back(std::move(rest));
     return found;
@@ -498,7 +494,7 @@ private:
         continue;
       entry.bound = std::max(entry.bound, wholeStepOf(entry.choice, step));
       // Cuts that share the family's times are sought from the same start.
-      if (mixed() || member.shard > Shard::Optimizer)
+      if (space.isMixed() || member.shard > Shard::Optimizer)
         entry.step = step;
       found.entries.push_back(std::move(entry));
     }
@@ -702,7 +698,7 @@ private:
   /// For each degree the form that needs the least memory, on all devices.
   std::vector<std::pair<NormalForm, DeviceMap>> frugalForms() {
     std::vector<std::pair<NormalForm, DeviceMap>> forms;
-    for (const Choice &choice : mostFrugal(problem, isAllowed()))
+    for (const Choice &choice : mostFrugal(problem, space.isAllowed()))
       for (const DeviceMap &map : maps.of(formOf(choice, dims)).maps)
         forms.emplace_back(formOf(choice, dims), map);
     return forms;
@@ -711,7 +707,8 @@ private:
   /// Plans near the winner, and what else was most promising: the variants at
   /// the head of the queue of every other shape.
   void addAlternatives(Plan &plan) {
-    std::vector<Choice> wanted = neighbours(problem, best->choice, isAllowed());
+    std::vector<Choice> wanted =
+        neighbours(problem, best->choice, space.isAllowed());
     auto degrees = [](const Choice &c) {
       return std::tuple(c.tensor, c.pipeline, c.context);
     };
@@ -724,7 +721,7 @@ private:
       choice.virtualStages = best->choice.virtualStages;
       choice.recompute = best->choice.recompute;
       choice.shard = best->choice.shard;
-      std::vector<Choice> all = variantsOf(choice);
+      std::vector<Choice> all = space.variantsOf(choice);
       auto same = std::find_if(all.begin(), all.end(), [&](const Choice &c) {
         return c.schedule == choice.schedule && c.shard == choice.shard &&
                c.virtualStages == choice.virtualStages &&
@@ -770,10 +767,10 @@ private:
   MapTable maps;
   ScheduleTable schedules;
   std::vector<std::string> dims;
+  SearchSpace space;
+  Throughput throughput;
+  ShardTraffic traffic;
   std::optional<std::vector<int64_t>> fixedCuts;
-  /// By shapes that differ in their splits; and the first one met.
-  std::map<Choice, std::optional<ShortDim>> shortDims;
-  std::optional<ShortDim> tooShort;
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
   /// Looked into next, whatever the queue says.
   std::vector<Entry> urgent;

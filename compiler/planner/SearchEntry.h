@@ -60,6 +60,8 @@ struct Family {
   std::vector<Picoseconds> steps;
   /// Whether the bounds are the family's own, not its shape's.
   bool isBounded = false;
+  /// Then, of what nothing is cut in: one of these is the least.
+  std::shared_ptr<const std::vector<SpreadCosts>> costs = nullptr;
 };
 
 /// Something that the search may still look into, with a time that nothing in
@@ -130,8 +132,6 @@ struct Found {
 
 /// Entries that a dive looks into at most.
 constexpr int mostInDive = 64;
-/// Shapes that are bounded before the time is looked at again.
-constexpr size_t shapesAtOnce = 1024;
 
 /// What plans must be faster than, and by which share of the best step.
 struct Wanted {

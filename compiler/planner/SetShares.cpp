@@ -186,7 +186,8 @@ bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
   int64_t units = table.workload.globalBatch /
                   (form.microBatches * table.workload.sampleGroup);
   bool even = units % replicas == 0;
-  if (replicas == 1 || (even && table.hardware.pools().size() == 1))
+  if (replicas == 1 ||
+      (even && areReplicasAlike(table.hardware, form, devices)))
     return true;
   Sharing sharing(table, form, devices);
   if (even && !sharing.isChoice())
@@ -219,7 +220,8 @@ static std::vector<ReplicaCosts> costsOfOthers(CostTable &table,
   bool isOne = form.stages.size() == 1;
   if (table.hardware.pools().size() == 1 ||
       (!isOne && table.hardware.deviceCount() > fewMixedDevices) ||
-      form.stages.front().degree(AxisKind::Replica) == 1)
+      form.stages.front().degree(AxisKind::Replica) == 1 ||
+      areReplicasAlike(table.hardware, form, devices))
     return costs;
   Sharing sharing(table, form, devices);
   if (!sharing.isChoice())

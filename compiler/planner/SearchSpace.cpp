@@ -1,0 +1,80 @@
+//===- SearchSpace.cpp - the choices that a search may make ---------------===//
+
+#include "compiler/planner/SearchSpace.h"
+
+#include <algorithm>
+
+namespace whale::planner {
+
+std::vector<Choice> SearchSpace::shapes() {
+  std::vector<Choice> result;
+  for (const Choice &shape : enumerate(problem)) {
+    if ((shape.tensor > 1 && !splits(formOf(shape, dims))) ||
+        !isLongEnough(shape))
+      continue;
+    result.push_back(shape);
+    if (dependsOnOrder(shape) && shape.data > 1 && shape.pipeline > 1) {
+      result.push_back(shape);
+      result.back().pipelineOutside = true;
+    }
+  }
+  return result;
+}
+
+/// Whether all ops are long enough for the splits that must cut them.
+bool SearchSpace::isLongEnough(const Choice &shape) {
+  Choice key = shape;
+  key.pipeline = key.microBatches = 1;
+  if (!key.experts)
+    key.data = 1;
+  auto [it, isNew] = shortDims.try_emplace(key);
+  if (isNew)
+    it->second = shortDim(problem.workload, formOf(shape, dims).stages.front(),
+                          0, workload::instanceCount(problem.workload));
+  if (it->second && !firstShort)
+    firstShort = it->second;
+  return !it->second;
+}
+
+bool SearchSpace::allowed(const Choice &choice) const {
+  return choice.data == 1 || choice.pipeline == 1 ||
+         choice.pipelineOutside ==
+             restriction.pipelineOutside.value_or(choice.pipelineOutside);
+}
+
+std::vector<Choice> SearchSpace::variantsOf(const Choice &shape) const {
+  std::vector<Choice> result = variants(problem, shape);
+  std::erase_if(result, [&](const Choice &c) { return !allowed(c); });
+  return result;
+}
+
+bool SearchSpace::dependsOnOrder(const Choice &shape) const {
+  const cost::Pool &pool = problem.hardware.pools().front();
+  int64_t split = shape.tensor * shape.context;
+  auto isAligned = [&](int64_t size) {
+    return size % split == 0 || split % size == 0;
+  };
+  return isMixed() || shape.experts || !isAligned(pool.perNode) ||
+         !isAligned(pool.perDomain);
+}
+
+std::vector<std::vector<size_t>> byDegrees(const std::vector<Entry> &entries) {
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::vector<size_t>> alike;
+  for (size_t i = 0; i < entries.size(); ++i)
+    if (const Choice &c = entries[i].choice; entries[i].map < 2)
+      alike[{c.tensor, c.context, c.pipeline}].push_back(i);
+  auto isLess = [&](size_t a, size_t b) {
+    return std::tuple(entries[a].bound, a) < std::tuple(entries[b].bound, b);
+  };
+  std::vector<std::vector<size_t>> groups;
+  for (auto &[degrees, group] : alike) {
+    std::sort(group.begin(), group.end(), isLess);
+    groups.push_back(std::move(group));
+  }
+  std::sort(groups.begin(), groups.end(), [&](const auto &a, const auto &b) {
+    return isLess(a.front(), b.front());
+  });
+  return groups;
+}
+
+} // namespace whale::planner

@@ -1,0 +1,66 @@
+// What the types of devices let a shape do, against what its costs say.
+
+#include "compiler/planner/Throughput.h"
+#include "compiler/planner/MapTable.h"
+#include "compiler/planner/Sharing.h"
+#include "test/unit/planner/RandomProblem.h"
+
+#include <catch2/catch.hpp>
+
+using namespace whale;
+using namespace whale::planner;
+
+namespace {
+
+struct Compared {
+  int64_t known = 0, unknown = 0;
+  /// The bounds as parts of what shapes take, summed up.
+  double tight = 0;
+};
+
+/// A shape on each of its maps, with the shares that it starts with: those with
+/// which its slowest replica is about as fast as can be.
+void compare(CostTable &table, const std::vector<std::string> &dims,
+             const Choice &shape, Throughput &throughput, MapTable &maps,
+             Compared &sum) {
+  const FormMaps &all = maps.of(formOf(shape, dims));
+  for (size_t m = 0; m < all.maps.size(); ++m) {
+    NormalForm form = formOf(shape, dims);
+    if (!setShares(table, form, all.maps[m], false))
+      continue;
+    Picoseconds bound = throughput.bound(shape, all.maps[m].kind, all.blocks[m],
+                                         shape.microBatches);
+    SpreadCosts costs =
+        spreadCosts(table, form, replicaCosts(table, form, all.maps[m]), false);
+    Picoseconds step = evenBound(costs, shape.pipeline, shape.microBatches);
+    INFO("data " << shape.data << ", tensor " << shape.tensor << ", stages "
+                 << shape.pipeline << ", micro-batches " << shape.microBatches
+                 << ", map " << m);
+    CHECK(bound.value() <= step.value());
+    ++(bound > Picoseconds() ? sum.known : sum.unknown);
+    sum.tight += bound.asDouble() / std::max(1.0, step.asDouble());
+  }
+}
+
+} // namespace
+
+TEST_CASE("no shape is faster than its types of devices let it be") {
+  Compared sum;
+  for (unsigned seed = 0; seed < 400; ++seed) {
+    test::RandomProblem random(seed);
+    Problem problem = random.problem();
+    if (problem.hardware.pools().size() == 1)
+      continue;
+    INFO("seed " << seed << ": " << random.text());
+    CostTable table(problem.workload, problem.hardware);
+    std::vector<std::string> dims = splitDims(problem.workload);
+    Throughput throughput(table, dims);
+    MapTable maps(problem.hardware);
+    for (const Choice &shape : enumerate(problem))
+      compare(table, dims, shape, throughput, maps, sum);
+  }
+  CHECK(sum.known > 10'000);
+  // Blocks in several types, and experts.
+  CHECK(sum.unknown > 0);
+  CHECK(sum.tight / static_cast<double>(sum.known) > 0.8);
+}
