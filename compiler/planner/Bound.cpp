@@ -34,6 +34,33 @@ size_t longestRun(const SpreadCosts &costs) {
   return longest - costs.runs.begin();
 }
 
+/// What some stage takes at least: of instances that take `each` as many as its
+/// share, rounded up, or fewer beside one of another run, and others the rest.
+double fullestStage(double each, int64_t count, double other, int64_t stages) {
+  double least = 1e300;
+  for (int64_t beside = ceilDivide(count, stages); beside >= 0; --beside) {
+    double here = each * static_cast<double>(beside) + other, rest = 0;
+    if (stages > 1)
+      rest = each * static_cast<double>(ceilDivide(count - beside, stages - 1));
+    else if (beside < count)
+      break;
+    least = std::min(least, std::max(here, rest));
+    if (rest >= here)
+      break;
+  }
+  return least;
+}
+
+/// The longest instance, by a measure of each run's, that is not of `longest`.
+template <class F>
+double longestOther(const SpreadCosts &costs, size_t longest, F timeOf) {
+  double most = 0;
+  for (size_t r = 0; r < costs.runs.size(); ++r)
+    if (r != longest && costs.runs[r].count > 0)
+      most = std::max(most, timeOf(r));
+  return most;
+}
+
 /// A row as a line in the times that are before the stage, in it and behind it:
 /// constant + before * (T - y - x) + behind * (y + x) + own * x. The constant
 /// with the usual messages, and where some may be smaller.
@@ -172,9 +199,13 @@ private:
     return {held, slope};
   }
 
-  /// Some stage holds as many instances of a run as its share, rounded up.
+  /// By the fullest stage.
   double wholeInstances() const {
-    double unit = 0;
+    size_t longest = longestRun(costs);
+    auto timeOf = [&](size_t r) { return costs.runs[r].each.sum(); };
+    double unit =
+        fullestStage(timeOf(longest), costs.runs[longest].count,
+                     longestOther(costs, longest, timeOf), shape.stages);
     for (const SpreadCosts::Run &run : costs.runs)
       unit = std::max(unit, run.each.sum() * static_cast<double>(ceilDivide(
                                                  run.count, shape.stages)));
@@ -409,6 +440,19 @@ static double wholeInstances(const SpreadCosts &costs, size_t run,
   return time;
 }
 
+/// Of like stages.
+static double besideOther(const SpreadCosts &costs, int64_t stages,
+                          double microBatches) {
+  size_t longest = longestRun(costs);
+  auto timeOf = [&](size_t r) {
+    return costs.runs[r].each.sum() * microBatches;
+  };
+  double each = costs.kinds.empty() ? timeOf(longest)
+                                    : timesOf(costs, longest, microBatches)[0];
+  return fullestStage(each, costs.runs[longest].count,
+                      longestOther(costs, longest, timeOf), stages);
+}
+
 /// What a stage takes that has no instance but of the longest run: at least all
 /// but so many as there are others, the slowest ones at best.
 static double leastHeld(const SpreadCosts &costs, double microBatches) {
@@ -432,6 +476,8 @@ Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                          leastHeld(costs, m));
   for (size_t r = 0; r < costs.runs.size(); ++r)
     time = std::max(time, wholeInstances(costs, r, stages, m));
+  if (costs.kinds.size() < 2)
+    time = std::max(time, besideOther(costs, stages, m));
   return Picoseconds(static_cast<int64_t>(time * (1 - 1e-9)));
 }
 

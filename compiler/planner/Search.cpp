@@ -496,7 +496,10 @@ private:
       // Cuts that share the family's times are sought from the same start.
       if (space.isMixed() || member.shard > Shard::Optimizer)
         entry.step = step;
-      found.entries.push_back(std::move(entry));
+      if (entry.bound >= limitStep())
+        rest = std::min(rest, entry.bound);
+      else
+        found.entries.push_back(std::move(entry));
     }
   }
 

@@ -1,11 +1,13 @@
 // Bounds by single stages against the simulator.
 
-#include "compiler/planner/BoundRows.h"
+#include "compiler/planner/Bound.h"
+#include "compiler/planner/Partition.h"
 #include "compiler/simulator/Pipeline.h"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <numeric>
 #include <random>
 
 using namespace whale;
@@ -127,4 +129,65 @@ TEST_CASE("the bounds of equal stages are near what they take") {
     CHECK(pipeline.bound() >= static_cast<double>(pipeline.step()) *
                                   share(shape.schedule) * 0.9999);
   });
+}
+
+namespace {
+
+/// Runs of `counts` instances that take `times` forward, without messages.
+SpreadCosts runsOf(const std::vector<int64_t> &counts,
+                   const std::vector<double> &times) {
+  SpreadCosts costs;
+  for (size_t r = 0; r < counts.size(); ++r) {
+    costs.runs.push_back({{times[r], 0, 0}, counts[r]});
+    costs.all += costs.runs.back().each * static_cast<double>(counts[r]);
+  }
+  return costs;
+}
+
+/// The slowest stage of the best cuts.
+double bestStage(const SpreadCosts &costs, int64_t stages) {
+  std::vector<double> times;
+  for (const SpreadCosts::Run &run : costs.runs)
+    times.insert(times.end(), run.count, run.each.sum());
+  double best = 1e300;
+  forEachPartition(std::ssize(times), stages, [&](const auto &cuts) {
+    double most = 0;
+    for (int64_t s = 0; s < stages; ++s)
+      most = std::max(most, std::accumulate(times.begin() + cuts[s],
+                                            times.begin() + cuts[s + 1], 0.0));
+    best = std::min(best, most);
+  });
+  return best;
+}
+
+} // namespace
+
+TEST_CASE("no cuts make the fullest stage shorter than evenBound") {
+  std::mt19937 random(5);
+  auto upTo = [&](unsigned most) {
+    return 1 + static_cast<int64_t>(random() % most);
+  };
+  int exact = 0;
+  for (int n = 0; n < 300; ++n) {
+    SpreadCosts costs = runsOf({upTo(2), upTo(9), upTo(2)},
+                               {1e6 * static_cast<double>(upTo(9)), 12e6,
+                                1e6 * static_cast<double>(upTo(20))});
+    int64_t stages = upTo(4), microBatches = upTo(4);
+    double best = bestStage(costs, stages) * static_cast<double>(microBatches);
+    double bound = evenBound(costs, stages, microBatches).asDouble();
+    INFO(n << ": " << stages << " stages");
+    CHECK(bound <= best);
+    exact += bound > best * (1 - 1e-6);
+  }
+  CHECK(exact > 150);
+}
+
+TEST_CASE("a head beside full stages is not spread over them") {
+  // 96 layers over 16 stages: one has six and the head.
+  SpreadCosts costs = runsOf({96, 1}, {12e6, 4e6});
+  CHECK(evenBound(costs, 16, 10).asDouble() ==
+        Approx(10 * (6 * 12e6 + 4e6)).epsilon(1e-6));
+  // 90 leave room for it beside five.
+  costs = runsOf({90, 1}, {12e6, 4e6});
+  CHECK(evenBound(costs, 16, 1).asDouble() == Approx(6 * 12e6).epsilon(1e-6));
 }
