@@ -518,7 +518,9 @@ TEST_CASE("families that are built like others, and longer samples") {
     REQUIRE(model);
     CHECK(model->config.find(type) != std::string::npos);
   }
-  run.experts = 16, run.chosenExperts = 4;
+  run.family = "falcon", run.keyHeads = 8;
+  CHECK(modelOf(run, reason)->config.find("starcoder2") != std::string::npos);
+  run.keyHeads = 0, run.experts = 16, run.chosenExperts = 4;
   for (auto [family, type] :
        {std::pair("dbrx", "\"mixtral\""), std::pair("qwen3", "\"mixtral\""),
         std::pair("gpt", "\"gpt2\"")}) {
