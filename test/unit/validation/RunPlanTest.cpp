@@ -398,6 +398,14 @@ TEST_CASE("software that keeps scores, and steps compiled as a whole") {
   CHECK(stackOf(run).attention == cost::Attention::Fused);
   run.context = 1, run.precision = "fp8";
   CHECK(stackOf(run).attention == cost::Attention::Fused);
+  // Gradients of attention that are the same each time, by device.
+  run.source = "measured", run.notes = "deterministic-mode";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  for (const char *type : {"A100-SXM-80", "GB200-NVL72"}) {
+    run.gpuType = type;
+    CHECK(stackOf(run).attention == cost::Attention::Portable);
+  }
+  run.gpuType = "H100-SXM-80";
   run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP bf16";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
   run.notes = "PaxML FSDP bf16 TE";
