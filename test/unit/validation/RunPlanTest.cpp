@@ -177,6 +177,24 @@ TEST_CASE("optimizer state once for each instance of the optimizer") {
   CHECK(plan->form.stages.front().axes[1].kind == planner::AxisKind::Split);
 }
 
+TEST_CASE("parameters cut within the group of FSDP that the notes name") {
+  MeasuredRun run = run175();
+  run.tensor = run.pipeline = 1, run.zero = 3,
+  run.notes = "FSDP group=32, replicated";
+  CHECK(run.noted("FSDP group=") == 32);
+  CHECK(run.noted("group of") == 0);
+  std::string reason;
+  auto plan = planOf(run, layered(96), reason);
+  INFO(reason);
+  REQUIRE(plan);
+  const auto &axes = plan->form.stages.front().axes;
+  REQUIRE(axes.size() == 2);
+  CHECK(axes[0].size == 4);
+  CHECK(axes[0].shard == planner::Shard::None);
+  CHECK(axes[1].size == 32);
+  CHECK(axes[1].shard == planner::Shard::Parameters);
+}
+
 TEST_CASE("models that are trained with dropout") {
   MeasuredRun run = run175();
   auto has = [&](const char *rate) {
