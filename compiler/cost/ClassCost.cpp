@@ -370,12 +370,24 @@ private:
         .scaled(work.flops.asDouble() / whole.flops.asDouble());
   }
 
+  /// Of the kernel that fills a new buffer before another writes it.
+  Picoseconds fillTime(const Op &op, const OpWork &work) const {
+    if (!hardware.execution.stack.fillsBuffers || work.fused)
+      return Picoseconds();
+    OpWork fill;
+    fill.kind = OpKind::Elementwise;
+    fill.precision = work.precision;
+    for (const Access &made : op.results)
+      fill.bytes += sharded.valueBytes[made.value];
+    return hardware.opTime(context.deviceType, fill);
+  }
+
   void addOp(uint32_t index) {
     if (fusion.isAbsent(index))
       return;
     const Op &op = module.ops[index];
     OpWork work = workOf(index);
-    Picoseconds time = timeOf(index, work);
+    Picoseconds time = timeOf(index, work) + fillTime(op, work);
     bool forward = op.phase == Phase::Forward;
     (forward ? cost.forward : cost.backward) += time;
     if (op.phase == Phase::BackwardWeight)

@@ -347,6 +347,11 @@ bool MeasuredRun::says(std::initializer_list<std::string_view> phrases) const {
   return false;
 }
 
+int64_t MeasuredRun::noted(std::string_view key) const {
+  std::optional<double> value = number(after(notes, key, ",; "));
+  return value ? static_cast<int64_t>(*value) : 0;
+}
+
 std::optional<double> MeasuredRun::stepSeconds() const {
   if (metricValue <= 0)
     return std::nullopt;

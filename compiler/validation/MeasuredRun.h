@@ -52,6 +52,8 @@ struct MeasuredRun {
   /// graphs", "TP comm overlap: off").
   bool says(std::initializer_list<std::string_view> phrases) const;
   bool says(std::string_view phrase) const { return says({phrase}); }
+  /// The whole number behind `key` in the notes ("FSDP group=128"), else 0.
+  int64_t noted(std::string_view key) const;
   /// H100 and what came after it, by the beginning of the name.
   bool isHopperOrNewer() const;
   /// Measured seconds of a step; nothing where the metric does not give them.

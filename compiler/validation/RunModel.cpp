@@ -55,6 +55,17 @@ std::string llamaConfig(const MeasuredRun &run) {
   return writer.endObject().take();
 }
 
+/// GPT whose heads share keys and values in groups: StarCoder2's layers.
+std::string groupedGptConfig(const MeasuredRun &run) {
+  json::Writer writer;
+  writer.beginObject(json::Writer::Layout::Inline);
+  writer.field("model_type", "starcoder2");
+  llamaFields(writer, run);
+  for (const char *rate : {"embedding_dropout", "residual_dropout"})
+    writer.field(rate, hiddenDropout(run));
+  return writer.endObject().take();
+}
+
 /// NeMo's Nemotron-4: squared ReLU, rotary positions, a head of its own.
 std::string nemotronConfig(const MeasuredRun &run) {
   json::Writer writer;
@@ -266,10 +277,13 @@ bool isNemotron(const MeasuredRun &run) {
 /// The model that the dimensions say, of a family or of one built like it.
 bool setConfig(const MeasuredRun &run, ModelRequest &request) {
   bool hasExperts = run.experts && run.chosenExperts && run.ffn;
+  bool hasGroups = !run.experts && run.keyHeads && run.keyHeads < run.heads;
   if (hasExperts && (isLikeMixtral(run.family) || run.says("GPT OSS")))
     setExperts(run, request);
   else if (isNemotron(run) && !run.experts)
     request.config = nemotronConfig(run);
+  else if (isLikeGpt(run.family) && hasGroups)
+    request.config = groupedGptConfig(run);
   else if (isLikeGpt(run.family))
     request.config = gptConfig(run);
   else if (isLikeLlama(run.family) && run.ffn && !run.experts)

@@ -92,11 +92,16 @@ Axis split(std::string name, int64_t size, std::vector<std::string> dims,
   return axis;
 }
 
-/// Groups of replicas that hold the optimizer's state once each
-/// (Megatron-Core's num_distributed_optimizer_instances; its tests with several
-/// have two).
-int64_t optimizerInstances(const MeasuredRun &run) {
-  return run.says("multi dist optimizer instances") ? 2 : 1;
+/// Of `replicas`, how many groups hold all state that is cut over replicas:
+/// Megatron-Core's num_distributed_optimizer_instances, of which its tests with
+/// several have two; or as many as the group of FSDP that the notes name
+/// leaves.
+int64_t stateInstances(const MeasuredRun &run, int64_t replicas) {
+  int64_t group = run.noted("FSDP group=");
+  if (group > 0 && replicas % group == 0)
+    return replicas / group;
+  int64_t instances = run.says("multi dist optimizer instances") ? 2 : 1;
+  return std::gcd(replicas, instances);
 }
 
 /// The dimensions of tensor parallelism. Experts are cut along their width,
@@ -124,7 +129,7 @@ std::vector<Axis> axesOf(const MeasuredRun &run, const Degrees &degrees,
   int64_t overData = degrees.expertOverData();
   int64_t overTensor = degrees.expertOverTensor();
   int64_t replicas = degrees.data / overData;
-  int64_t instances = std::gcd(replicas, optimizerInstances(run));
+  int64_t instances = stateInstances(run, replicas);
   if (instances > 1)
     axes.push_back(replica("r1", instances, Shard::None));
   // With shards of a sequence also a single one: state is cut over both.

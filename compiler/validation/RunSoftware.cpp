@@ -146,9 +146,20 @@ bool keepsScores(const MeasuredRun &run) {
                    "without flash attention", "NeMo-Framework-Launcher@23.05"});
 }
 
+/// cuDNN's attention has deterministic gradients on Hopper; before it not, and
+/// on Blackwell only in late versions and without dropout: Transformer Engine
+/// takes FlashAttention then (get_attention_backend,
+/// nvte_get_fused_attn_backend).
+bool lacksDeterministicKernel(const MeasuredRun &run) {
+  return run.says("deterministic") &&
+         !startsWithOneOf(run.gpuType, {"H100", "H200", "GH200"});
+}
+
 void setKernels(const MeasuredRun &run, cost::Stack &stack) {
   if (keepsScores(run))
     stack.attention = cost::Attention::Unfused;
+  else if (lacksDeterministicKernel(run))
+    stack.attention = cost::Attention::Portable;
   // Graphs of a part of the layer leave the rest to the host.
   if (run.says({"CUDA graph", "graph capture"}) &&
       !run.says({"scoped CUDA graph", "attn CUDA graph"}))

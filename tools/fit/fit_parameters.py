@@ -18,7 +18,7 @@ number of layers alone the middle one is used, and of large families every n-th,
 which stands for those between. A parameter's prior is what it
 should be physically and its spread how far off that may be in logarithms; both
 stand beside its value (catalogue/execution/parameters.json); where there is no
-prior it is not fitted. Deterministic: from the shipped values it moves nothing.
+prior it is not fitted. Deterministic.
 
 --write puts the values into compiler/cluster/catalogue/execution.
 --held-out fits K times, each time without a K-th of the families (or rows), and

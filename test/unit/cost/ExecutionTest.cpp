@@ -348,6 +348,35 @@ TEST_CASE("buffers that are filled first double the host's time") {
   CHECK(twice.forward == once.forward * 2);
 }
 
+TEST_CASE("filling a buffer takes a kernel and its traffic") {
+  Workload workload = model();
+  const ModuleClass &module = block(workload);
+  Machine machine;
+  auto forward = [&] {
+    return classCost(workload, module, context(1), *machine.hardware).forward;
+  };
+  Picoseconds before = forward(), fills;
+  // By hand: of the forward part, what lies in memory.
+  ResidualPlan plan = residuals(module, Recompute::None);
+  for (const Op &op : module.ops) {
+    uint32_t made = op.results.front().value;
+    bool isKept =
+        std::binary_search(plan.saved.begin(), plan.saved.end(), made);
+    if (op.phase != Phase::Forward || (op.fused && !isKept))
+      continue;
+    double bandwidth = machine.device().memoryBandwidth.value *
+                       machine.device().achievableMemoryFraction;
+    Bytes bytes;
+    for (const Access &result : op.results)
+      bytes += Bytes(module.values[result.value].bytes());
+    fills +=
+        machine.device().launchOverhead + bytes / BytesPerSecond{bandwidth};
+  }
+  CHECK(fills > Picoseconds());
+  machine.stack().fillsBuffers = true;
+  CHECK(forward().value() == (before + fills).value());
+}
+
 TEST_CASE("packed examples, 8-bit and older attention") {
   Machine machine;
   machine.parameters().attentionForward = 0.5;

@@ -177,6 +177,24 @@ TEST_CASE("optimizer state once for each instance of the optimizer") {
   CHECK(plan->form.stages.front().axes[1].kind == planner::AxisKind::Split);
 }
 
+TEST_CASE("parameters cut within the group of FSDP that the notes name") {
+  MeasuredRun run = run175();
+  run.tensor = run.pipeline = 1, run.zero = 3,
+  run.notes = "FSDP group=32, replicated";
+  CHECK(run.noted("FSDP group=") == 32);
+  CHECK(run.noted("group of") == 0);
+  std::string reason;
+  auto plan = planOf(run, layered(96), reason);
+  INFO(reason);
+  REQUIRE(plan);
+  const auto &axes = plan->form.stages.front().axes;
+  REQUIRE(axes.size() == 2);
+  CHECK(axes[0].size == 4);
+  CHECK(axes[0].shard == planner::Shard::None);
+  CHECK(axes[1].size == 32);
+  CHECK(axes[1].shard == planner::Shard::Parameters);
+}
+
 TEST_CASE("models that are trained with dropout") {
   MeasuredRun run = run175();
   auto has = [&](const char *rate) {
@@ -398,6 +416,14 @@ TEST_CASE("software that keeps scores, and steps compiled as a whole") {
   CHECK(stackOf(run).attention == cost::Attention::Fused);
   run.context = 1, run.precision = "fp8";
   CHECK(stackOf(run).attention == cost::Attention::Fused);
+  // Gradients of attention that are the same each time, by device.
+  run.source = "measured", run.notes = "deterministic-mode";
+  CHECK(stackOf(run).attention == cost::Attention::Fused);
+  for (const char *type : {"A100-SXM-80", "GB200-NVL72"}) {
+    run.gpuType = type;
+    CHECK(stackOf(run).attention == cost::Attention::Portable);
+  }
+  run.gpuType = "H100-SXM-80";
   run.source = "NVIDIA/JAX-Toolbox", run.notes = "PaxML FSDP bf16";
   CHECK(stackOf(run).attention == cost::Attention::Unfused);
   run.notes = "PaxML FSDP bf16 TE";
@@ -518,7 +544,9 @@ TEST_CASE("families that are built like others, and longer samples") {
     REQUIRE(model);
     CHECK(model->config.find(type) != std::string::npos);
   }
-  run.experts = 16, run.chosenExperts = 4;
+  run.family = "falcon", run.keyHeads = 8;
+  CHECK(modelOf(run, reason)->config.find("starcoder2") != std::string::npos);
+  run.keyHeads = 0, run.experts = 16, run.chosenExperts = 4;
   for (auto [family, type] :
        {std::pair("dbrx", "\"mixtral\""), std::pair("qwen3", "\"mixtral\""),
         std::pair("gpt", "\"gpt2\"")}) {
