@@ -81,7 +81,8 @@ private:
       return;
     const Choice earlier = *experience.found;
     auto size = [](const Choice &c) {
-      return std::tuple(c.tensor, c.context, c.pipeline, c.experts, c.sequence);
+      return std::tuple(c.tensor, c.context, c.pipeline, c.experts, c.table,
+                        c.sequence);
     };
     auto rest = [](const Choice &c) {
       return std::tuple(c.recompute, c.recomputeLayers, c.shard, c.hybrid,
@@ -114,7 +115,7 @@ private:
   bool isLongEnough(const Choice &shape) {
     Choice key = shape;
     key.pipeline = key.microBatches = 1;
-    if (!key.experts)
+    if (!key.colocates())
       key.data = 1;
     auto [it, isNew] = shortDims.try_emplace(key);
     if (isNew)
@@ -140,14 +141,15 @@ private:
   bool mixed() const { return problem.hardware.pools().size() > 1; }
 
   /// The order decides which devices there are to choose from, how far those
-  /// are apart that share experts, and which splits lie across nodes.
+  /// are apart that share experts or a table, and which splits lie across
+  /// nodes.
   bool dependsOnOrder(const Choice &shape) const {
     const cost::Pool &pool = problem.hardware.pools().front();
     int64_t split = shape.tensor * shape.context;
     auto isAligned = [&](int64_t size) {
       return size % split == 0 || split % size == 0;
     };
-    return mixed() || shape.experts || !isAligned(pool.perNode) ||
+    return mixed() || shape.colocates() || !isAligned(pool.perNode) ||
            !isAligned(pool.perDomain);
   }
 
