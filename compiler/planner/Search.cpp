@@ -81,7 +81,7 @@ private:
       return;
     const Choice earlier = *experience.found;
     auto size = [](const Choice &c) {
-      return std::tuple(c.tensor, c.context, c.pipeline, c.experts, c.table,
+      return std::tuple(c.tensor, c.context, c.pipeline, c.table, c.experts,
                         c.sequence);
     };
     auto rest = [](const Choice &c) {
@@ -141,8 +141,7 @@ private:
   bool mixed() const { return problem.hardware.pools().size() > 1; }
 
   /// The order decides which devices there are to choose from, how far those
-  /// are apart that share experts or a table, and which splits lie across
-  /// nodes.
+  /// are apart that share what is cut, and which splits lie across nodes.
   bool dependsOnOrder(const Choice &shape) const {
     const cost::Pool &pool = problem.hardware.pools().front();
     int64_t split = shape.tensor * shape.context;
