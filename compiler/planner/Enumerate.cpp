@@ -229,7 +229,8 @@ class ShapeAdder {
 public:
   ShapeAdder(const Problem &problem, std::vector<Choice> &shapes)
       : problem(problem), pins(problem.options.pins), shapes(shapes),
-        experts(expertCount(problem)), parts(sequenceParts(problem.workload)),
+        experts(expertCount(problem)), table(largeTable(problem.workload)),
+        parts(sequenceParts(problem.workload)),
         groups(problem.workload.globalBatch / problem.workload.sampleGroup),
         routed(problem.options.space == Space::Full &&
                routesRows(problem.workload)) {}
@@ -247,17 +248,34 @@ public:
       Choice shape = degrees;
       shape.microBatches = m;
       for (bool sequence : sequenceModes(shape))
-        for (int64_t group : expertGroups(problem, data, experts)) {
-          shape.sequence = sequence;
-          shape.experts = group > 1;
-          shape.routed = shape.experts && routed;
-          shape.group = group;
-          shapes.push_back(shape);
-        }
+        addGroups(shape, sequence);
     }
   }
 
 private:
+  /// Of replicas that cut experts or a table, not both.
+  void addGroups(Choice shape, bool sequence) {
+    shape.sequence = sequence;
+    std::vector<int64_t> tables =
+        tableGroups(problem, table, shape.data, shape.tensor * shape.context);
+    for (int64_t group : expertGroups(problem, shape.data, experts)) {
+      if (group == 1 ? tables.empty() || tables.front() > 1
+                     : pins.vocabulary.value_or(1) > 1)
+        continue;
+      shape.experts = group > 1;
+      shape.routed = shape.experts && routed;
+      shape.group = group;
+      shapes.push_back(shape);
+    }
+    if (pins.experts.value_or(1) > 1)
+      return;
+    shape.experts = shape.routed = false;
+    shape.table = table.table;
+    for (int64_t group : tables)
+      if (shape.group = group; group > 1)
+        shapes.push_back(shape);
+  }
+
   std::vector<bool> sequenceModes(const Choice &shape) const {
     bool can = shape.tensor > 1 && parts > 0 &&
                parts % (shape.tensor * shape.context) == 0 &&
@@ -271,7 +289,9 @@ private:
   const Problem &problem;
   const Pins &pins;
   std::vector<Choice> &shapes;
-  int64_t experts, parts, groups;
+  int64_t experts;
+  LargeTable table;
+  int64_t parts, groups;
   bool routed;
 };
 
@@ -370,7 +390,7 @@ std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
     if (shard != Shard::None && shape.data == 1)
       continue;
     all.push_back({shard, shape.group, false});
-    if (shard == Shard::None || !full || shape.experts)
+    if (shard == Shard::None || !full || shape.colocates())
       continue;
     for (int64_t group : hybridGroups(problem, shape))
       all.push_back({shard, group, true});
@@ -491,6 +511,8 @@ static std::vector<Axis> replicaAxes(const Choice &choice) {
     Axis &group = add(choice.group, choice.shard);
     if (choice.experts)
       group.colocated.push_back({{std::string(expertDim)}, {}});
+    if (choice.table != Table::None)
+      group.colocated.push_back({{std::string(dimOf(choice.table))}, {}});
     if (choice.routed)
       group.colocated.back().dims.emplace_back(sampleDim);
   }

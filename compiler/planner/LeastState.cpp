@@ -38,7 +38,8 @@ Bytes LeastState::onOneRank(const Choice &choice, Shard most,
   auto split = static_cast<double>(choice.tensor * choice.context) *
                static_cast<double>(choice.pipeline);
   double cut = split * static_cast<double>(replicas);
-  double whole = split * static_cast<double>(choice.experts ? choice.group : 1);
+  double whole =
+      split * static_cast<double>(choice.colocates() ? choice.group : 1);
   auto share = [&](double bytes, Shard least) {
     return bytes / (most >= least ? cut : whole);
   };

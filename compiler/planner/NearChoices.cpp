@@ -58,7 +58,7 @@ std::vector<Choice> neighbours(const Problem &problem, const Choice &choice,
            (other.pipelineOutside != choice.pipelineOutside) +
            (other.microBatches != choice.microBatches) +
            (other.sequence != choice.sequence) +
-           (other.experts != choice.experts);
+           (other.experts != choice.experts || other.table != choice.table);
   };
   for (const Choice &shape : enumerate(problem)) {
     bool near = shape.data == choice.data && shape.tensor == choice.tensor &&

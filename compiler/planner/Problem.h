@@ -24,8 +24,9 @@ std::string_view nameOf(Layout layout);
 /// Decisions that the user has fixed (`--pin tp=8,pp=4`). Unset = free.
 struct Pins {
   std::optional<int64_t> tensor, pipeline, data, microBatches;
-  /// Ranks over which a sequence is cut, and replicas over which experts are.
-  std::optional<int64_t> context, experts;
+  /// Ranks over which a sequence is cut, and replicas over which experts are,
+  /// or the vocabulary or classes.
+  std::optional<int64_t> context, experts, vocabulary;
   std::optional<int64_t> virtualStages;
   /// 0: state on every replica; 1: optimizer state cut over them; 2: gradients
   /// too; 3: parameters too.
@@ -53,6 +54,7 @@ template <class F> void forEachPin(F visit) {
   visit("dp", &Pins::data);
   visit("cp", &Pins::context);
   visit("ep", &Pins::experts);
+  visit("vocabulary", &Pins::vocabulary);
   visit("micro_batches", &Pins::microBatches);
   visit("vp", &Pins::virtualStages);
   visit("sp", &Pins::sequence);

@@ -84,7 +84,8 @@ private:
       return;
     const Choice earlier = *experience.found;
     auto size = [](const Choice &c) {
-      return std::tuple(c.tensor, c.context, c.pipeline, c.experts, c.sequence);
+      return std::tuple(c.tensor, c.context, c.pipeline, c.table, c.experts,
+                        c.sequence);
     };
     auto rest = [](const Choice &c) {
       return std::tuple(c.recompute, c.recomputeLayers, c.shard, c.hybrid,

@@ -1,13 +1,13 @@
 //===- Search.h - finding a plan --------------------------------*- C++ -*-===//
 //
 // Problem: choose the degrees of replica, split and pipeline, sequence and
-// context parallelism, their order, over which replicas experts and state are
-// cut, the number of micro-batches, ZeRO, recompute, the schedule and its
-// virtual stages, the cuts between stages, and on unequal devices the shares
-// and which devices form a stage.
-// Objective: the smallest simulated step time that fits in memory; ties go to
-// fewer changes of the model (no recompute, no sharding, fewer stages, smaller
-// split), then to the plan that was enumerated first.
+// context parallelism, their order, over which replicas experts, vocabulary and
+// state are cut, the number of micro-batches, ZeRO, recompute, the schedule and
+// its virtual stages, the cuts between stages, and on unequal devices the
+// shares and which devices form a stage. Objective: the smallest simulated step
+// time that fits in memory; ties go to fewer changes of the model (no
+// recompute, no sharding, fewer stages, smaller split), then to the plan that
+// was enumerated first.
 //
 // Method: best-first branch and bound, in steps of one queue. A shape (degrees,
 // micro-batches, what is cut) has a bound from the costs of its classes; its
@@ -32,6 +32,7 @@
 
 #include "compiler/planner/Bound.h"
 #include "compiler/planner/Plan.h"
+#include "compiler/planner/Tables.h"
 
 namespace whale::planner {
 
@@ -48,12 +49,14 @@ std::vector<std::string> splitDims(const workload::Workload &workload);
 /// Choices of one candidate before its cuts and devices are known.
 struct Choice {
   int64_t data = 1, tensor = 1, context = 1, pipeline = 1, microBatches = 1;
-  /// Neighbouring replicas that form an axis of their own: experts are cut over
-  /// them, or they alone cut the state.
+  /// Neighbouring replicas that form an axis of their own: experts or a table
+  /// are cut over them, or they alone cut the state.
   int64_t group = 1;
   /// Experts cut over the devices of a group; and whether rows go to them and
   /// back, instead of every device gathering all rows.
   bool experts = false, routed = false;
+  /// Cut over the devices of a group, with the samples of all of them.
+  Table table = Table::None;
   /// The tensor split cuts the sequence where it cuts nothing else.
   bool sequence = false;
   Shard shard = Shard::None;
@@ -70,6 +73,9 @@ struct Choice {
 
   auto operator<=>(const Choice &) const = default;
 
+  /// Whether something is cut over the devices of a group instead of along the
+  /// batch.
+  bool colocates() const { return experts || table != Table::None; }
   int64_t ranks() const {
     return saturatingMultiply(saturatingMultiply(data, tensor),
                               saturatingMultiply(context, pipeline));

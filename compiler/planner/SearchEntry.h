@@ -117,8 +117,8 @@ struct Scored {
     auto simplicity = [](const Choice &c) {
       return std::tuple(c.recompute, c.shard, c.hybrid,
                         c.schedule != Schedule::OneFOneB, c.virtualStages,
-                        c.experts, c.sequence, c.context, c.pipeline, c.tensor,
-                        c.microBatches);
+                        c.experts, c.table, c.sequence, c.context, c.pipeline,
+                        c.tensor, c.microBatches);
     };
     return simplicity(choice) < simplicity(other->choice);
   }

@@ -25,7 +25,7 @@ std::vector<Choice> SearchSpace::shapes() {
 bool SearchSpace::isLongEnough(const Choice &shape) {
   Choice key = shape;
   key.pipeline = key.microBatches = 1;
-  if (!key.experts)
+  if (!key.colocates())
     key.data = 1;
   auto [it, isNew] = shortDims.try_emplace(key);
   if (isNew)
@@ -54,7 +54,7 @@ bool SearchSpace::dependsOnOrder(const Choice &shape) const {
   auto isAligned = [&](int64_t size) {
     return size % split == 0 || split % size == 0;
   };
-  return isMixed() || shape.experts || !isAligned(pool.perNode) ||
+  return isMixed() || shape.colocates() || !isAligned(pool.perNode) ||
          !isAligned(pool.perDomain);
 }
 

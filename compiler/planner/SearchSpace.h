@@ -35,7 +35,7 @@ public:
 
   bool isMixed() const { return problem.hardware.pools().size() > 1; }
   /// The order decides which devices there are to choose from, how far those
-  /// are apart that share experts, and which splits lie across nodes.
+  /// are apart that share what is cut, and which splits lie across nodes.
   bool dependsOnOrder(const Choice &shape) const;
 
 private:

@@ -34,6 +34,8 @@ struct Degrees {
   int64_t data = 1, tensor = 1, context = 1, pipeline = 1, microBatches = 1;
   int64_t group = 1;
   bool experts = false, hybrid = false, sequence = false, outside = false;
+  /// Loop that is cut over the replicas of a group; empty = none.
+  std::string colocated = {};
   Shard shard = Shard::None;
 };
 
@@ -45,6 +47,7 @@ public:
         dims(splitDims(problem.workload)),
         devices(problem.hardware.deviceCount()),
         instances(workload::instanceCount(problem.workload)),
+        large(largeTable(problem.workload)),
         groups(problem.workload.globalBatch / problem.workload.sampleGroup) {}
 
   Exhausted run() {
@@ -116,22 +119,27 @@ private:
   }
 
   void inGroups(Degrees d, int64_t group) {
-    for (bool experts : {false, true}) {
-      bool can = group > 1 && group <= extent("experts");
-      if ((experts && !can) ||
-          !wanted(pins.experts, experts ? group : int64_t(1)))
+    std::vector<std::string> cuts = {"", "experts"};
+    if (large.table != Table::None)
+      cuts.emplace_back(dimOf(large.table));
+    for (const std::string &cut : cuts) {
+      bool experts = cut == "experts", table = !cut.empty() && !experts;
+      d.colocated = cut;
+      if ((!cut.empty() && (group == 1 || group > extent(cut))) ||
+          !wanted(pins.experts, experts ? group : int64_t(1)) ||
+          !wanted(pins.vocabulary, table ? group : int64_t(1)))
         continue;
       for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Gradients,
                           Shard::Parameters}) {
         bool known = full() || shard <= Shard::Optimizer;
-        bool hybrid = !experts && group > 1 && group < d.data;
+        bool hybrid = cut.empty() && group > 1 && group < d.data;
         if (!known || !wanted(pins.zero, static_cast<int64_t>(shard)) ||
             (shard != Shard::None && d.data == 1) ||
-            (!experts && group > 1 && !hybrid) ||
+            (cut.empty() && group > 1 && !hybrid) ||
             (hybrid && (!full() || shard == Shard::None)))
           continue;
         d.shard = shard, d.experts = experts, d.hybrid = hybrid;
-        d.group = experts || hybrid ? group : 1;
+        d.group = group;
         shaped(d);
       }
     }
@@ -156,8 +164,8 @@ private:
     if (d.group > 1) {
       stage.axes.push_back(axis(next, AxisKind::Replica, d.group));
       stage.axes.back().shard = d.shard;
-      if (d.experts)
-        stage.axes.back().colocated.push_back({{"experts"}, {}});
+      if (!d.colocated.empty())
+        stage.axes.back().colocated.push_back({{d.colocated}, {}});
     }
     std::vector<std::string> inner = dims;
     if (d.experts)
@@ -441,7 +449,9 @@ private:
   Stages stages;
   CostTable table;
   std::vector<std::string> dims;
-  int64_t devices, instances, groups;
+  int64_t devices, instances;
+  LargeTable large;
+  int64_t groups;
   Exhausted result;
 };
 

@@ -58,6 +58,9 @@ public:
     auto n = static_cast<double>(group.size);
     if (group.role == cost::Group::Role::Split)
       return milliseconds(galvatron::exchangeTime(group.size, size));
+    // Samples change hands between layers and vocabulary for nothing.
+    if (std::fmod(size, galvatron::message) == 0)
+      return {};
     // Gradients are reduced once a step; parameters that are cut are gathered
     // for both parts of every micro-batch.
     double share = kind == CollectiveKind::AllReduce   ? 1 / 1.25
@@ -82,13 +85,13 @@ private:
 /// what it keeps cut by it.
 class ModuleBuilder {
 public:
-  ModuleBuilder(std::string name, double forward, double parameters,
-                double kept)
-      : forward(forward) {
+  ModuleBuilder(std::string name, std::string dim, double forward,
+                double parameters, double kept, bool isFirst = false)
+      : dim(std::move(dim)), forward(forward) {
     module.name = std::move(name);
     keptBytes = static_cast<int64_t>(kept * mebi) / parts;
     elements = static_cast<int64_t>(parameters * mebi / 8) / parts;
-    x = value("x", workload::ValueKind::Argument, message, false);
+    x = value("x", workload::ValueKind::Argument, isFirst ? 4 : message, false);
     module.arguments = {x};
   }
 
@@ -137,7 +140,7 @@ private:
     workload::Variable variable;
     variable.name = "weights";
     variable.extents = {parts, elements};
-    variable.dimNames = {"heads", ""};
+    variable.dimNames = {dim, ""};
     variable.elementBytes = 5;
     module.variables.push_back(variable);
     workload::Value made;
@@ -177,18 +180,19 @@ private:
     made.name = std::move(name);
     made.kind = workload::OpKind::Contraction;
     made.phase = phase;
-    workload::LoopDim samples, heads;
+    workload::LoopDim samples, cut;
     samples.name = "batch";
     samples.extent = galvatron::batch;
-    heads.name = "heads";
-    heads.extent = parts;
-    made.loops = {samples, heads};
+    cut.name = dim;
+    cut.extent = parts;
+    made.loops = {samples, cut};
     made.operands = std::move(operands);
     made.results = std::move(results);
     made.flopsPerPoint = std::llround(milliseconds * 1e6 / parts);
     module.ops.push_back(std::move(made));
   }
 
+  std::string dim;
   double forward;
   int64_t keptBytes, elements;
   workload::ModuleClass module;
@@ -208,14 +212,15 @@ workload::Workload llama() {
   model.groups = {group};
   double half = galvatron::vocabularyForward / 2;
   model.classes = {
-      ModuleBuilder("embedding", half, galvatron::embedding.state / 4,
-                    galvatron::embedding.activations)
+      ModuleBuilder("embedding", "vocabulary", half,
+                    galvatron::embedding.state / 4,
+                    galvatron::embedding.activations, true)
           .take(1, 0),
-      ModuleBuilder("layer", galvatron::layerForward,
+      ModuleBuilder("layer", "heads", galvatron::layerForward,
                     galvatron::layerParameters,
                     galvatron::layerActivations - galvatron::layerInput)
           .take(3, 3),
-      ModuleBuilder("head", half, galvatron::head.state / 4,
+      ModuleBuilder("head", "vocabulary", half, galvatron::head.state / 4,
                     galvatron::head.activations)
           .take(0, 1)};
   model.runs = {{0, "embedding", 1, {{-1, 0}}},
@@ -232,6 +237,9 @@ galvatron::Plan asGalvatron(const Candidate &candidate) {
   plan.pipeline = static_cast<int64_t>(form.stages.size());
   plan.tensor = form.stages.front().degree(AxisKind::Split);
   plan.vocabularyTensor = plan.tensor;
+  for (const Axis &axis : form.stages.front().axes)
+    if (!axis.colocated.empty())
+      plan.vocabularyTensor *= axis.size;
   plan.microBatches = form.microBatches;
   plan.vocabularySharded = cutsParameters(form.stages.front());
   for (size_t s = 0; s < form.stages.size(); ++s) {
@@ -300,12 +308,15 @@ Found bestPlan(int64_t microBatches, const std::vector<int64_t> &pipelines) {
 
 } // namespace
 
-// Its formula has the first and the last stage wait for no other: plans whose
-// middle stages are the longest look 20 % faster by it than they are by ours,
-// and are not counted here.
-TEST_CASE("our plans are as good as Galvatron's by its own objective") {
+// Its formula has only the first and the last stage keep others waiting: plans
+// whose middle stages are the longest look 20 % faster by it than by ours, so
+// that four stages are not asked here with 32 micro-batches. What its finer
+// result is ahead by are a vocabulary on all 8 GPUs with ZeRO-3 beside it
+// (ours cuts no parameters over replicas that also hold a table's parts), and
+// ZeRO-2 for two layers only.
+TEST_CASE("our plans by Galvatron's own objective") {
   Found ours = bestPlan(8, {1, 2, 4, 8});
   CHECK(galvatron::throughput(ours.plan) >= coarseThroughput * (1 - 1e-8));
   ours = bestPlan(32, {1, 2});
-  CHECK(galvatron::throughput(ours.plan) >= 0.98 * fineThroughput);
+  CHECK(galvatron::throughput(ours.plan) >= 0.989 * fineThroughput);
 }

@@ -21,6 +21,7 @@ public:
         percent(50) ? planner::Space::Full : planner::Space::Default;
     makePins();
     addHosts();
+    makeTable();
   }
 
   planner::Problem problem() const { return {model, machine, options}; }
@@ -144,6 +145,19 @@ private:
       device.hostBytesPerSecond =
           device.memoryBytesPerSecond / static_cast<double>(1 + below(32));
     }
+  }
+
+  /// The last layer becomes a table in some problems: a head's vocabulary.
+  void makeTable() {
+    bool isTable = percent(25), isPinned = percent(10);
+    if (!isTable || model.runs.back().count > 1)
+      return;
+    for (workload::Op &op : model.classes.back().ops)
+      for (workload::LoopDim &loop : op.loops)
+        if (loop.name == "ffn")
+          loop.name = "vocabulary";
+    if (isPinned)
+      options.pins.vocabulary = oneOf({1, 2});
   }
 
   std::mt19937 random;

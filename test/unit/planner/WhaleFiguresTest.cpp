@@ -199,6 +199,31 @@ TEST_CASE("100,000 classes: a split classifier beats data parallelism") {
   CHECK(before > 2);
 }
 
+TEST_CASE("the search finds Whale's split classifier by itself") {
+  for (int64_t gpus : {8, 16, 32}) {
+    Cluster cluster = v100s(gpus);
+    Calibrated hardware(cluster, {speedOfOne()});
+    workload::Workload model = classifier(64 * gpus, 100'000);
+    Problem problem{model, hardware, {}};
+    Diagnostics diags;
+    REQUIRE(check(problem, diags));
+    Answer answer = solve(problem, diags);
+    REQUIRE(answer.plan);
+    INFO(gpus << " GPUs: " << printStrategy(answer.plan->strategy));
+    const NormalForm &found = answer.plan->chosen.form;
+    REQUIRE(found.stages.size() == 1);
+    CHECK(found.stages[0].axes.size() == 1);
+    CHECK(found.stages[0].axes[0].colocated ==
+          std::vector<ColocatedSplit>{{{"classes"}, {}}});
+    CHECK(answer.plan->prediction.step <=
+          predict(model, hardware, withSplitHead(replicas(gpus)), {0, 2}).step);
+    problem.options.pins.vocabulary = 1;
+    Answer without = solve(problem, diags);
+    REQUIRE(without.plan);
+    CHECK(without.plan->prediction.step > answer.plan->prediction.step);
+  }
+}
+
 // Fig 14, with the speed of one GPU from Fig 13.
 TEST_CASE("a million classes: only the split classifier fits") {
   for (auto [gpus, published] : {std::pair<int64_t, double>(8, 1730),

@@ -98,7 +98,8 @@ TEST_CASE("M6-10T does not fit 512 GPUs without the host's memory") {
 // cut over the replicas, with batch norms of 32 samples in the backbone: these
 // stay with their replica.
 TEST_CASE("ResNet-50 with 100,000 classes gains from a split classifier") {
-  Question question{"resnet50-100k", "tp=1,pp=1,dp=16,zero=0,micro_batches=1"};
+  const std::string pins = "tp=1,pp=1,dp=16,zero=0,micro_batches=1";
+  Question question{"resnet50-100k", pins + ",vocabulary=1"};
   question.import.batch = 16 * 64;
   Planned asked = ask(question, 2);
   INFO(asked.error());
@@ -112,6 +113,11 @@ TEST_CASE("ResNet-50 with 100,000 classes gains from a split classifier") {
   INFO(gain);
   CHECK(gain > 1.3);
   CHECK(gain < 2.2);
+  // Whale's plan is the search's.
+  question.pins = pins;
+  Planned free = ask(question, 2);
+  REQUIRE(free.plan);
+  CHECK(free.plan->prediction.step == hybrid.step);
   // Features go to all classes, nothing else: 64 x 2048 floats a rank, there
   // and back as gradients, and a few numbers a sample for the loss.
   CHECK(hybrid.stages[0].splitTraffic.asDouble() < 2.2 * 16 * 64 * 2048 * 4.0);
