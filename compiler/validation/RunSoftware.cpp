@@ -204,6 +204,11 @@ void setSplits(const MeasuredRun &run, cost::Stack &stack) {
 void setExchange(const MeasuredRun &run, cost::Stack &stack) {
   stack.sendsRowsOnce |= run.says({"DeepEP", "HybridEP"});
   stack.balancesExperts = run.says({"force-balanced", "force load balancing"});
+  // Rows beyond an equal share are dropped and missing ones padded there
+  // (grok1/grok1_314b.yaml, moe_expert_capacity_factor; NeMo's
+  // MegatronTokenDropCallback).
+  stack.balancesExperts |=
+      run.says("dgxc-benchmarking") && run.says({"Grok-1", "DeepSeek-V3"});
   stack.sendsPositions = splitsWholeExperts(run);
   stack.overlapsExchange =
       run.says({"A2A overlap", "all-to-all overlap", "EP overlap", "DualPipe"});

@@ -375,6 +375,12 @@ TEST_CASE("how rows of experts travel, by source and notes") {
     run.precision = "bf16";
     CHECK_FALSE(stackOf(run).overlapsExchange);
   }
+  // Recipes that drop and pad rows give each expert an equal share.
+  run = run175();
+  run.source = "NVIDIA/dgxc-benchmarking v25.02 grok1/README_314b.md";
+  CHECK(stackOf(run).balancesExperts);
+  run.source = "NVIDIA/dgxc-benchmarking v25.05 llama4/README.md";
+  CHECK(!stackOf(run).balancesExperts);
 }
 
 TEST_CASE("whole experts lie over the split of attention too") {
