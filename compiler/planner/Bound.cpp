@@ -114,10 +114,15 @@ public:
             const std::vector<int64_t> &alive)
       : costs(costs), shape(shape), total(costs.all.sum()) {
     Flattening flat(costs);
-    lines.resize(shape.stages);
-    for (int64_t s = 0; s < shape.stages; ++s)
-      for (const Row &row : boundRows(shape, s, alive[s], shape.stages - 1))
-        lines[s].push_back(lineOf(row, s, flat));
+    begins.push_back(0);
+    for (int64_t s = 0; s < shape.stages; ++s) {
+      std::vector<Row> rows = boundRows(shape, s, alive[s], shape.stages - 1);
+      if (s == 0)
+        lines.reserve(rows.size() * (shape.stages + 1));
+      for (const Row &row : rows)
+        lines.push_back(lineOf(row, s, flat));
+      begins.push_back(lines.size());
+    }
     most.assign(shape.stages, 1e300);
   }
 
@@ -180,9 +185,9 @@ private:
   /// grows with it.
   std::pair<double, double> heldWithin(double limit) const {
     double held = 0, slope = 0;
-    for (size_t s = lines.size(); s-- > 0;) {
+    for (size_t s = most.size(); s-- > 0;) {
       double here = most[s], growth = 0;
-      for (const Line &line : lines[s]) {
+      for (const Line &line : linesOf(s)) {
         double divisor = line.own - line.before + line.behind;
         double net = line.before - line.behind;
         if (divisor <= 0)
@@ -199,6 +204,11 @@ private:
     return {held, slope};
   }
 
+  std::span<const Line> linesOf(size_t stage) const {
+    return std::span(lines).subspan(begins[stage],
+                                    begins[stage + 1] - begins[stage]);
+  }
+
   /// By the fullest stage.
   double wholeInstances() const {
     size_t longest = longestRun(costs);
@@ -210,9 +220,9 @@ private:
       unit = std::max(unit, run.each.sum() * static_cast<double>(ceilDivide(
                                                  run.count, shape.stages)));
     double least = 1e300;
-    for (const std::vector<Line> &stage : lines) {
+    for (size_t s = 0; s < most.size(); ++s) {
       double value = 0;
-      for (const Line &line : stage)
+      for (const Line &line : linesOf(s))
         value = std::max(value, line.constant[atEnds] +
                                     (line.behind + line.own) * unit);
       least = std::min(least, value);
@@ -224,8 +234,9 @@ private:
   const PipelineShape &shape;
   double total;
   bool atEnds = false;
-  /// By stage; and what it holds at most.
-  std::vector<std::vector<Line>> lines;
+  /// Of all stages; where those of each begin; and what it holds at most.
+  std::vector<Line> lines;
+  std::vector<size_t> begins;
   std::vector<double> most;
 };
 
@@ -478,19 +489,18 @@ Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
     time = std::max(time, wholeInstances(costs, r, stages, m));
   if (costs.kinds.size() < 2)
     time = std::max(time, besideOther(costs, stages, m));
-  return Picoseconds(static_cast<int64_t>(time * (1 - 1e-9)));
+  return hairBelow(time);
 }
 
 Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
                         const std::vector<int64_t> &alive) {
   if (isChunked(shape.schedule, shape.stages, shape.chunks))
     return chunkedSpread(costs, shape);
-  // A hair less, for the rounding of doubles and of the chunks' times.
+  // Less what the chunks' times may have been rounded.
   auto rounded = [&](double time) {
-    auto tasks = static_cast<double>(2 * shape.chunks *
-                                     (shape.stages * 3 + shape.microBatches));
-    return Picoseconds(
-        static_cast<int64_t>(std::max(0.0, time * (1 - 1e-9) - tasks)));
+    Picoseconds tasks(2 * shape.chunks *
+                      (shape.stages * 3 + shape.microBatches));
+    return std::max(Picoseconds(), hairBelow(time) - tasks);
   };
   if (shape.stages == 1) {
     double tail = costs.kinds.empty() ? 0 : costs.kinds.front().tail;

@@ -33,7 +33,9 @@
 #include "compiler/planner/BoundRows.h"
 #include "compiler/planner/Evaluate.h"
 
+#include <cmath>
 #include <memory>
+#include <unordered_map>
 
 namespace whale::planner {
 
@@ -112,6 +114,12 @@ struct SpreadCosts {
 SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
                         const FormCosts &costs, bool tails);
 
+/// A bound that is a hair less, for the rounding of doubles; what is beyond
+/// every time is max.
+inline Picoseconds hairBelow(double time) {
+  return Picoseconds::fromDouble(std::floor(time * (1 - 1e-9)));
+}
+
 /// The parts of an instance's times.
 Parts partsOf(Picoseconds forward, Picoseconds backward, Picoseconds weight);
 
@@ -126,12 +134,34 @@ Picoseconds spreadBound(const SpreadCosts &costs, const PipelineShape &shape,
 
 /// spreadBound() of schedules with several chunks a stage (ChunkBound.cpp).
 Picoseconds chunkedSpread(const SpreadCosts &costs, const PipelineShape &shape);
-/// The cuts of such a form that are tried; and the bound of some cuts, without
-/// `wholeStep`, whether they fit or not.
+/// The cuts of such a form that are tried.
 std::vector<std::vector<int64_t>> chunkCuts(const CostTable &table,
                                             const NormalForm &form);
-Picoseconds chunkedBound(const NormalForm &form, const ReplicaCosts &costs,
-                         const std::vector<int64_t> &cuts);
+/// What parts of the model take, remembered: cuts have many of them in common.
+/// All arguments must outlive it.
+class ChunkBounds {
+public:
+  ChunkBounds(const NormalForm &form, const ReplicaCosts &costs);
+
+  /// Of these cuts, whether they fit or not, without `wholeStep`.
+  Picoseconds of(const std::vector<int64_t> &cuts);
+
+  struct Part {
+    Picoseconds forward, backward, weight, sendForward, sendBackward;
+  };
+
+private:
+  const Part &partOf(size_t replicaClass, int64_t part,
+                     const std::vector<int64_t> &cuts);
+
+  const NormalForm &form;
+  const ReplicaCosts &costs;
+  simulator::Layout layout;
+  /// By stage (CostTable::alive).
+  std::vector<int64_t> alive;
+  /// By class of replicas: by part, its first and its last instance.
+  std::vector<std::unordered_map<uint64_t, Part>> known;
+};
 /// False where some stage has too little memory for these cuts whatever the
 /// schedule does with its parts.
 bool chunksMayFit(const NormalForm &form, const ReplicaCosts &costs,

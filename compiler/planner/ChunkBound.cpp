@@ -75,12 +75,14 @@ double timeOfFirst(const SpreadCosts &costs, int64_t instances, bool backward) {
 /// A bound by each stage of a pipeline whose parts are known.
 class PartsBound {
 public:
-  PartsBound(const NormalForm &form, const std::vector<StagePrediction> &parts,
-             const std::vector<int64_t> &alive)
-      : layout(partLayout(form)), parts(parts), alive(alive),
+  using Part = ChunkBounds::Part;
+
+  PartsBound(const NormalForm &form, const simulator::Layout &layout,
+             const std::vector<Part> &parts, const std::vector<int64_t> &alive)
+      : layout(layout), parts(parts), alive(alive),
         m(static_cast<double>(form.microBatches)),
         splits(simulator::splitsBackward(form.schedule)) {
-    for (const StagePrediction &part : parts) {
+    for (const Part &part : parts) {
       Picoseconds weight = std::min(part.weight, part.backward);
       Picoseconds input = splits ? part.backward - weight : part.backward;
       there.push_back(there.back() +
@@ -97,7 +99,7 @@ public:
   }
 
 private:
-  const StagePrediction &partOf(int64_t s, int64_t chunk) const {
+  const Part &partOf(int64_t s, int64_t chunk) const {
     return parts[layout.part({s, chunk})];
   }
 
@@ -142,8 +144,8 @@ private:
     return time;
   }
 
-  simulator::Layout layout;
-  const std::vector<StagePrediction> &parts;
+  const simulator::Layout &layout;
+  const std::vector<Part> &parts;
   const std::vector<int64_t> &alive;
   double m;
   bool splits;
@@ -187,20 +189,39 @@ Picoseconds chunkedSpread(const SpreadCosts &costs,
                               m * shortestLayer(costs, stage) *
                                   static_cast<double>(each * shape.chunks));
   return std::max(evenBound(costs, shape.stages, shape.microBatches),
-                  Picoseconds(static_cast<int64_t>(step * (1 - 1e-9))));
+                  hairBelow(step));
 }
 
-Picoseconds chunkedBound(const NormalForm &form, const ReplicaCosts &costs,
-                         const std::vector<int64_t> &cuts) {
-  std::vector<int64_t> alive;
+ChunkBounds::ChunkBounds(const NormalForm &form, const ReplicaCosts &costs)
+    : form(form), costs(costs), layout(partLayout(form)), known(costs.size()) {
   for (unsigned s = 0; s < form.stages.size(); ++s)
     alive.push_back(costs.front()->alive(s));
-  double most = 0;
-  for (const auto &one : costs) {
-    std::vector<StagePrediction> parts = one->partTimes(cuts);
-    most = std::max(most, PartsBound(form, parts, alive).run());
+}
+
+const ChunkBounds::Part &ChunkBounds::partOf(size_t replicaClass, int64_t part,
+                                             const std::vector<int64_t> &cuts) {
+  auto places = static_cast<uint64_t>(cuts.back() + 1);
+  uint64_t key = (static_cast<uint64_t>(part) * places + cuts[part]) * places +
+                 cuts[part + 1];
+  auto [it, isNew] = known[replicaClass].try_emplace(key);
+  if (isNew) {
+    StagePrediction one = costs[replicaClass]->partOf(part, cuts);
+    it->second = {one.forward, one.backward, one.weight, one.sendForward,
+                  one.sendBackward};
   }
-  return Picoseconds(static_cast<int64_t>(most * (1 - 1e-9)));
+  return it->second;
+}
+
+Picoseconds ChunkBounds::of(const std::vector<int64_t> &cuts) {
+  double most = 0;
+  std::vector<Part> parts;
+  for (size_t c = 0; c < costs.size(); ++c) {
+    parts.clear();
+    for (int64_t part = 0; part + 1 < std::ssize(cuts); ++part)
+      parts.push_back(partOf(c, part, cuts));
+    most = std::max(most, PartsBound(form, layout, parts, alive).run());
+  }
+  return hairBelow(most);
 }
 
 bool chunksMayFit(const NormalForm &form, const ReplicaCosts &costs,

@@ -55,14 +55,6 @@ StagePrediction FormCosts::partOf(int64_t part,
   return result;
 }
 
-std::vector<StagePrediction>
-FormCosts::partTimes(const std::vector<int64_t> &cuts) const {
-  std::vector<StagePrediction> parts;
-  for (int64_t part = 0; part + 1 < std::ssize(cuts); ++part)
-    parts.push_back(partOf(part, cuts));
-  return parts;
-}
-
 /// Gradients are there from the start, also with one micro-batch.
 MemoryParts
 FormCosts::chunkedMemory(unsigned stage, const std::vector<int64_t> &cuts,

@@ -81,9 +81,7 @@ public:
       block.first = cuts[block.firstStage], block.end = cuts[block.endStage];
     if (blocks.size() > 1)
       place(0);
-    return allFit(cuts) ? Picoseconds(static_cast<int64_t>(limitOf(cuts, true) *
-                                                           (1 - 1e-9))) -
-                              Picoseconds(slack())
+    return allFit(cuts) ? hairBelow(limitOf(cuts, true)) - Picoseconds(slack())
                         : Picoseconds::max();
   }
 
@@ -631,8 +629,9 @@ static CutBound chunkedCutBound(const CostTable &table, const NormalForm &form,
                                 const ReplicaCosts &costs, Picoseconds limit) {
   CutBound best{Picoseconds::max(), {}};
   Picoseconds slow = Picoseconds::max();
+  ChunkBounds bounds(form, costs);
   for (std::vector<int64_t> &cuts : chunkCuts(table, form)) {
-    Picoseconds bound = chunkedBound(form, costs, cuts);
+    Picoseconds bound = bounds.of(cuts);
     if (bound >= limit)
       slow = std::min(slow, bound);
     else if (bound < best.step && chunksMayFit(form, costs, cuts))

@@ -115,6 +115,18 @@ double CutCosts::tail(unsigned stage, int64_t first, int64_t last) const {
   return it->second + ties(stage, first, last);
 }
 
+double CutCosts::tailOf(size_t replicaClass, unsigned stage, int64_t first,
+                        int64_t last) const {
+  if (costs.size() == 1)
+    return tail(stage, first, last);
+  auto [from, to] = shifted(first, last);
+  uint64_t key = keyOf(like[stage], from, to) * costs.size() + replicaClass;
+  auto [it, isNew] = tailsOf.try_emplace(key);
+  if (isNew)
+    it->second = costs[replicaClass]->tail(stage, first, last).asDouble();
+  return it->second + ties(stage, first, last);
+}
+
 double CutCosts::ties(unsigned stage, int64_t first, int64_t last) const {
   if (table.ties.empty())
     return 0;

@@ -38,6 +38,9 @@ public:
   /// Gradients and update after the last task of a stage, on the replica that
   /// has the least of them, with exchanges of gradients with other stages.
   double tail(unsigned stage, int64_t first, int64_t last) const;
+  /// The same on one class of replicas.
+  double tailOf(size_t replicaClass, unsigned stage, int64_t first,
+                int64_t last) const;
   bool fits(unsigned stage, int64_t first, int64_t last) const;
 
 private:
@@ -63,6 +66,8 @@ private:
   std::vector<int64_t> like;
   mutable std::unordered_map<uint64_t, double> tails, tied;
   mutable std::unordered_map<uint64_t, bool> fitting;
+  /// By the first stage like it, first and last instance, and class.
+  mutable std::unordered_map<uint64_t, double> tailsOf;
   /// By memoryLike() the stage, first and last instance, and class of replicas.
   mutable std::unordered_map<uint64_t, Parts> reliefs;
 };

@@ -226,7 +226,7 @@ private:
       if (costs[c]->hasRelief())
         tasks += held.relieved(c, s, range.first, range.last);
       holding.times.push_back(
-          {tasks, 0, 0, held.tail(s, range.first, range.last)});
+          {tasks, 0, 0, held.tailOf(c, s, range.first, range.last)});
     }
     return holding;
   }

@@ -99,8 +99,9 @@ static CutResult tryChunks(CostTable &table, const NormalForm &form,
   ReplicaCosts costs = replicaCosts(table, form, devices);
   using Way = std::pair<Picoseconds, std::vector<int64_t>>;
   std::vector<Way> ways;
+  ChunkBounds bounds(form, costs);
   for (std::vector<int64_t> &cuts : chunkCuts(table, form)) {
-    Picoseconds bound = chunkedBound(form, costs, cuts);
+    Picoseconds bound = bounds.of(cuts);
     ways.emplace_back(wholeStep(table.hardware, rankCount(form), bound),
                       std::move(cuts));
   }

@@ -308,9 +308,8 @@ public:
     std::vector<StagePrediction> parts;
   };
   Chunked chunked(unsigned stage, const std::vector<int64_t> &cuts) const;
-  /// The times of chunked() alone, by part of the model.
-  std::vector<StagePrediction>
-  partTimes(const std::vector<int64_t> &cuts) const;
+  /// The times alone of a part of the model.
+  StagePrediction partOf(int64_t part, const std::vector<int64_t> &cuts) const;
   /// Completes the memory of a stage whose other parts are there.
   void addAllowance(unsigned stage, MemoryParts &parts) const;
 
@@ -489,7 +488,6 @@ private:
                   StagePrediction &result) const;
   void setMessages(unsigned stage, int64_t first, int64_t last,
                    StagePrediction &result) const;
-  StagePrediction partOf(int64_t part, const std::vector<int64_t> &cuts) const;
   void setPartMessages(int64_t part, const std::vector<int64_t> &cuts,
                        StagePrediction &result) const;
   MemoryParts chunkedMemory(unsigned stage, const std::vector<int64_t> &cuts,
@@ -588,6 +586,9 @@ struct ReplicaGroup {
   /// all replica axes.
   std::vector<std::vector<int64_t>> replicas;
 };
+/// Whether all replicas have equal devices, whatever their shares.
+bool areReplicasAlike(const cost::Hardware &hardware, const NormalForm &form,
+                      const DeviceMap &devices);
 /// Requires a replica axis.
 std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
                                         const NormalForm &form,

@@ -12,7 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/planner/Sharing.h"
+#include "compiler/planner/Evaluate.h"
 
 #include <algorithm>
 #include <optional>

@@ -22,6 +22,8 @@ namespace {
 /// Entries that are taken from the queue before the best plan is looked at
 /// again. A constant, so that the number of threads changes nothing.
 constexpr size_t batchSize = 16;
+/// Shapes of equal degrees whose costs are compared for the start of a dive.
+constexpr int mostStarts = 32;
 
 class Searcher {
 public:
@@ -104,25 +106,9 @@ private:
     return static_cast<int64_t>(problem.options.candidateLimit);
   }
 
-  /// Shapes on groups of maps that differ in their order.
-  std::vector<Entry> shapeEntries() {
-    std::vector<Entry> entries;
-    for (const Choice &shape : space.shapes()) {
-      const FormMaps &placed = maps.of(formOf(shape, dims));
-      for (const auto &alike : placed.alike) {
-        Entry entry{{}, number++, Entry::Kind::Shape, shape, alike.front()};
-        if (space.isMixed())
-          entry.bound = throughputBound(shape, placed, alike.front());
-        if (alike.size() > 1)
-          entry.orders = std::make_shared<std::vector<size_t>>(alike);
-        entries.push_back(std::move(entry));
-      }
-    }
-    return entries;
-  }
-
   bool start(Diagnostics &diags) {
-    std::vector<Entry> entries = shapeEntries();
+    std::vector<Entry> entries = space.entries(maps, throughput);
+    number = std::ssize(entries);
     std::optional<Choice> any;
     for (const Entry &entry : entries)
       if (any = firstOf(space.variantsOf(entry.choice)); any)
@@ -157,13 +143,6 @@ private:
       dive(entries);
   }
 
-  Picoseconds throughputBound(const Choice &shape, const FormMaps &placed,
-                              size_t map) {
-    return wholeStepOf(shape,
-                       throughput.bound(shape, placed.maps[map].kind,
-                                        placed.blocks[map], leastTasks(shape)));
-  }
-
   /// The most promising of some shapes, by bounds with the idle time on these
   /// devices, if it may beat the best plan; they come in the order of what is
   /// known of them.
@@ -171,9 +150,10 @@ private:
                                       const std::vector<size_t> &some) {
     std::optional<size_t> best;
     Picoseconds least = limitStep();
+    int looked = 0;
     for (size_t i : some) {
       Entry &entry = entries[i];
-      if (entry.bound >= least)
+      if (entry.bound >= least || (best && ++looked > mostStarts))
         break;
       boundShape(entry);
       if (entry.bound == Picoseconds::max())
@@ -265,23 +245,22 @@ private:
                        choice.microBatches);
   }
 
-  /// What no schedule beats, in any order of the devices. A stage has no less
-  /// than half of the micro-batches, of DualPipe just these.
+  /// What no schedule beats, in any order of the devices.
   Picoseconds even(const SpreadCosts &costs, const Choice &choice) const {
-    return evenBound(costs, choice.pipeline, leastTasks(choice));
+    return evenBound(costs, choice.pipeline, space.leastTasks(choice));
   }
-  int64_t leastTasks(const Choice &choice) const {
-    bool half = problem.options.pins.schedule == Schedule::DualPipe;
-    return half ? choice.microBatches / 2 : choice.microBatches;
-  }
-
   /// What no cuts beat, in the order of the devices that the costs have or in
   /// any. Of what is slower than the best plan by a simple bound none is asked
   /// that knows more.
   Picoseconds stepBound(const SpreadCosts &costs, const Choice &choice,
                         bool anyOrder) {
     Picoseconds least = even(costs, choice);
-    if (anyOrder || wholeStepOf(choice, least) >= limitStep())
+    return anyOrder ? least : stepBound(costs, choice, least);
+  }
+  /// The same where `least` is what even() says, of all schedules.
+  Picoseconds stepBound(const SpreadCosts &costs, const Choice &choice,
+                        Picoseconds least) {
+    if (wholeStepOf(choice, least) >= limitStep())
       return least;
     return std::max(least,
                     spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
@@ -478,7 +457,9 @@ private:
     if (entries.empty() || !place(placed, form, devices))
       return;
     std::vector<ReplicaCosts> any = anyShares(table, form, devices);
-    std::vector<std::optional<SpreadCosts>> own(any.size());
+    // With what even() says of them.
+    std::vector<std::optional<std::pair<SpreadCosts, Picoseconds>>> own(
+        any.size());
     for (Entry &entry : entries) {
       std::vector<int64_t> alive = aliveIn(entry.choice);
       Picoseconds step = Picoseconds::max();
@@ -487,9 +468,12 @@ private:
               return one->mayFit(alive, entry.choice.virtualStages);
             }))
           continue;
-        if (!own[i])
-          own[i] = spreadCosts(table, form, any[i], true);
-        step = std::min(step, stepBound(*own[i], entry.choice, false));
+        if (!own[i]) {
+          own[i].emplace(spreadCosts(table, form, any[i], true), Picoseconds());
+          own[i]->second = even(own[i]->first, member);
+        }
+        step = std::min(step,
+                        stepBound(own[i]->first, entry.choice, own[i]->second));
       }
       if (step == Picoseconds::max())
         continue;

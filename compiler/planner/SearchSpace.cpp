@@ -21,6 +21,32 @@ std::vector<Choice> SearchSpace::shapes() {
   return result;
 }
 
+std::vector<Entry> SearchSpace::entries(MapTable &maps,
+                                        Throughput &throughput) {
+  std::vector<Entry> result;
+  for (const Choice &shape : shapes()) {
+    const FormMaps &placed = maps.of(formOf(shape, dims));
+    for (const auto &alike : placed.alike) {
+      size_t map = alike.front();
+      Entry entry{{}, std::ssize(result), Entry::Kind::Shape, shape, map};
+      if (isMixed())
+        entry.bound =
+            wholeStep(problem.hardware, shape.ranks(),
+                      throughput.bound(shape, placed.maps[map].kind,
+                                       placed.blocks[map], leastTasks(shape)));
+      if (alike.size() > 1)
+        entry.orders = std::make_shared<std::vector<size_t>>(alike);
+      result.push_back(std::move(entry));
+    }
+  }
+  return result;
+}
+
+int64_t SearchSpace::leastTasks(const Choice &choice) const {
+  bool half = problem.options.pins.schedule == Schedule::DualPipe;
+  return half ? choice.microBatches / 2 : choice.microBatches;
+}
+
 /// Whether all ops are long enough for the splits that must cut them.
 bool SearchSpace::isLongEnough(const Choice &shape) {
   Choice key = shape;
@@ -63,9 +89,11 @@ std::vector<std::vector<size_t>> byDegrees(const std::vector<Entry> &entries) {
   for (size_t i = 0; i < entries.size(); ++i)
     if (const Choice &c = entries[i].choice; entries[i].map < 2)
       alike[{c.tensor, c.context, c.pipeline}].push_back(i);
-  auto isLess = [&](size_t a, size_t b) {
-    return std::tuple(entries[a].bound, a) < std::tuple(entries[b].bound, b);
+  auto key = [&](size_t i) {
+    const Picoseconds &bound = entries[i].bound;
+    return std::tuple(bound == Picoseconds(), bound, i);
   };
+  auto isLess = [&](size_t a, size_t b) { return key(a) < key(b); };
   std::vector<std::vector<size_t>> groups;
   for (auto &[degrees, group] : alike) {
     std::sort(group.begin(), group.end(), isLess);

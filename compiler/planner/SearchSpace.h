@@ -8,7 +8,9 @@
 #ifndef WHALE_PLANNER_SEARCHSPACE_H
 #define WHALE_PLANNER_SEARCHSPACE_H
 
+#include "compiler/planner/MapTable.h"
 #include "compiler/planner/SearchEntry.h"
+#include "compiler/planner/Throughput.h"
 
 #include <map>
 
@@ -24,6 +26,12 @@ public:
   /// Shapes that the model is large enough for, those with replicas inside and
   /// outside of the pipeline apart where their costs depend on that.
   std::vector<Choice> shapes();
+  /// These on groups of maps that differ in their order, by number; on unequal
+  /// devices with what those let them do.
+  std::vector<Entry> entries(MapTable &maps, Throughput &throughput);
+  /// Micro-batches that each stage has whatever the schedule: all, of DualPipe
+  /// half of them.
+  int64_t leastTasks(const Choice &choice) const;
   /// The first op that was too short for a shape, if any.
   const std::optional<ShortDim> &tooShort() const { return firstShort; }
 
@@ -50,7 +58,7 @@ private:
 };
 
 /// Shapes on all devices, by replica and by stage: those of equal degrees
-/// together, all in the order of what is known of them.
+/// together, all in the order of what is known of them, nothing last.
 std::vector<std::vector<size_t>> byDegrees(const std::vector<Entry> &entries);
 
 } // namespace whale::planner

@@ -12,10 +12,6 @@
 
 namespace whale::planner {
 
-/// Whether all replicas have equal devices, whatever their shares.
-bool areReplicasAlike(const cost::Hardware &hardware, const NormalForm &form,
-                      const DeviceMap &devices);
-
 /// All arguments must outlive it.
 class Sharing {
 public:

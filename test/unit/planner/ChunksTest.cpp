@@ -173,7 +173,7 @@ TEST_CASE("bounds of chunks are below what they take, memory is not") {
         return wholeStep(table.hardware, rankCount(form), bound);
       };
       ReplicaCosts costs = replicaCosts(table, form, {});
-      CHECK(low(chunkedBound(form, costs, cuts)) <= found.step);
+      CHECK(low(ChunkBounds(form, costs).of(cuts)) <= found.step);
       CHECK(low(chunkedSpread(spreadCosts(table, form, *costs.front(), false),
                               {form.schedule, std::ssize(form.stages),
                                form.virtualStages, form.microBatches})) <=
