@@ -271,7 +271,10 @@ TEST_CASE("a plan that is written back is the plan") {
     if (!before)
       continue;
     INFO(printStrategy(before->strategy));
-    some.options.pins = {};
+    // A pipeline of bare stages leaves their splits open, where none was
+    // pinned.
+    if (!before->chosen.form.stages.front().axes.empty())
+      some.options.pins = {};
     some.options.strategy = before->strategy;
     std::optional<Plan> after = planOf(some.problem());
     REQUIRE(after);
