@@ -32,7 +32,7 @@ static std::tuple<int64_t, int64_t, bool> splitsOf(const Choice &shape) {
 Picoseconds Throughput::bound(const Choice &shape, DeviceMap::Kind kind,
                               const std::vector<int64_t> &blocks,
                               int64_t microBatches) {
-  if (blocks.empty() || shape.experts)
+  if (blocks.empty() || shape.colocates())
     return {};
   // Groups of samples in a micro-batch of all replicas.
   int64_t units = ceilDivide(table.workload.globalBatch,
