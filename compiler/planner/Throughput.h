@@ -36,8 +36,8 @@ public:
 
   /// Of `microBatches` of the micro-batches that a shape has, without
   /// `wholeStep`. The map has so many blocks in each pool (FormMaps); where it
-  /// gives none, or the shape cuts something over its replicas, nothing is
-  /// known (zero).
+  /// gives none, or the shape cuts experts or a table over its replicas,
+  /// nothing is known (zero).
   Picoseconds bound(const Choice &shape, DeviceMap::Kind kind,
                     const std::vector<int64_t> &blocks, int64_t microBatches);
 

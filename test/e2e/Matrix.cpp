@@ -323,6 +323,24 @@ void addSplitClassifier(Table &table, const ModelCase &model) {
             4);
 }
 
+/// A vocabulary cut over the replicas' devices, alone and by a split besides,
+/// as the search proposes it.
+void addCutVocabulary(Table &table, const ModelCase &model) {
+  const Node words = colocated({"vocabulary"}, {});
+  auto around = [&](Node inner) {
+    return colocated(words.dims, {}, {std::move(inner)});
+  };
+  table.add(model, replica(4, {words}), 4);
+  table.add(model, zero(2, {words}), 2);
+  table.add(model, replica(2, {around(split(2, tensorDims))}), 4);
+  table.add(model, zero(2, {around(split(2, tensorDims))}), 4);
+  table.add(model, replica(2, {replica(2, {words})}), 4);
+  table.add(model,
+            pipeline(2, {stage({"embeddings", "layers.0"}, {zero(2, {words})}),
+                         stage({"layers.1", "head"}, {zero(2, {words})})}),
+            4);
+}
+
 Table makeTable() {
   Table table;
   const ModelCase bert{"bert-tiny", {}}, t5{"t5-tiny", {}},
@@ -371,6 +389,8 @@ Table makeTable() {
   table.add(m6Adafactor, zero(4), 4);
   table.add(m6Adafactor, zero(2, {split(2, experts)}), 4);
   addSplitClassifier(table, resnet);
+  addCutVocabulary(table, {"gpt-tiny", {}});
+  addCutVocabulary(table, {"llama-tiny", {}});
   addExpertParallel(table, mixtral,
                     {{"embeddings", "layers.0"}, {"layers.1", "head"}},
                     {"heads", "vocabulary"}, {3, 5});

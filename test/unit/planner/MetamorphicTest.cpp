@@ -196,3 +196,92 @@ TEST_CASE("more memory, faster links and idle devices never make it worse") {
     checkNotWorse(before, planOn(some, RoundHardware(devices, nodes)));
   });
 }
+
+TEST_CASE("what is not pinned is never worse than what is") {
+  int compared = 0;
+  for (unsigned seed = 4000; seed < 4000 + seeds; ++seed) {
+    RandomProblem some(seed);
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::optional<Plan> before = planOf(some.problem());
+    const Options options = some.options;
+    forEachPin([&](std::string_view name, auto pin) {
+      if (!(options.pins.*pin))
+        return;
+      some.options.pins.*pin = std::nullopt;
+      INFO("without " << name);
+      checkNotWorse(before, planOf(some.problem()));
+      some.options = options;
+      ++compared;
+    });
+    some.options.space = Space::Full;
+    INFO("in the full space");
+    checkNotWorse(before, planOf(some.problem()));
+  }
+  CHECK(compared > static_cast<int>(seeds) / 2);
+}
+
+TEST_CASE("twice the samples take at most twice the time where memory is not "
+          "short") {
+  int compared = 0;
+  for (unsigned seed = 6000; seed < 6000 + seeds; ++seed) {
+    RandomProblem some(seed);
+    some.options.pins.microBatches.reset();
+    for (test::RoundDevice &device : some.hardware().devices)
+      device.memory = int64_t(1) << 40;
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::optional<Plan> before = planOf(some.problem());
+    workload::Workload twice = some.workload();
+    twice.globalBatch *= 2;
+    for (workload::ModuleClass &module : twice.classes) {
+      for (workload::Value &value : module.values)
+        if (value.kind != workload::ValueKind::Variable &&
+            value.kind != workload::ValueKind::VariableGradient)
+          value.extents.front() *= 2;
+      for (workload::Op &op : module.ops)
+        for (workload::LoopDim &loop : op.loops)
+          if (loop.name == twice.batchDim)
+            loop.extent *= 2;
+    }
+    std::optional<Plan> after = planOf({twice, some.hardware(), some.options});
+    // Three samples have no four replicas, six have.
+    if (!before)
+      continue;
+    REQUIRE(after);
+    ++compared;
+    INFO("before " << printStrategy(before->strategy) << "\nafter "
+                   << printStrategy(after->strategy));
+    CHECK((1 - after->gap) * after->prediction.step.asDouble() <=
+          2 * before->prediction.step.asDouble());
+  }
+  CHECK(compared > static_cast<int>(seeds) / 3);
+}
+
+TEST_CASE("a plan that is written back is the plan") {
+  int compared = 0;
+  for (unsigned seed = 8000; seed < 8000 + seeds; ++seed) {
+    RandomProblem some(seed);
+    if (!isQuick(some))
+      continue;
+    INFO("seed " << seed << ": " << some.text());
+    std::optional<Plan> before = planOf(some.problem());
+    if (!before)
+      continue;
+    INFO(printStrategy(before->strategy));
+    // A pipeline of bare stages leaves their splits open, where none was
+    // pinned.
+    if (!before->chosen.form.stages.front().axes.empty())
+      some.options.pins = {};
+    some.options.strategy = before->strategy;
+    std::optional<Plan> after = planOf(some.problem());
+    REQUIRE(after);
+    ++compared;
+    CHECK(after->prediction.step == before->prediction.step);
+    CHECK(after->chosen.form == before->chosen.form);
+    CHECK(after->chosen.cuts == before->chosen.cuts);
+  }
+  CHECK(compared > static_cast<int>(seeds) / 3);
+}
