@@ -2,9 +2,9 @@
 
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/MapTable.h"
+#include "compiler/planner/PlacedBounds.h"
 #include "compiler/planner/SearchSpace.h"
 #include "compiler/planner/ShardTraffic.h"
-#include "compiler/planner/Sharing.h"
 #include "compiler/planner/Throughput.h"
 #include "compiler/support/Text.h"
 
@@ -477,20 +477,11 @@ private:
     placed.kind = Entry::Kind::Family;
     if (entries.empty() || !place(placed, form, devices))
       return;
-    std::vector<ReplicaCosts> any = anyShares(table, form, devices);
-    std::vector<std::optional<SpreadCosts>> own(any.size());
+    PlacedBounds bounds(table, form, devices, leastTasks(member));
+    Picoseconds most = mostAlone(problem.hardware, member.ranks(), limitStep());
     for (Entry &entry : entries) {
-      std::vector<int64_t> alive = aliveIn(entry.choice);
-      Picoseconds step = Picoseconds::max();
-      for (size_t i = 0; i < any.size(); ++i) {
-        if (!std::all_of(any[i].begin(), any[i].end(), [&](const auto &one) {
-              return one->mayFit(alive, entry.choice.virtualStages);
-            }))
-          continue;
-        if (!own[i])
-          own[i] = spreadCosts(table, form, any[i], true);
-        step = std::min(step, stepBound(*own[i], entry.choice, false));
-      }
+      Picoseconds step =
+          bounds.step(pipelineOf(entry.choice), aliveIn(entry.choice), most);
       if (step == Picoseconds::max())
         continue;
       entry.bound = std::max(entry.bound, wholeStepOf(entry.choice, step));
