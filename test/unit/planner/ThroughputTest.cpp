@@ -33,6 +33,10 @@ void compare(CostTable &table, const std::vector<std::string> &dims,
     SpreadCosts costs =
         spreadCosts(table, form, replicaCosts(table, form, all.maps[m]), false);
     Picoseconds step = evenBound(costs, shape.pipeline, shape.microBatches);
+    // As if all stages were the fastest: those of one type may differ by where
+    // they lie, of which the types know nothing.
+    costs.kinds.clear(), costs.kindOf.clear();
+    step = std::max(step, evenBound(costs, shape.pipeline, shape.microBatches));
     INFO("data " << shape.data << ", tensor " << shape.tensor << ", stages "
                  << shape.pipeline << ", micro-batches " << shape.microBatches
                  << ", map " << m);
