@@ -451,15 +451,16 @@ static double wholeInstances(const SpreadCosts &costs, size_t run,
   return time;
 }
 
-/// Of like stages.
+/// fullestStage() where all stages are as fast as the fastest kind.
 static double besideOther(const SpreadCosts &costs, int64_t stages,
                           double microBatches) {
   size_t longest = longestRun(costs);
   auto timeOf = [&](size_t r) {
     return costs.runs[r].each.sum() * microBatches;
   };
-  double each = costs.kinds.empty() ? timeOf(longest)
-                                    : timesOf(costs, longest, microBatches)[0];
+  std::vector<double> times = timesOf(costs, longest, microBatches);
+  double each = times.empty() ? timeOf(longest)
+                              : *std::min_element(times.begin(), times.end());
   return fullestStage(each, costs.runs[longest].count,
                       longestOther(costs, longest, timeOf), stages);
 }
@@ -487,8 +488,7 @@ Picoseconds evenBound(const SpreadCosts &costs, int64_t stages,
                          leastHeld(costs, m));
   for (size_t r = 0; r < costs.runs.size(); ++r)
     time = std::max(time, wholeInstances(costs, r, stages, m));
-  if (costs.kinds.size() < 2)
-    time = std::max(time, besideOther(costs, stages, m));
+  time = std::max(time, besideOther(costs, stages, m));
   return hairBelow(time);
 }
 

@@ -13,8 +13,9 @@
 // own, and what those around it hold as long as on the fastest.
 // evenBound: whole instances, of which each kind of stages takes its own time,
 // with gradients and update, in any order of the stages; but for as many stages
-// as there are other instances, each has one of the longest run. Of like stages
-// one has the longest of the other instances beside its own. cutBound:
+// as there are other instances, each has one of the longest run; and one, as if
+// all were the fastest, has the longest of the other instances beside its own.
+// cutBound:
 // whole instances, memory and the end of the step, by bisection over the step;
 // for a limit, filling the stages from the last one as far as it goes is
 // feasible if anything is (each bound grows with what a stage holds and not

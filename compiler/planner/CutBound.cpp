@@ -213,7 +213,7 @@ private:
       std::vector<int64_t> alive;
       for (unsigned s = 0; s < form.stages.size(); ++s)
         alive.push_back(one->alive(s));
-      return one->mayFit(alive, form.virtualStages);
+      return one->mayFit(alive, form.virtualStages) != FormCosts::Fit::Never;
     });
   }
 

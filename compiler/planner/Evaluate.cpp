@@ -474,28 +474,45 @@ int64_t FormCosts::mostHeld(unsigned stage, const LeastMemory &least,
                         : INT64_MAX;
 }
 
-bool FormCosts::mayFit(const std::vector<int64_t> &alive,
-                       int64_t chunks) const {
+/// Most instances of a run of which a stage does a micro-batch within a time.
+int64_t FormCosts::mostWithin(unsigned stage, size_t run,
+                              Picoseconds limit) const {
+  Picoseconds each = forward(stage, run) + backward(stage, run);
+  return each > Picoseconds() ? limit.value() / each.value() : INT64_MAX;
+}
+
+FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
+                                 int64_t chunks, Picoseconds limit) const {
+  Fit fit = Fit::May;
   double state = 0, room = 0;
   for (unsigned s = 0; s < alive.size(); ++s)
     room += roomOf(s).asDouble();
+  struct Most {
+    LeastMemory memory;
+    int64_t instances = 0;
+  };
+  std::vector<Most> most(alive.size());
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
-    int64_t count = table.workload.runs[r].count, holds = 0;
+    int64_t count = table.workload.runs[r].count, holds = 0, within = 0;
     Bytes leastState = Bytes::max();
-    std::vector<LeastMemory> least(alive.size());
     for (unsigned s = 0; s < alive.size(); ++s) {
-      least[s] = like[s] == s ? leastMemory(s, r) : least[like[s]];
-      leastState = std::min(leastState, least[s].state);
-      if (holds < count)
-        holds = saturatingAdd(
-            holds, mostHeld(s, least[s], leastSlots(alive[s], chunks)));
+      most[s] = like[s] == s ? Most{leastMemory(s, r), mostWithin(s, r, limit)}
+                             : most[like[s]];
+      leastState = std::min(leastState, most[s].memory.state);
+      if (within >= count)
+        continue;
+      int64_t here = mostHeld(s, most[s].memory, leastSlots(alive[s], chunks));
+      holds = saturatingAdd(holds, here);
+      within = saturatingAdd(within, std::min(here, most[s].instances));
     }
     if (holds < count)
-      return false;
+      return Fit::Never;
+    if (within < count)
+      fit = Fit::NotWithin;
     state += leastState.asDouble() * static_cast<double>(count);
   }
   // Less what its division by the stages may have been rounded.
-  return state <= room * (1 + 1e-9);
+  return state <= room * (1 + 1e-9) ? fit : Fit::Never;
 }
 
 /// During how many micro-batches' tasks gradients become ready: those of a part

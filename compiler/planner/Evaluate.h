@@ -294,9 +294,17 @@ public:
   /// With as many recomputed layers as that takes, where the form leaves them
   /// open.
   bool fits(unsigned stage, int64_t first, int64_t last) const;
-  /// False where all stages together have too little memory, if each holds
-  /// these (chunk, micro-batch) pairs in as many chunks.
-  bool mayFit(const std::vector<int64_t> &alive, int64_t chunks) const;
+  enum class Fit {
+    /// All stages together have too little memory.
+    Never,
+    /// The same of as many instances as they do within a time.
+    NotWithin,
+    May,
+  };
+  /// Of stages that hold these (chunk, micro-batch) pairs each, in as many
+  /// chunks, and take no longer than `limit` for a micro-batch.
+  Fit mayFit(const std::vector<int64_t> &alive, int64_t chunks,
+             Picoseconds limit = Picoseconds::max()) const;
   /// Everything of a stage but busy and bubble.
   StagePrediction stage(unsigned stage, int64_t first, int64_t last) const;
   /// A stage of several chunks.
@@ -470,6 +478,7 @@ private:
   static void addLeast(const cost::ClassMemory &memory, LeastMemory &least);
   LeastMemory leastMemory(unsigned stage, size_t run) const;
   Bytes roomOf(unsigned stage) const;
+  int64_t mostWithin(unsigned stage, size_t run, Picoseconds limit) const;
   int64_t mostHeld(unsigned stage, const LeastMemory &least,
                    int64_t slots) const;
   void addShardTraffic(unsigned stage, Recompute recompute,

@@ -476,10 +476,23 @@ Node toTree(const NormalForm &form) {
   return root;
 }
 
+/// Calls `visit` with the inner devices of one stage after another; those that
+/// share their axes are counted once.
+template <class F> static void forEachInner(const NormalForm &form, F visit) {
+  const SharedVector<Axis> *last = nullptr;
+  int64_t devices = 0;
+  for (const StageForm &stage : form.stages) {
+    if (!last || !stage.axes.sharesWith(*last))
+      devices = stage.innerDevices(form.outerAxes);
+    last = &stage.axes;
+    visit(devices);
+  }
+}
+
 int64_t rankCount(const NormalForm &form) {
   int64_t inner = 0, outer = 1;
-  for (const StageForm &stage : form.stages)
-    inner = saturatingAdd(inner, stage.innerDevices(form.outerAxes));
+  forEachInner(form,
+               [&](int64_t devices) { inner = saturatingAdd(inner, devices); });
   for (unsigned i = 0; i < form.outerAxes; ++i)
     outer = saturatingMultiply(outer, form.stages.front().axes[i].size);
   return saturatingMultiply(outer, inner);
@@ -505,11 +518,12 @@ Coordinates coordinatesOf(const NormalForm &form, int64_t rank) {
 
 int64_t rankOf(const NormalForm &form, const Coordinates &coordinates) {
   int64_t inner = 0, offset = 0;
-  for (size_t s = 0; s < form.stages.size(); ++s) {
-    if (s == coordinates.stage)
+  unsigned stage = 0;
+  forEachInner(form, [&](int64_t devices) {
+    if (stage++ == coordinates.stage)
       offset = inner;
-    inner += form.stages[s].innerDevices(form.outerAxes);
-  }
+    inner += devices;
+  });
   const std::vector<Axis> &axes = form.stages[coordinates.stage].axes;
   int64_t outer = 0, within = 0;
   for (size_t i = 0; i < axes.size(); ++i) {
@@ -529,6 +543,8 @@ bool cutsBatchAlike(const NormalForm &form) {
   const StageForm &first = form.stages.front();
   return std::all_of(
       form.stages.begin(), form.stages.end(), [&](const StageForm &stage) {
+        if (stage.axes.sharesWith(first.axes))
+          return true;
         size_t a = nextReplica(first, 0), b = nextReplica(stage, 0);
         while (a < first.axes.size() && b < stage.axes.size() &&
                first.axes[a].size == stage.axes[b].size &&

@@ -2,9 +2,9 @@
 
 #include "compiler/planner/Explain.h"
 #include "compiler/planner/MapTable.h"
+#include "compiler/planner/PlacedBounds.h"
 #include "compiler/planner/SearchSpace.h"
 #include "compiler/planner/ShardTraffic.h"
-#include "compiler/planner/Sharing.h"
 #include "compiler/planner/Throughput.h"
 #include "compiler/support/Text.h"
 
@@ -456,25 +456,11 @@ private:
     placed.kind = Entry::Kind::Family;
     if (entries.empty() || !place(placed, form, devices))
       return;
-    std::vector<ReplicaCosts> any = anyShares(table, form, devices);
-    // With what even() says of them.
-    std::vector<std::optional<std::pair<SpreadCosts, Picoseconds>>> own(
-        any.size());
+    PlacedBounds bounds(table, form, devices, space.leastTasks(member));
+    Picoseconds most = mostAlone(problem.hardware, member.ranks(), limitStep());
     for (Entry &entry : entries) {
-      std::vector<int64_t> alive = aliveIn(entry.choice);
-      Picoseconds step = Picoseconds::max();
-      for (size_t i = 0; i < any.size(); ++i) {
-        if (!std::all_of(any[i].begin(), any[i].end(), [&](const auto &one) {
-              return one->mayFit(alive, entry.choice.virtualStages);
-            }))
-          continue;
-        if (!own[i]) {
-          own[i].emplace(spreadCosts(table, form, any[i], true), Picoseconds());
-          own[i]->second = even(own[i]->first, member);
-        }
-        step = std::min(step,
-                        stepBound(own[i]->first, entry.choice, own[i]->second));
-      }
+      Picoseconds step =
+          bounds.step(pipelineOf(entry.choice), aliveIn(entry.choice), most);
       if (step == Picoseconds::max())
         continue;
       entry.bound = std::max(entry.bound, wholeStepOf(entry.choice, step));

@@ -42,9 +42,13 @@ public:
   void resize(size_t size) { own().resize(size); }
   void push_back(T value) { own().push_back(std::move(value)); }
 
+  /// Whether both are copies of one vector that were not changed.
+  bool sharesWith(const SharedVector &other) const {
+    return values == other.values;
+  }
   /// Of copies without a look at the values.
   bool operator==(const SharedVector &other) const {
-    return values == other.values || read() == other.read();
+    return sharesWith(other) || read() == other.read();
   }
 
 private:

@@ -2,6 +2,7 @@
 
 #include "compiler/planner/CutTree.h"
 #include "compiler/planner/Partition.h"
+#include "compiler/planner/PlacedBounds.h"
 #include "compiler/planner/Search.h"
 #include "test/unit/planner/RoundHardware.h"
 #include "test/unit/planner/TinyModels.h"
@@ -51,18 +52,24 @@ public:
   /// The largest of the bounds that the search goes by.
   Picoseconds bound() {
     Picoseconds most = lowerBound(table, form, map);
-    auto stages = static_cast<int64_t>(form.stages.size());
-    PipelineShape shape{form.schedule, stages, form.virtualStages,
-                        form.microBatches};
+    PipelineShape shape = shapeOf();
     for (const auto &one : replicaCosts(table, form, map)) {
       SpreadCosts costs = spreadCosts(table, form, *one, true);
-      std::vector<int64_t> alive = table.alive(
-          form.schedule, stages, form.virtualStages, form.microBatches);
-      for (Picoseconds time : {evenBound(costs, stages, form.microBatches),
-                               spreadBound(costs, shape, alive)})
+      for (Picoseconds time :
+           {evenBound(costs, shape.stages, form.microBatches),
+            spreadBound(costs, shape, alive())})
         most = std::max(most, wholeStep(machine, rankCount(form), time));
     }
     return most;
+  }
+
+  /// That of the placement, where steps above `limit` are all the same.
+  Picoseconds placedBound(Picoseconds limit) {
+    int64_t ranks = rankCount(form);
+    PlacedBounds bounds(table, form, map, form.microBatches);
+    Picoseconds time =
+        bounds.step(shapeOf(), alive(), mostAlone(machine, ranks, limit));
+    return time == Picoseconds::max() ? time : wholeStep(machine, ranks, time);
   }
 
   bool hasTree() const { return hasCutTree(table, form); }
@@ -95,6 +102,15 @@ public:
   }
 
 private:
+  PipelineShape shapeOf() const {
+    return {form.schedule, std::ssize(form.stages), form.virtualStages,
+            form.microBatches};
+  }
+  std::vector<int64_t> alive() {
+    return table.alive(form.schedule, std::ssize(form.stages),
+                       form.virtualStages, form.microBatches);
+  }
+
   int64_t oneOf(std::initializer_list<int64_t> values) {
     return values.begin()[random() % values.size()];
   }
@@ -145,6 +161,8 @@ TEST_CASE("no cuts on unequal devices are faster than the bounds") {
     INFO("seed " << seed);
     Picoseconds bound = pipeline.bound();
     CHECK(bound.value() <= best.value());
+    for (double part : {0.7, 1.0, 1.3})
+      CHECK(pipeline.placedBound(best.scaled(part)).value() <= best.value());
     ++tried;
     tight += bound.asDouble() / best.asDouble();
   }

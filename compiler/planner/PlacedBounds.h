@@ -1,0 +1,48 @@
+//===- PlacedBounds.h - what no cuts of a placement beat --------*- C++ -*-===//
+//
+// Bounds of the schedules of one placement on its devices, from its own costs,
+// which are looked up once: of what does not fit, or is slower by a simple
+// bound, none is asked that knows more.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WHALE_PLANNER_PLACEDBOUNDS_H
+#define WHALE_PLANNER_PLACEDBOUNDS_H
+
+#include "compiler/planner/Sharing.h"
+
+namespace whale::planner {
+
+/// All arguments must outlive it. For one thread.
+class PlacedBounds {
+public:
+  /// A stage has `leastTasks` micro-batches at least, whatever the schedule.
+  PlacedBounds(CostTable &table, const NormalForm &form,
+               const DeviceMap &devices, int64_t leastTasks)
+      : table(table), form(form), leastTasks(leastTasks),
+        any(anyShares(table, form, devices)), own(any.size()) {}
+
+  /// Of a schedule that holds `alive` (CostTable) pairs, without `wholeStep`;
+  /// max where none fits, and `most` or more where none that is no slower does.
+  Picoseconds step(const PipelineShape &shape,
+                   const std::vector<int64_t> &alive, Picoseconds most);
+
+private:
+  /// Of one of several costs.
+  struct Own {
+    SpreadCosts costs;
+    Picoseconds even;
+  };
+  Picoseconds stepOf(size_t i, const PipelineShape &shape,
+                     const std::vector<int64_t> &alive, Picoseconds most);
+
+  CostTable &table;
+  const NormalForm &form;
+  int64_t leastTasks;
+  std::vector<ReplicaCosts> any;
+  std::vector<std::optional<Own>> own;
+};
+
+} // namespace whale::planner
+
+#endif // WHALE_PLANNER_PLACEDBOUNDS_H
