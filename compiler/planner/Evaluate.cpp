@@ -673,11 +673,6 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
   return sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
 }
 
-Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first,
-                                    int64_t last) const {
-  return gradientTime(stage, first, last, stateOf(stage, first, last));
-}
-
 Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first, int64_t last,
                                     const StateBytes &state) const {
   StagePrediction once;
@@ -691,18 +686,17 @@ Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first, int64_t last,
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
-  // With several micro-batches it is no matter what is saved or recomputed, and
-  // memory of the host makes it no shorter.
-  if (form.microBatches == 1 ||
-      table.hardware.execution.stack.overlapsGradients) {
+  // What overlaps takes as long as the tasks leave it.
+  if (table.hardware.execution.stack.overlapsGradients) {
     StagePrediction once = this->stage(stage, first, last);
     return once.gradientSync + once.update;
   }
+  // Else it is no matter what is saved or recomputed, and memory of the host
+  // makes it no shorter.
   StagePrediction once;
   once.first = first;
   once.last = last;
   StateBytes state = stateOf(stage, first, last);
-  once.memory = heldState(stage, state);
   setUpdate(stage, {}, state, once);
   return gradientTime(stage, first, last, state) + once.update;
 }

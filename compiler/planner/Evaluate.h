@@ -270,8 +270,6 @@ public:
   int64_t alive(unsigned stage) const { return aliveChunks[stage]; }
   /// What a stage does once per step, after its last task.
   Picoseconds tail(unsigned stage, int64_t first, int64_t last) const;
-  /// What gradients take of that where they overlap with nothing.
-  Picoseconds gradientTime(unsigned stage, int64_t first, int64_t last) const;
   /// The exchange of gradients between instances on two stages that share a
   /// variable; it follows the stages' own.
   Picoseconds tieTime(const Tie &tie, unsigned user, unsigned owner) const;

@@ -228,8 +228,8 @@ void FormCosts::setUpdate(unsigned stage, const Relief &relief,
                           StagePrediction &result) const {
   const StageForm &shape = form.stages[stage];
   const Offload &offload = relief.offload;
-  MemoryParts parts =
-      offload.optimizer == 0 ? result.memory : stateMemory(stage, state);
+  // All gradients are read, also where they are not all there at once.
+  MemoryParts parts = heldState(stage, state);
   int64_t shards = cutsParameters(shape)
                        ? wholeShards(table.hardware.execution.stack, shape)
                        : 1;
