@@ -53,6 +53,20 @@ Prediction predict(const test::Workload &model, const cost::Hardware &hardware,
 
 } // namespace
 
+TEST_CASE("an update reads all gradients, few as there are at once") {
+  test::Workload model = layers(6);
+  test::RoundHardware hardware = machine(1e15);
+  auto stage = [&](int64_t microBatches) {
+    CostTable table(model, hardware);
+    return evaluate(table, {formWith({}, microBatches), {0, 6}, DeviceMap{}})
+        .stages[0];
+  };
+  StagePrediction one = stage(1), four = stage(4);
+  CHECK(one.memory.gradients < four.memory.gradients);
+  CHECK(one.update > Picoseconds());
+  CHECK(one.update == four.update);
+}
+
 TEST_CASE("what lies in the host's memory is not on the device") {
   test::Workload model = layers(6);
   test::RoundHardware fast = machine(1e15);
