@@ -694,8 +694,6 @@ Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
   // Else it is no matter what is saved or recomputed, and memory of the host
   // makes it no shorter.
   StagePrediction once;
-  once.first = first;
-  once.last = last;
   StateBytes state = stateOf(stage, first, last);
   setUpdate(stage, {}, state, once);
   return gradientTime(stage, first, last, state) + once.update;
