@@ -541,7 +541,8 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
   stage.axes = replicaAxes(choice);
   if (!choice.pipelineOutside)
     form.outerAxes = stage.axes.size();
-  const std::vector<std::string> positions = {std::string(sequenceDim), "keys"};
+  static const std::vector<std::string> positions = {std::string(sequenceDim),
+                                                     "keys"};
   int splits = 0;
   if (choice.context > 1)
     stage.axes.push_back(

@@ -423,8 +423,16 @@ void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
       least.once, std::max(memory.forwardTransient, memory.backwardTransient));
 }
 
-FormCosts::LeastMemory FormCosts::leastMemory(unsigned stage,
-                                              size_t which) const {
+const FormCosts::LeastMemory &FormCosts::leastMemory(unsigned stage,
+                                                     size_t which) const {
+  auto [it, isNew] = least.try_emplace({like[stage], which});
+  if (isNew)
+    it->second = newLeastMemory(stage, which);
+  return it->second;
+}
+
+FormCosts::LeastMemory FormCosts::newLeastMemory(unsigned stage,
+                                                 size_t which) const {
   const Run &run = table.workload.runs[which];
   const ClassCost &cost = this->run(stage, which);
   // Together, so that little is lost to rounding.
@@ -654,13 +662,13 @@ void FormCosts::setMessages(unsigned stage, int64_t first, int64_t last,
 }
 
 /// Devices of a pool at the same place in their domains are alike.
-FormCosts::Link FormCosts::linkFrom(unsigned stage) const {
-  int64_t device = place.stages[stage], next = place.stages[stage + 1];
+FormCosts::Link FormCosts::linkOf(unsigned from, unsigned to) const {
+  int64_t device = place.stages[from], next = place.stages[to];
   const cost::Pool &pool = table.hardware.poolOf(device);
   int64_t within = device - pool.first, distance = next - device;
   if (&pool == &table.hardware.poolOf(next))
     device = pool.first + within % pool.perDomain;
-  return {like[stage], like[stage + 1], device, distance};
+  return {like[from], like[to], device, distance};
 }
 
 Picoseconds FormCosts::messageThere(unsigned stage, int64_t position) const {

@@ -285,9 +285,9 @@ public:
     unsigned from = 0, to = 0;
     int64_t device = 0, distance = 0;
 
-    bool operator==(const Link &) const = default;
+    auto operator<=>(const Link &) const = default;
   };
-  Link linkFrom(unsigned stage) const;
+  Link linkFrom(unsigned stage) const { return linkOf(stage, stage + 1); }
   MemoryParts memory(unsigned stage, int64_t first, int64_t last) const;
   /// With as many recomputed layers as that takes, where the form leaves them
   /// open.
@@ -427,7 +427,9 @@ private:
   /// Devices that send to one another, one pair of each kind.
   using Route = std::pair<int64_t, int64_t>;
   const std::vector<Route> &routes(unsigned from, unsigned to) const;
+  Link linkOf(unsigned from, unsigned to) const;
   Picoseconds sendTime(unsigned from, unsigned to, Bytes bytes) const;
+  Picoseconds newSendTime(unsigned from, unsigned to, Bytes bytes) const;
   /// Calls `visit(run, count)` for the instances of each run in a range.
   template <class F>
   void forEachRun(int64_t first, int64_t last, F visit) const;
@@ -474,7 +476,8 @@ private:
     Bytes state, saved, once;
   };
   static void addLeast(const cost::ClassMemory &memory, LeastMemory &least);
-  LeastMemory leastMemory(unsigned stage, size_t run) const;
+  const LeastMemory &leastMemory(unsigned stage, size_t run) const;
+  LeastMemory newLeastMemory(unsigned stage, size_t run) const;
   Bytes roomOf(unsigned stage) const;
   int64_t mostWithin(unsigned stage, size_t run, Picoseconds limit) const;
   int64_t mostHeld(unsigned stage, const LeastMemory &least,
@@ -541,6 +544,9 @@ private:
   mutable std::map<std::pair<unsigned, unsigned>, std::vector<cost::Group>>
       groups;
   mutable std::map<std::pair<unsigned, unsigned>, std::vector<Route>> sends;
+  mutable std::map<std::pair<Link, Bytes>, Picoseconds> sent;
+  /// By stage, of those that are the first of their like, and run.
+  mutable std::map<std::pair<unsigned, size_t>, LeastMemory> least;
   mutable std::map<Held, Relief> needed;
   /// Of what a search for relief asks again and again, the last stage's.
   struct Tried {

@@ -30,7 +30,10 @@ groupsOf(const std::vector<DeviceMap> &maps) {
 }
 
 static std::vector<int64_t> blocksIn(const std::vector<cost::Pool> &pools,
-                                     const DeviceMap &map, int64_t ranks) {
+                                     const DeviceMap &map, int64_t ranks,
+                                     int64_t stages) {
+  if (map.kind == DeviceMap::Kind::Identity && pools.size() == 1)
+    return {stages};
   std::vector<int64_t> count(pools.size(), 0);
   auto blocks = std::ssize(map.first);
   if (map.kind != DeviceMap::Kind::ByOuter &&
@@ -57,8 +60,8 @@ const FormMaps &MapTable::of(const NormalForm &form) {
     it->second.maps = deviceMaps(form, hardware);
     it->second.alike = groupsOf(it->second.maps);
     for (const DeviceMap &map : it->second.maps)
-      it->second.blocks.push_back(
-          blocksIn(hardware.pools(), map, rankCount(form)));
+      it->second.blocks.push_back(blocksIn(
+          hardware.pools(), map, rankCount(form), std::ssize(form.stages)));
   }
   return it->second;
 }

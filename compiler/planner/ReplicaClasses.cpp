@@ -56,7 +56,7 @@ public:
                            ? firstOutside(samples)
                        : layout == Layout::Blocks && outside && crossing
                            ? all(replicas[i])
-                           : alike(replicas[i]));
+                           : alike(replicas[i], samples));
     }
     return result;
   }
@@ -106,13 +106,25 @@ private:
     return result;
   }
 
+  /// Whether all replicas have equal shares of a batch.
+  bool dividesEvenly(int64_t samples) const {
+    int64_t count = 1;
+    for (unsigned a : replicas) {
+      if (!axisAt(a).shares.empty())
+        return false;
+      count *= axisAt(a).size;
+    }
+    return samples > 0 && samples % count == 0;
+  }
+
   /// The first of each share, or the ends of an axis with equal ones (the first
   /// get the remainder).
-  std::vector<int64_t> alike(unsigned a) const {
+  std::vector<int64_t> alike(unsigned a, int64_t samples) const {
     const Axis &axis = axisAt(a);
     if (axis.shares.empty())
-      return axis.size == 1 ? std::vector<int64_t>{0}
-                            : std::vector<int64_t>{0, axis.size - 1};
+      return axis.size == 1 || dividesEvenly(samples)
+                 ? std::vector<int64_t>{0}
+                 : std::vector<int64_t>{0, axis.size - 1};
     std::vector<int64_t> result;
     std::set<int64_t> seen;
     for (int64_t c = 0; c < axis.size; ++c)

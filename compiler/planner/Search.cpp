@@ -40,7 +40,6 @@ public:
   Answer run(Diagnostics &diags) {
     if (!start(diags))
       return {};
-    tryFound();
     explore();
     settleBounds();
     if (!best && cutShort != Outcome::Optimal) {
@@ -107,7 +106,9 @@ private:
   }
 
   bool start(Diagnostics &diags) {
-    std::vector<Entry> entries = space.entries(maps, throughput);
+    bool isBounded = space.isMixed() || experience.found;
+    std::vector<Entry> entries =
+        space.entries(maps, isBounded ? &throughput : nullptr);
     number = std::ssize(entries);
     std::optional<Choice> any;
     for (const Entry &entry : entries)
@@ -127,6 +128,7 @@ private:
       if (!fixedCuts)
         return false;
     }
+    tryFound();
     boundShapes(entries);
     for (Entry &entry : entries)
       push(std::move(entry));
@@ -134,11 +136,14 @@ private:
   }
 
   /// On unequal devices there are many, of which few come near the best plan:
-  /// their own costs are looked at when it is their turn.
+  /// their own costs are looked at when it is their turn. The same of those
+  /// that what the devices let them do shows to be slower than a known plan.
   void boundShapes(std::vector<Entry> &entries) {
     if (!space.isMixed())
-      parallelFor(entries.size(), problem.options.threads,
-                  [&](size_t i) { boundShape(entries[i]); });
+      parallelFor(entries.size(), problem.options.threads, [&](size_t i) {
+        if (entries[i].bound < limitStep())
+          boundShape(entries[i]);
+      });
     else if (problem.hardware.deviceCount() > fewMixedDevices)
       dive(entries);
   }

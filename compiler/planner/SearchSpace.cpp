@@ -22,18 +22,18 @@ std::vector<Choice> SearchSpace::shapes() {
 }
 
 std::vector<Entry> SearchSpace::entries(MapTable &maps,
-                                        Throughput &throughput) {
+                                        Throughput *throughput) {
   std::vector<Entry> result;
   for (const Choice &shape : shapes()) {
     const FormMaps &placed = maps.of(formOf(shape, dims));
     for (const auto &alike : placed.alike) {
       size_t map = alike.front();
       Entry entry{{}, std::ssize(result), Entry::Kind::Shape, shape, map};
-      if (isMixed())
+      if (throughput)
         entry.bound =
             wholeStep(problem.hardware, shape.ranks(),
-                      throughput.bound(shape, placed.maps[map].kind,
-                                       placed.blocks[map], leastTasks(shape)));
+                      throughput->bound(shape, placed.maps[map].kind,
+                                        placed.blocks[map], leastTasks(shape)));
       if (alike.size() > 1)
         entry.orders = std::make_shared<std::vector<size_t>>(alike);
       result.push_back(std::move(entry));

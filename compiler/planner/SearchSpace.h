@@ -26,9 +26,9 @@ public:
   /// Shapes that the model is large enough for, those with replicas inside and
   /// outside of the pipeline apart where their costs depend on that.
   std::vector<Choice> shapes();
-  /// These on groups of maps that differ in their order, by number; on unequal
-  /// devices with what those let them do.
-  std::vector<Entry> entries(MapTable &maps, Throughput &throughput);
+  /// These on groups of maps that differ in their order, by number; with what
+  /// the devices let them do, if there is a throughput.
+  std::vector<Entry> entries(MapTable &maps, Throughput *throughput);
   /// Micro-batches that each stage has whatever the schedule: all, of DualPipe
   /// half of them.
   int64_t leastTasks(const Choice &choice) const;

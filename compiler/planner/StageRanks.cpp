@@ -112,9 +112,18 @@ Group FormCosts::groupThrough(const Coordinates &rank, unsigned axis) const {
   return group;
 }
 
-/// A message of which each rank of `to` gets so much. Of unequal numbers of
-/// ranks those of the smaller one have several partners, one after another.
+/// A message of which each rank of `to` gets so much.
 Picoseconds FormCosts::sendTime(unsigned from, unsigned to, Bytes bytes) const {
+  auto [it, isNew] = sent.try_emplace({linkOf(from, to), bytes});
+  if (isNew)
+    it->second = newSendTime(from, to, bytes);
+  return it->second;
+}
+
+/// Of unequal numbers of ranks those of the smaller one have several partners,
+/// one after another.
+Picoseconds FormCosts::newSendTime(unsigned from, unsigned to,
+                                   Bytes bytes) const {
   const cost::Hardware &hardware = table.hardware;
   int64_t senders = innerDevices(from), receivers = innerDevices(to);
   Bytes sent = ceilDivide(bytes * receivers, senders);

@@ -38,10 +38,10 @@ Picoseconds Throughput::bound(const Choice &shape, DeviceMap::Kind kind,
   int64_t units = ceilDivide(table.workload.globalBatch,
                              shape.microBatches * table.workload.sampleGroup);
   Picoseconds one =
-      kind == DeviceMap::Kind::ByStage
-          ? at(shape, blocks, stepBelow(ceilDivide(units, shape.data)),
-               stepsOf(shape, blocks))
-          : ofReplicas(shape, blocks, units);
+      kind == DeviceMap::Kind::ByOuter
+          ? ofReplicas(shape, blocks, units)
+          : at(shape, blocks, stepBelow(ceilDivide(units, shape.data)),
+               stepsOf(shape, blocks));
   return one * microBatches;
 }
 
