@@ -53,8 +53,6 @@ TEST_CASE("no shape is faster than its types of devices let it be") {
   for (unsigned seed = 0; seed < 400; ++seed) {
     test::RandomProblem random(seed);
     Problem problem = random.problem();
-    if (problem.hardware.pools().size() == 1)
-      continue;
     INFO("seed " << seed << ": " << random.text());
     CostTable table(problem.workload, problem.hardware);
     std::vector<std::string> dims = splitDims(problem.workload);
