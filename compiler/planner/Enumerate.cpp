@@ -362,8 +362,12 @@ struct Sharding {
 };
 
 /// Replicas that cut the state among themselves: those within a node, or an
-/// NVLink domain; on few devices any.
+/// NVLink domain; on few devices any; those over which something else is cut
+/// already.
 std::set<int64_t> hybridGroups(const Problem &problem, const Choice &shape) {
+  if (shape.colocates())
+    return shape.group < shape.data ? std::set{shape.group}
+                                    : std::set<int64_t>{};
   const cost::Pool &pool = problem.hardware.pools().front();
   int64_t inner = shape.tensor * shape.context;
   std::set<int64_t> groups;
@@ -390,7 +394,7 @@ std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
     if (shard != Shard::None && shape.data == 1)
       continue;
     all.push_back({shard, shape.group, false});
-    if (shard == Shard::None || !full || shape.colocates())
+    if (shard == Shard::None || !full)
       continue;
     for (int64_t group : hybridGroups(problem, shape))
       all.push_back({shard, group, true});

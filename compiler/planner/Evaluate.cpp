@@ -27,12 +27,15 @@ Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
 StateBytes borrowed(StateBytes state, bool isHere) {
   if (isHere)
     return state;
-  if (state.copies == Bytes())
-    state.copies = Bytes() - state.parameters;
-  else
-    state.copies = Bytes();
-  state.gradients = Bytes();
-  state.trained = 0;
+  for (cost::WeightBytes *weights :
+       std::initializer_list<cost::WeightBytes *>{&state, &state.owned}) {
+    if (weights->copies == Bytes())
+      weights->copies = Bytes() - weights->parameters;
+    else
+      weights->copies = Bytes();
+    weights->gradients = Bytes();
+    weights->trained = 0;
+  }
   return state;
 }
 
@@ -98,23 +101,28 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
   const cost::Execution &execution = table.hardware.execution;
   bool gathers = cutsParameters(form.stages[stage]);
   for (RunCost &one : runs) {
-    auto over = [&](CollectiveKind kind, Bytes bytes) {
-      return overReplicas(stage, kind, true,
-                          [bytes](unsigned) { return bytes; });
-    };
+    const CutState state{one.cost->state, one.cost->cut};
     int64_t parts = 1;
     if (execution.stack.gathersTensors)
       parts = std::max(parts, one.cost->tensors);
-    auto parted = [&](CollectiveKind kind, Bytes bytes) {
-      Bytes each = ceilDivide(bytes, parts);
-      Picoseconds listed = copies(stage, parts > 1 ? replicas(stage) : 0, each);
-      return (over(kind, each) + listed) * parts;
+    auto parted = [&](CollectiveKind kind, auto bytesOf) {
+      auto each = [&](const StateBytes &some) {
+        return ceilDivide(bytesOf(some), parts);
+      };
+      Picoseconds over = overReplicas(stage, kind, true, [&](unsigned axis) {
+        return each(sharesOver(stage, axis, state));
+      });
+      Picoseconds listed =
+          copies(stage, parts > 1 ? replicas(stage) : 0, each(state.all));
+      return (over + listed) * parts;
     };
-    Picoseconds gather =
-        gathers ? parted(CollectiveKind::AllGather, one.cost->state.copies)
-                : Picoseconds();
+    Picoseconds gather;
+    if (gathers)
+      gather = parted(CollectiveKind::AllGather,
+                      [](const StateBytes &some) { return some.read(); });
     Picoseconds scatter =
-        parted(CollectiveKind::ReduceScatter, wireGradients(one.cost->state));
+        parted(CollectiveKind::ReduceScatter,
+               [&](const StateBytes &some) { return wireGradients(some); });
     double overlap = execution.stack.overlapsGradients
                          ? execution.parameters.shardOverlap
                          : 0;
@@ -148,19 +156,30 @@ FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
   for (unsigned a = 0; a < axes.size(); ++a)
     if (axes[a].kind == AxisKind::Replica &&
         (axes[a].shard != Shard::None) == sharded) {
+      // All may be cut by splits on the devices of the axis.
+      Bytes each = bytes(a);
+      if (each == Bytes())
+        continue;
       Picoseconds slowest;
       for (const Group &group : groupsOf(stage, a))
         if (group.size > 1)
-          slowest = std::max(
-              slowest, table.hardware.collectiveTime(group, kind, bytes(a)));
+          slowest = std::max(slowest,
+                             table.hardware.collectiveTime(group, kind, each));
       time += slowest;
     }
   return time;
 }
 
-Bytes FormCosts::wireGradients(const StateBytes &state) const {
+Bytes FormCosts::wireGradients(const cost::WeightBytes &weights) const {
   int64_t bytes = table.hardware.execution.stack.gradientBytes;
-  return bytes ? Bytes(bytes) * state.trained : state.gradients;
+  return bytes ? Bytes(bytes) * weights.trained : weights.gradients;
+}
+
+Bytes FormCosts::keptGradients(unsigned stage, const StateBytes &state) const {
+  const StageForm &shape = form.stages[stage];
+  return cutsGradients(shape)
+             ? ceilDivide(wireGradients(state.owned), shardDegree(shape))
+             : wireGradients(state);
 }
 
 StateBytes FormCosts::stateOf(unsigned stage,
@@ -182,6 +201,21 @@ StateBytes FormCosts::stateOf(unsigned stage,
               .tiedState,
           isHeld(tie.owner));
   return state;
+}
+
+/// Not of tied variables, which their owner places.
+std::vector<StateBytes> FormCosts::cutOf(unsigned stage,
+                                         std::span<const Range> held) const {
+  std::vector<StateBytes> sums(run(stage, 0).cut.size());
+  for (const Range &range : held)
+    forEachRun(range.first, range.last, [&](size_t r, int64_t n) {
+      const ClassCost &one = run(stage, r);
+      for (size_t a = 0; a < sums.size(); ++a) {
+        sums[a] += one.cut[a] * n;
+        sums[a] -= one.tiedCut[a] * n;
+      }
+    });
+  return sums;
 }
 
 template <class F>
@@ -267,13 +301,13 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                               const std::vector<Piece> &pieces) const {
   // A tied variable's gradients are summed at its owner, which comes last.
   const StageForm &shape = form.stages[stage];
-  int64_t shards = cutsGradients(shape)
-                       ? wholeShards(table.hardware.execution.stack, shape)
-                       : 1;
   auto gradientsOf = [&](const Piece &piece) {
-    return piece.parametersAway
-               ? Bytes()
-               : ceilDivide(run(stage, piece.run).state.gradients, shards);
+    if (piece.parametersAway)
+      return Bytes();
+    const StateBytes &state = run(stage, piece.run).state;
+    return cutsGradients(shape)
+               ? ceilDivide(state.owned.gradients, shardDegree(shape))
+               : state.gradients;
   };
   Bytes saved, after, peak, staged;
   for (const Piece &piece : pieces)
@@ -319,16 +353,13 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
                                    const StateBytes &state) const {
   const StageForm &shape = form.stages[stage];
   int64_t shards = shardDegree(shape);
-  int64_t whole = wholeShards(table.hardware.execution.stack, shape);
-  bool cut = cutsParameters(shape);
   bool masters = keepsCopies(stage);
   MemoryParts parts;
-  parts.parameters = cut       ? ceilDivide(state.parameters, whole)
+  parts.parameters = cutsParameters(shape)
+                         ? ceilDivide(state.owned.parameters, shards)
                      : masters ? state.copies + state.frozen
                                : state.parameters;
-  Bytes gradients = wireGradients(state);
-  parts.gradients =
-      cutsGradients(shape) ? ceilDivide(gradients, whole) : gradients;
+  parts.gradients = keptGradients(stage, state);
   parts.optimizer = ceilDivide(state.optimizer, shards) + state.factored;
   // Each as large as the masters of the elements that this rank updates.
   int64_t copies = table.hardware.execution.stack.copiesGradients + masters;
@@ -338,7 +369,8 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
 }
 
 /// Copies of parameters that are made when they are needed: of the whole stage,
-/// or of the instance that runs and the next one, with the gradients of one.
+/// or of the instance that runs and the next one, with those gradients of one
+/// that are scattered.
 Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
                                 const StateBytes &state,
                                 const Offload &offload) const {
@@ -348,24 +380,23 @@ Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
     whole -= stateOf(stage, first, first + offload.parameters).copies;
   if (!cutsGradients(shape))
     return whole;
-  Bytes copies, gradients;
+  Bytes weights, gradients;
   forEachRun(first, last, [&](size_t r, int64_t) {
-    const StateBytes &one = run(stage, r).state;
-    copies = std::max(copies, one.copies);
-    gradients = std::max(gradients, wireGradients(one));
+    const ClassCost &one = run(stage, r);
+    StateBytes gathered = scattered(stage, {one.state, one.cut});
+    // Of masters that are not gathered there are copies as well.
+    Bytes copies = one.state.copies - gathered.copies;
+    weights = std::max(weights, gathered.read() + copies);
+    gradients = std::max(gradients, wireGradients(gathered));
   });
-  return gradients + (cutsParameters(shape) ? copies * 2 : whole);
+  return gradients + (cutsParameters(shape) ? weights * 2 : whole);
 }
 
 /// Whether masters are cut over the ranks that have the same ones, and copies
 /// are what remains.
 bool FormCosts::keepsCopies(unsigned stage) const {
   const StageForm &shape = form.stages[stage];
-  bool cutsState =
-      std::any_of(shape.axes.begin(), shape.axes.end(), [](const Axis &axis) {
-        return axis.shard != Shard::None && axis.size > 1;
-      });
-  return table.hardware.execution.stack.shardsMasters && cutsState &&
+  return table.hardware.execution.stack.shardsMasters && cutsState(shape) &&
          !cutsParameters(shape);
 }
 
@@ -525,36 +556,66 @@ double FormCosts::overlapWindow() const {
   return 1 / parts + static_cast<double>(turn) * (1 - 1 / parts);
 }
 
-StateBytes FormCosts::copiedOver(unsigned stage, unsigned axis,
-                                 std::span<const Range> held,
-                                 StateBytes state) const {
-  const std::vector<Axis> &axes = form.stages[stage].axes;
-  if (!isMeshAxis(axes[axis]))
-    return state;
-  size_t index =
-      std::count_if(axes.begin(), axes.begin() + axis, [](const Axis &other) {
-        return other.kind == AxisKind::Replica && isMeshAxis(other);
-      });
-  for (const Range &range : held)
-    forEachRun(range.first, range.last, [&](size_t r, int64_t n) {
-      state -= run(stage, r).cut[index] * n;
-    });
-  return state;
+/// Whether state is cut over the replicas of an axis, or over the shards of a
+/// sequence that count as such.
+bool FormCosts::isSharded(unsigned stage, unsigned axis) const {
+  const StageForm &shape = form.stages[stage];
+  const Axis &here = shape.axes[axis];
+  return here.kind == AxisKind::Replica && here.shard != Shard::None &&
+         (here.size > 1 ||
+          joinsNext(table.hardware.execution.stack, shape, axis));
 }
 
-/// What a replica axis has copies of once the axes in it have scattered theirs.
-StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis,
-                                 std::span<const Range> held,
-                                 const StateBytes &state) const {
-  StateBytes left = copiedOver(stage, axis, held, state);
+/// Nothing for an axis without splits on its devices.
+StateBytes FormCosts::cutOver(unsigned stage, unsigned axis,
+                              const CutState &state) const {
   const std::vector<Axis> &axes = form.stages[stage].axes;
-  for (unsigned a = axis + 1; a < axes.size(); ++a)
-    if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
-        axes[a].shard != Shard::None) {
-      StateBytes copies = copiedOver(stage, a, held, state);
-      left -= copies;
-      left += copies.dividedBy(axes[a].size);
-    }
+  if (!isMeshAxis(axes[axis]))
+    return {};
+  return state.cut[std::count_if(
+      axes.begin(), axes.begin() + axis, [](const Axis &other) {
+        return other.kind == AxisKind::Replica && isMeshAxis(other);
+      })];
+}
+
+StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis,
+                                 const CutState &state) const {
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  StateBytes left = state.all;
+  left -= cutOver(stage, axis, state);
+  int64_t parts = 1;
+  for (unsigned a = axes.size(); --a > axis;) {
+    if (!isSharded(stage, a))
+      continue;
+    // Of splits over several axes the outermost ones cut all that any cuts.
+    StateBytes cut;
+    if (!isMeshAxis(axes[axis]))
+      cut = cutOver(stage, a, state).dividedBy(parts);
+    left -= cut;
+    left = left.dividedBy(axes[a].size);
+    left += cut;
+    parts *= axes[a].size;
+  }
+  return left;
+}
+
+/// What is cut over some replicas: the innermost of several axes with the same
+/// splits cuts the least.
+StateBytes FormCosts::scattered(unsigned stage, const CutState &state) const {
+  const StageForm &shape = form.stages[stage];
+  std::optional<unsigned> innermost;
+  for (unsigned a = 0; a < shape.axes.size(); ++a) {
+    if (!isSharded(stage, a))
+      continue;
+    if (!isMeshAxis(shape.axes[a]))
+      return state.all;
+    innermost = a;
+  }
+  StateBytes left;
+  if (innermost) {
+    left = state.all;
+    left -= cutOver(stage, *innermost, state);
+  }
   return left;
 }
 
@@ -563,13 +624,12 @@ StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis,
 /// forward part.
 void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
                                    StagePrediction &result) const {
-  std::vector<Range> held = result.held();
-  auto copied = [&](unsigned axis) {
-    return sharesOver(stage, axis, held, state);
+  const CutState held = {state, cutOf(stage, result.held())};
+  auto gradients = [&](unsigned axis) {
+    return wireGradients(sharesOver(stage, axis, held));
   };
-  auto gradients = [&](unsigned axis) { return wireGradients(copied(axis)); };
   auto parameters = [&](unsigned axis) {
-    StateBytes here = copied(axis);
+    StateBytes here = sharesOver(stage, axis, held);
     return std::min(here.copies > Bytes() ? here.copies : here.parameters,
                     here.gradients);
   };
@@ -591,8 +651,14 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
     gather = overlapped(first, gather, overlap) - first;
   }
   result.gradientSync = reduce + gather;
-  if (replicas(stage) > 1)
-    result.gradientTraffic = wireGradients(state);
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  for (unsigned a = 0; a < axes.size(); ++a)
+    if (axes[a].kind == AxisKind::Replica && axes[a].size > 1) {
+      StateBytes copied = state;
+      copied -= cutOver(stage, a, held);
+      result.gradientTraffic =
+          std::max(result.gradientTraffic, wireGradients(copied));
+    }
 }
 
 /// Partial sums of gradients over splits, but for those over shards of a
