@@ -639,11 +639,14 @@ std::vector<Choice> enumerate(const Problem &problem) {
 
 std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   const std::optional<Layout> &layout = problem.options.pins.layout;
+  const std::vector<Sharding> cuts = shardings(problem, shape);
+  const auto modes = recomputeModes(problem);
   std::vector<Choice> result;
+  result.reserve(2 * modes.size() * cuts.size());
   Choice choice = shape;
   choice.offload = offloadOf(problem);
-  for (auto [recompute, layers] : recomputeModes(problem))
-    for (const Sharding &sharding : shardings(problem, shape))
+  for (auto [recompute, layers] : modes)
+    for (const Sharding &sharding : cuts)
       for (bool outside : {false, true}) {
         bool both = shape.data > 1 && shape.pipeline > 1;
         if (both ? layout && outside != (layout == Layout::Column) : outside)
@@ -702,11 +705,17 @@ bool settle(const Problem &problem, Choice &choice) {
 }
 
 std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
+  const std::vector<Choice> placed = placements(problem, shape),
+                            orders = scheduled(problem, shape);
   std::vector<Choice> result;
-  for (const Choice &choice : scheduled(problem, shape))
-    for (Choice &placed : placements(problem, choice))
-      if (settle(problem, placed))
-        result.push_back(placed);
+  result.reserve(orders.size() * placed.size());
+  for (const Choice &order : orders)
+    for (Choice choice : placed) {
+      choice.schedule = order.schedule;
+      choice.virtualStages = order.virtualStages;
+      if (settle(problem, choice))
+        result.push_back(choice);
+    }
   return result;
 }
 
