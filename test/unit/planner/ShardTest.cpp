@@ -115,6 +115,22 @@ TEST_CASE("what is gathered and scattered over a table's replicas") {
   CHECK(of(Shard::Optimizer, false).empty());
 }
 
+TEST_CASE("a tied table is as little gathered as one of its own") {
+  test::GptShape shape;
+  shape.elementBytes = 4;
+  shape.tied = GENERATE(false, true);
+  workload::Workload workload = test::gpt(shape);
+  RoundHardware hardware = oneNode();
+  CostTable table(workload, hardware);
+  Choice choice = tableOver4(Shard::Parameters, true);
+  std::vector<Picoseconds> traffic = trafficOf(
+      table, choice, deviceMaps(formOf(choice, {"ffn"}), hardware).front());
+  REQUIRE(traffic.size() == 3);
+  CHECK(traffic[0] == Picoseconds());
+  // The head's norm, 4 bytes an element.
+  CHECK(traffic[2].value() == 3 * (shape.hidden * 4 * 3 / 4) * 1000);
+}
+
 TEST_CASE("shard traffic is the least that any stage has more") {
   workload::Workload workload = model();
   // Four devices in a node, and four in nodes of their own.
