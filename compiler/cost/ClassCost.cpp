@@ -174,8 +174,10 @@ public:
                       sharded.variableElements[i] >= partitionedElements;
     cost.tiedState = stateBytes(workload, module, sharded, true);
     for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
-      if (context.mesh.axes[a].replica)
-        cost.cut.push_back(cutBy(a));
+      if (context.mesh.axes[a].replica) {
+        cost.cut.push_back(cutBy(a, false));
+        cost.tiedCut.push_back(cutBy(a, true));
+      }
     for (size_t a = 0; a < module.arguments.size(); ++a) {
       cost.argumentBytes.push_back(sharded.valueBytes[module.arguments[a]]);
       int64_t gradient = a < module.argumentGradients.size()
@@ -189,19 +191,19 @@ public:
   }
 
 private:
-  StateBytes cutBy(uint32_t axis) const {
+  /// Of the variables that the axis cuts; only of the tied ones if asked.
+  StateBytes cutBy(uint32_t axis, bool onlyTied) const {
     ShardedClass part;
     part.variableElements.assign(module.variables.size(), 0);
     for (size_t v = 0; v < module.values.size(); ++v) {
       uint32_t i = module.values[v].index;
       if (module.values[v].kind == ValueKind::Variable &&
-          module.variables[i].tied.empty() &&
           sharded.placements[v][axis].kind == Placement::Kind::Cut)
         part.variableElements[i] = sharded.variableElements[i];
     }
     part.ownedElements = part.variableElements;
     part.variableExtents = sharded.variableExtents;
-    return stateBytes(workload, module, part);
+    return stateBytes(workload, module, part, onlyTied);
   }
 
   /// Weights of products that are never updated, a byte an element.
@@ -217,10 +219,13 @@ private:
       const Variable &variable = module.variables[i];
       if (!isWeight[i] || variable.trained())
         continue;
-      Bytes saved =
-          Bytes(sharded.variableElements[i]) * (variable.elementBytes - 1);
-      cost.state.parameters -= saved;
-      cost.state.frozen -= saved;
+      auto narrow = [&](WeightBytes &weights, int64_t elements) {
+        Bytes saved = Bytes(elements) * (variable.elementBytes - 1);
+        weights.parameters -= saved;
+        weights.frozen -= saved;
+      };
+      narrow(cost.state, sharded.variableElements[i]);
+      narrow(cost.state.owned, sharded.ownedElements[i]);
     }
   }
 
@@ -625,39 +630,6 @@ Message &Message::operator+=(const Message &more) {
   return *this;
 }
 
-/// All but the number of elements.
-static constexpr Bytes StateBytes::*stateParts[] = {
-    &StateBytes::parameters,   &StateBytes::frozen,    &StateBytes::gradients,
-    &StateBytes::copies,       &StateBytes::optimizer, &StateBytes::factored,
-    &StateBytes::ownedMasters, &StateBytes::other};
-
-StateBytes &StateBytes::operator+=(const StateBytes &more) {
-  for (Bytes StateBytes::*part : stateParts)
-    this->*part += more.*part;
-  trained += more.trained;
-  return *this;
-}
-
-StateBytes &StateBytes::operator-=(const StateBytes &less) {
-  return *this += less * -1;
-}
-
-StateBytes StateBytes::operator*(int64_t count) const {
-  StateBytes result = *this;
-  for (Bytes StateBytes::*part : stateParts)
-    result.*part = result.*part * count;
-  result.trained *= count;
-  return result;
-}
-
-StateBytes StateBytes::dividedBy(int64_t parts) const {
-  StateBytes result = *this;
-  for (Bytes StateBytes::*part : stateParts)
-    result.*part = ceilDivide(result.*part, parts);
-  result.trained = ceilDivide(trained, parts);
-  return result;
-}
-
 OpWork localWork(const Workload &workload, const ModuleClass &module,
                  const ShardedClass &sharded, uint32_t index,
                  const std::vector<bool> &materialised) {
@@ -703,69 +675,6 @@ OpWork localWork(const Workload &workload, const ModuleClass &module,
   std::for_each(op.results.begin(), op.results.end(), add);
   productShape(op, local, work);
   return work;
-}
-
-/// Whether an op that no kernel is generated for reads a variable.
-static bool needsCopy(const ModuleClass &module, uint32_t variable) {
-  return std::any_of(module.ops.begin(), module.ops.end(), [&](const Op &op) {
-    bool generated =
-        op.kind == OpKind::Elementwise || op.kind == OpKind::Reduction;
-    return !generated &&
-           std::any_of(op.operands.begin(), op.operands.end(),
-                       [&](const Access &access) {
-                         const Value &value = module.values[access.value];
-                         return value.kind == ValueKind::Variable &&
-                                value.index == variable;
-                       });
-  });
-}
-
-/// Rows and columns of the matrix that a factored moment takes a tensor for.
-static int64_t factoredElements(const Variable &variable,
-                                const std::vector<int64_t> &extents) {
-  int64_t rows = 1, columns = 1;
-  for (size_t d = 0; d < extents.size(); ++d) {
-    int64_t &size = d < variable.factorCut ? rows : columns;
-    size = saturatingMultiply(size, extents[d]);
-  }
-  return variable.factorCut > 0 ? rows + columns : columns;
-}
-
-StateBytes stateBytes(const Workload &workload, const ModuleClass &module,
-                      const ShardedClass &sharded, bool onlyTied) {
-  StateBytes state;
-  for (size_t i = 0; i < module.variables.size(); ++i) {
-    const Variable &variable = module.variables[i];
-    if (onlyTied && variable.tied.empty())
-      continue;
-    int64_t elements = sharded.variableElements[i];
-    Bytes bytes = Bytes(elements) * variable.elementBytes;
-    if (variable.kind != VariableKind::Parameter) {
-      state.other += bytes;
-      continue;
-    }
-    const ParameterGroup &group = workload.groups[variable.group];
-    if (!variable.trained()) {
-      // Never updated, so never more precise than it is read.
-      state.parameters += bytes;
-      state.frozen += bytes;
-      continue;
-    }
-    state.parameters +=
-        group.masterBytes > 0 ? Bytes(elements) * group.masterBytes : bytes;
-    if (group.masterBytes > 0 && needsCopy(module, i))
-      state.copies += bytes;
-    state.gradients += Bytes(elements) * group.gradientBytes;
-    state.trained += elements;
-    int64_t owned = sharded.ownedElements[i];
-    state.ownedMasters += Bytes(owned) * group.masterBytes;
-    for (int64_t slot : group.slotBytes)
-      state.optimizer += Bytes(owned) * slot;
-    state.factored +=
-        Bytes(factoredElements(variable, sharded.variableExtents[i])) *
-        group.factoredBytes;
-  }
-  return state;
 }
 
 ClassWork classWork(const Workload &workload, const ModuleClass &module,

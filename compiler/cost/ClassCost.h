@@ -12,36 +12,11 @@
 
 #include "compiler/cost/Hardware.h"
 #include "compiler/cost/Lifetimes.h"
+#include "compiler/cost/State.h"
 
 #include <optional>
 
 namespace whale::cost {
-
-/// State of one instance on one rank, without sharding over replicas.
-struct StateBytes {
-  /// As they are stored: with a master type they are masters.
-  Bytes parameters, gradients;
-  /// Of the parameters, those that are never updated.
-  Bytes frozen;
-  /// Copies in the type of the arithmetic, made once per step, of those masters
-  /// that something else than kernels reads.
-  Bytes copies;
-  /// Slots, and masters, of the elements that this rank updates: what ZeRO-1
-  /// cuts further over the replicas.
-  Bytes optimizer, ownedMasters;
-  /// Factored moments, which are taken to stay whole.
-  Bytes factored;
-  /// Elements of trained variables.
-  int64_t trained = 0;
-  /// Running statistics and counters.
-  Bytes other;
-
-  StateBytes &operator+=(const StateBytes &more);
-  StateBytes &operator-=(const StateBytes &less);
-  StateBytes operator*(int64_t count) const;
-  /// Rounded up.
-  StateBytes dividedBy(int64_t parts) const;
-};
 
 /// How an argument of a class comes from the stage before it, and how its
 /// gradient goes back, on one rank: bytes sent, and the time to gather them.
@@ -73,9 +48,9 @@ struct ClassCost {
   /// Of all variables, and of those among them that are tied to others.
   StateBytes state, tiedState;
   /// Per replica axis of the mesh: of the variables that it cuts, whose
-  /// gradients are not summed over it; not of tied ones, which their owner
-  /// places.
-  std::vector<StateBytes> cut;
+  /// gradients are not summed over it; and of those among them that are tied to
+  /// others.
+  std::vector<StateBytes> cut, tiedCut;
   /// Per argument of the class: its bytes and those of its gradient (0: none),
   /// one micro-batch.
   std::vector<Bytes> argumentBytes, argumentGradientBytes;
@@ -129,12 +104,6 @@ ClassCost withGroups(const ClassWork &work, const ClassContext &context,
 ClassCost classCost(const workload::Workload &workload,
                     const workload::ModuleClass &module,
                     const ClassContext &context, const Hardware &hardware);
-
-/// State of an instance whose variables have these local extents; only of the
-/// tied ones if asked.
-StateBytes stateBytes(const workload::Workload &workload,
-                      const workload::ModuleClass &module,
-                      const ShardedClass &sharded, bool onlyTied = false);
 
 /// The work of op `index` on one rank.
 OpWork localWork(const workload::Workload &workload,

@@ -362,8 +362,12 @@ struct Sharding {
 };
 
 /// Replicas that cut the state among themselves: those within a node, or an
-/// NVLink domain; on few devices any.
+/// NVLink domain; on few devices any; those over which something else is cut
+/// already.
 std::set<int64_t> hybridGroups(const Problem &problem, const Choice &shape) {
+  if (shape.colocates())
+    return shape.group < shape.data ? std::set{shape.group}
+                                    : std::set<int64_t>{};
   const cost::Pool &pool = problem.hardware.pools().front();
   int64_t inner = shape.tensor * shape.context;
   std::set<int64_t> groups;
@@ -390,7 +394,7 @@ std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
     if (shard != Shard::None && shape.data == 1)
       continue;
     all.push_back({shard, shape.group, false});
-    if (shard == Shard::None || !full || shape.colocates())
+    if (shard == Shard::None || !full)
       continue;
     for (int64_t group : hybridGroups(problem, shape))
       all.push_back({shard, group, true});
@@ -636,11 +640,14 @@ std::vector<Choice> enumerate(const Problem &problem) {
 
 std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   const std::optional<Layout> &layout = problem.options.pins.layout;
+  const std::vector<Sharding> cuts = shardings(problem, shape);
+  const auto modes = recomputeModes(problem);
   std::vector<Choice> result;
+  result.reserve(2 * modes.size() * cuts.size());
   Choice choice = shape;
   choice.offload = offloadOf(problem);
-  for (auto [recompute, layers] : recomputeModes(problem))
-    for (const Sharding &sharding : shardings(problem, shape))
+  for (auto [recompute, layers] : modes)
+    for (const Sharding &sharding : cuts)
       for (bool outside : {false, true}) {
         bool both = shape.data > 1 && shape.pipeline > 1;
         if (both ? layout && outside != (layout == Layout::Column) : outside)
@@ -699,11 +706,17 @@ bool settle(const Problem &problem, Choice &choice) {
 }
 
 std::vector<Choice> variants(const Problem &problem, const Choice &shape) {
+  const std::vector<Choice> placed = placements(problem, shape),
+                            orders = scheduled(problem, shape);
   std::vector<Choice> result;
-  for (const Choice &choice : scheduled(problem, shape))
-    for (Choice &placed : placements(problem, choice))
-      if (settle(problem, placed))
-        result.push_back(placed);
+  result.reserve(orders.size() * placed.size());
+  for (const Choice &order : orders)
+    for (Choice choice : placed) {
+      choice.schedule = order.schedule;
+      choice.virtualStages = order.virtualStages;
+      if (settle(problem, choice))
+        result.push_back(choice);
+    }
   return result;
 }
 

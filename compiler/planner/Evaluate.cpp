@@ -16,23 +16,21 @@ using workload::Workload;
 
 namespace {
 
-/// The greater of two times that overlap, and what they hold each other up.
-Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
-  return std::max(a, b) + std::min(a, b).scaled(1 - overlap);
-}
-
 /// What a user of a variable that another instance owns needs less: all where
 /// the owner is in its stage, else what only the owner updates; a copy in the
 /// type of the arithmetic comes from there once per step.
 StateBytes borrowed(StateBytes state, bool isHere) {
   if (isHere)
     return state;
-  if (state.copies == Bytes())
-    state.copies = Bytes() - state.parameters;
-  else
-    state.copies = Bytes();
-  state.gradients = Bytes();
-  state.trained = 0;
+  for (cost::WeightBytes *weights :
+       std::initializer_list<cost::WeightBytes *>{&state, &state.owned}) {
+    if (weights->copies == Bytes())
+      weights->copies = Bytes() - weights->parameters;
+    else
+      weights->copies = Bytes();
+    weights->gradients = Bytes();
+    weights->trained = 0;
+  }
   return state;
 }
 
@@ -88,79 +86,6 @@ int64_t FormCosts::samplesOn(unsigned stage) const {
   return batchOf(form, coordinatesIn(form, stage, replica),
                  table.workload.globalBatch)
       .count;
-}
-
-/// Scatters the gradients of an instance after its backward part, where they
-/// are cut over the replicas, and gathers its parameters before either part
-/// where those are.
-void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
-                                std::vector<RunCost> &runs) const {
-  const cost::Execution &execution = table.hardware.execution;
-  bool gathers = cutsParameters(form.stages[stage]);
-  for (RunCost &one : runs) {
-    auto over = [&](CollectiveKind kind, Bytes bytes) {
-      return overReplicas(stage, kind, true,
-                          [bytes](unsigned) { return bytes; });
-    };
-    int64_t parts = 1;
-    if (execution.stack.gathersTensors)
-      parts = std::max(parts, one.cost->tensors);
-    auto parted = [&](CollectiveKind kind, Bytes bytes) {
-      Bytes each = ceilDivide(bytes, parts);
-      Picoseconds listed = copies(stage, parts > 1 ? replicas(stage) : 0, each);
-      return (over(kind, each) + listed) * parts;
-    };
-    Picoseconds gather =
-        gathers ? parted(CollectiveKind::AllGather, one.cost->state.copies)
-                : Picoseconds();
-    Picoseconds scatter =
-        parted(CollectiveKind::ReduceScatter, wireGradients(one.cost->state));
-    double overlap = execution.stack.overlapsGradients
-                         ? execution.parameters.shardOverlap
-                         : 0;
-    one.forward = overlapped(one.forward, gather, overlap);
-    bool twice =
-        execution.stack.gathersTwiceBackward && recompute == Recompute::Full;
-    one.backward =
-        overlapped(one.backward, gather * (twice ? 2 : 1) + scatter, overlap);
-  }
-}
-
-/// Copying `bytes` in `count` parts.
-Picoseconds FormCosts::copies(unsigned stage, int64_t count,
-                              Bytes bytes) const {
-  if (count == 0)
-    return {};
-  cost::OpWork launch, copy;
-  launch.kind = copy.kind = workload::OpKind::Elementwise;
-  copy.bytes = bytes * 2;
-  return slowest(stage, [&](unsigned type) {
-    return table.hardware.opTime(type, launch) * (count - 1) +
-           table.hardware.opTime(type, copy);
-  });
-}
-
-Picoseconds
-FormCosts::overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
-                        const std::function<Bytes(unsigned)> &bytes) const {
-  Picoseconds time;
-  const std::vector<Axis> &axes = form.stages[stage].axes;
-  for (unsigned a = 0; a < axes.size(); ++a)
-    if (axes[a].kind == AxisKind::Replica &&
-        (axes[a].shard != Shard::None) == sharded) {
-      Picoseconds slowest;
-      for (const Group &group : groupsOf(stage, a))
-        if (group.size > 1)
-          slowest = std::max(
-              slowest, table.hardware.collectiveTime(group, kind, bytes(a)));
-      time += slowest;
-    }
-  return time;
-}
-
-Bytes FormCosts::wireGradients(const StateBytes &state) const {
-  int64_t bytes = table.hardware.execution.stack.gradientBytes;
-  return bytes ? Bytes(bytes) * state.trained : state.gradients;
 }
 
 StateBytes FormCosts::stateOf(unsigned stage,
@@ -267,13 +192,13 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                               const std::vector<Piece> &pieces) const {
   // A tied variable's gradients are summed at its owner, which comes last.
   const StageForm &shape = form.stages[stage];
-  int64_t shards = cutsGradients(shape)
-                       ? wholeShards(table.hardware.execution.stack, shape)
-                       : 1;
   auto gradientsOf = [&](const Piece &piece) {
-    return piece.parametersAway
-               ? Bytes()
-               : ceilDivide(run(stage, piece.run).state.gradients, shards);
+    if (piece.parametersAway)
+      return Bytes();
+    const StateBytes &state = run(stage, piece.run).state;
+    return cutsGradients(shape)
+               ? ceilDivide(state.owned.gradients, shardDegree(shape))
+               : state.gradients;
   };
   Bytes saved, after, peak, staged;
   for (const Piece &piece : pieces)
@@ -319,54 +244,19 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
                                    const StateBytes &state) const {
   const StageForm &shape = form.stages[stage];
   int64_t shards = shardDegree(shape);
-  int64_t whole = wholeShards(table.hardware.execution.stack, shape);
-  bool cut = cutsParameters(shape);
   bool masters = keepsCopies(stage);
   MemoryParts parts;
-  parts.parameters = cut       ? ceilDivide(state.parameters, whole)
+  parts.parameters = cutsParameters(shape)
+                         ? ceilDivide(state.owned.parameters, shards)
                      : masters ? state.copies + state.frozen
                                : state.parameters;
-  Bytes gradients = wireGradients(state);
-  parts.gradients =
-      cutsGradients(shape) ? ceilDivide(gradients, whole) : gradients;
+  parts.gradients = keptGradients(stage, state);
   parts.optimizer = ceilDivide(state.optimizer, shards) + state.factored;
   // Each as large as the masters of the elements that this rank updates.
   int64_t copies = table.hardware.execution.stack.copiesGradients + masters;
   parts.optimizer += ceilDivide(state.ownedMasters, shards) * copies;
   parts.other = state.other;
   return parts;
-}
-
-/// Copies of parameters that are made when they are needed: of the whole stage,
-/// or of the instance that runs and the next one, with the gradients of one.
-Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
-                                const StateBytes &state,
-                                const Offload &offload) const {
-  const StageForm &shape = form.stages[stage];
-  Bytes whole = keepsCopies(stage) ? Bytes() : state.copies;
-  if (offload.parameters > 0 && whole > Bytes())
-    whole -= stateOf(stage, first, first + offload.parameters).copies;
-  if (!cutsGradients(shape))
-    return whole;
-  Bytes copies, gradients;
-  forEachRun(first, last, [&](size_t r, int64_t) {
-    const StateBytes &one = run(stage, r).state;
-    copies = std::max(copies, one.copies);
-    gradients = std::max(gradients, wireGradients(one));
-  });
-  return gradients + (cutsParameters(shape) ? copies * 2 : whole);
-}
-
-/// Whether masters are cut over the ranks that have the same ones, and copies
-/// are what remains.
-bool FormCosts::keepsCopies(unsigned stage) const {
-  const StageForm &shape = form.stages[stage];
-  bool cutsState =
-      std::any_of(shape.axes.begin(), shape.axes.end(), [](const Axis &axis) {
-        return axis.shard != Shard::None && axis.size > 1;
-      });
-  return table.hardware.execution.stack.shardsMasters && cutsState &&
-         !cutsParameters(shape);
 }
 
 MemoryParts FormCosts::heldState(unsigned stage,
@@ -521,105 +411,6 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
   }
   // Less what its division by the stages may have been rounded.
   return state <= room * (1 + 1e-9) ? fit : Fit::Never;
-}
-
-/// During how many micro-batches' tasks gradients become ready: those of a part
-/// of a stage after its last backward, and parts take turns after as many
-/// micro-batches as there are stages (Narayanan et al., SC 2021, section 2.2).
-double FormCosts::overlapWindow() const {
-  double parts = static_cast<double>(form.virtualStages);
-  int64_t turn = std::min<int64_t>(form.microBatches,
-                                   static_cast<int64_t>(form.stages.size()));
-  return 1 / parts + static_cast<double>(turn) * (1 - 1 / parts);
-}
-
-StateBytes FormCosts::copiedOver(unsigned stage, unsigned axis,
-                                 std::span<const Range> held,
-                                 StateBytes state) const {
-  const std::vector<Axis> &axes = form.stages[stage].axes;
-  if (!isMeshAxis(axes[axis]))
-    return state;
-  size_t index =
-      std::count_if(axes.begin(), axes.begin() + axis, [](const Axis &other) {
-        return other.kind == AxisKind::Replica && isMeshAxis(other);
-      });
-  for (const Range &range : held)
-    forEachRun(range.first, range.last, [&](size_t r, int64_t n) {
-      state -= run(stage, r).cut[index] * n;
-    });
-  return state;
-}
-
-/// What a replica axis has copies of once the axes in it have scattered theirs.
-StateBytes FormCosts::sharesOver(unsigned stage, unsigned axis,
-                                 std::span<const Range> held,
-                                 const StateBytes &state) const {
-  StateBytes left = copiedOver(stage, axis, held, state);
-  const std::vector<Axis> &axes = form.stages[stage].axes;
-  for (unsigned a = axis + 1; a < axes.size(); ++a)
-    if (axes[a].kind == AxisKind::Replica && axes[a].size > 1 &&
-        axes[a].shard != Shard::None) {
-      StateBytes copies = copiedOver(stage, a, held, state);
-      left -= copies;
-      left += copies.dividedBy(axes[a].size);
-    }
-  return left;
-}
-
-/// Gradients over the replicas, and parameters back where their update is
-/// shared out; once a step, partly beside the last backward and the first
-/// forward part.
-void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
-                                   StagePrediction &result) const {
-  std::vector<Range> held = result.held();
-  auto copied = [&](unsigned axis) {
-    return sharesOver(stage, axis, held, state);
-  };
-  auto gradients = [&](unsigned axis) { return wireGradients(copied(axis)); };
-  auto parameters = [&](unsigned axis) {
-    StateBytes here = copied(axis);
-    return std::min(here.copies > Bytes() ? here.copies : here.parameters,
-                    here.gradients);
-  };
-  Picoseconds reduce =
-      overReplicas(stage, CollectiveKind::AllReduce, false, gradients);
-  Picoseconds gather;
-  if (!cutsGradients(form.stages[stage]))
-    reduce +=
-        overReplicas(stage, CollectiveKind::ReduceScatter, true, gradients);
-  if (!cutsParameters(form.stages[stage]))
-    gather = overReplicas(stage, CollectiveKind::AllGather, true, parameters);
-  reduce += result.gradientSync;
-  const cost::Execution &execution = table.hardware.execution;
-  if (execution.stack.overlapsGradients) {
-    double overlap = execution.parameters.gradientOverlap;
-    Picoseconds last = result.backward.scaled(overlapWindow());
-    Picoseconds first = result.forward.scaled(overlapWindow());
-    reduce = overlapped(last, reduce, overlap) - last;
-    gather = overlapped(first, gather, overlap) - first;
-  }
-  result.gradientSync = reduce + gather;
-  if (replicas(stage) > 1)
-    result.gradientTraffic = wireGradients(state);
-}
-
-/// Partial sums of gradients over splits, but for those over shards of a
-/// sequence that are summed with the replicas.
-Picoseconds FormCosts::summedAlone(unsigned stage,
-                                   const ClassCost &cost) const {
-  const StageForm &shape = form.stages[stage];
-  Picoseconds time;
-  size_t next = 0;
-  for (size_t a = 0; a < shape.axes.size(); ++a) {
-    if (!isMeshAxis(shape.axes[a]))
-      continue;
-    bool joined =
-        a > 0 && joinsNext(table.hardware.execution.stack, shape, a - 1);
-    if (!joined)
-      time += cost.oncePerStep[next];
-    ++next;
-  }
-  return time;
 }
 
 /// Times of one micro-batch, as far as the device goes.

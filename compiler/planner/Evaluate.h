@@ -153,12 +153,12 @@ cost::LocalMesh meshOf(const workload::Workload &workload,
 /// Whether the shards of a sequence, which lie next to the replicas of this
 /// axis, count as such.
 bool joinsNext(const cost::Stack &stack, const StageForm &stage, size_t axis);
-/// Over how many replicas what is cut of the state is cut.
+/// Over how many replicas ZeRO cuts what a rank of the stage's mesh owns of the
+/// state (StateBytes::owned): those that are no axis of that mesh.
 int64_t shardDegree(const StageForm &stage);
-/// Over how many ranks parameters and gradients are cut that lie whole on them;
-/// what ZeRO-1 cuts, the classes have cut over the shards of a sequence.
-int64_t wholeShards(const cost::Stack &stack, const StageForm &stage);
-/// Whether replicas keep no more than a share of them.
+/// Whether replicas keep no more than a share of some state; of gradients and
+/// of parameters.
+bool cutsState(const StageForm &stage);
 bool cutsParameters(const StageForm &stage);
 bool cutsGradients(const StageForm &stage);
 
@@ -406,6 +406,7 @@ private:
   void setUpdate(unsigned stage, const Relief &relief,
                  const cost::StateBytes &state, StagePrediction &result) const;
   Bytes weightsOf(unsigned stage, int64_t first, int64_t last) const;
+  Bytes updatedWeights(unsigned stage, int64_t first, int64_t last) const;
   Bytes hostedGradients(unsigned stage, int64_t first,
                         const Offload &offload) const;
   Bytes updatedState(unsigned stage, int64_t first, int64_t last) const;
@@ -490,7 +491,9 @@ private:
   /// over each other one.
   Picoseconds overReplicas(unsigned stage, CollectiveKind kind, bool sharded,
                            const std::function<Bytes(unsigned)> &bytes) const;
-  Bytes wireGradients(const cost::StateBytes &state) const;
+  Bytes wireGradients(const cost::WeightBytes &weights) const;
+  /// What a rank keeps of them where they are cut over the replicas.
+  Bytes keptGradients(unsigned stage, const cost::StateBytes &state) const;
   double overlapWindow() const;
   void setSynchronisation(unsigned stage, const cost::StateBytes &state,
                           StagePrediction &result) const;
@@ -510,14 +513,22 @@ private:
   MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
   /// The same of all parts of the model that the schedule gives the stage.
   MemoryParts heldState(unsigned stage, const cost::StateBytes &state) const;
-  /// What a replica axis has copies of: `state` but for what splits on its
-  /// devices cut.
-  cost::StateBytes copiedOver(unsigned stage, unsigned axis,
-                              std::span<const Range> held,
-                              cost::StateBytes state) const;
+  /// Some state, and what of it splits on the devices of each replica axis cut
+  /// (ClassCost::cut).
+  struct CutState {
+    cost::StateBytes all;
+    std::vector<cost::StateBytes> cut;
+  };
+  bool isSharded(unsigned stage, unsigned axis) const;
+  std::vector<cost::StateBytes> cutOf(unsigned stage,
+                                      std::span<const Range> held) const;
+  cost::StateBytes cutOver(unsigned stage, unsigned axis,
+                           const CutState &state) const;
+  /// What a replica axis has copies of once the axes in it have scattered
+  /// theirs.
   cost::StateBytes sharesOver(unsigned stage, unsigned axis,
-                              std::span<const Range> held,
-                              const cost::StateBytes &state) const;
+                              const CutState &state) const;
+  cost::StateBytes scattered(unsigned stage, const CutState &state) const;
 
   CostTable &table;
   const NormalForm &form;

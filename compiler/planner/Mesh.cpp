@@ -117,18 +117,10 @@ bool joinsNext(const cost::Stack &stack, const StageForm &form, size_t axis) {
 int64_t shardDegree(const StageForm &stage) {
   int64_t degree = 1;
   for (const Axis &axis : stage.axes)
-    // With colocated splits the classes' state is sharded already.
+    // With colocated splits classes know what is cut (WeightBytes::owned).
     if (axis.kind == AxisKind::Replica && axis.shard != Shard::None &&
         axis.colocated.empty())
       degree *= axis.size;
-  return degree;
-}
-
-int64_t wholeShards(const cost::Stack &stack, const StageForm &stage) {
-  int64_t degree = shardDegree(stage);
-  for (size_t a = 0; a < stage.axes.size(); ++a)
-    if (stage.axes[a].shard != Shard::None && joinsNext(stack, stage, a))
-      degree *= stage.axes[a + 1].size;
   return degree;
 }
 
@@ -137,6 +129,7 @@ static bool cuts(const StageForm &stage, Shard least) {
       stage.axes.begin(), stage.axes.end(),
       [&](const Axis &axis) { return axis.shard >= least && axis.size > 1; });
 }
+bool cutsState(const StageForm &stage) { return cuts(stage, Shard::Optimizer); }
 bool cutsParameters(const StageForm &stage) {
   return cuts(stage, Shard::Parameters);
 }

@@ -32,19 +32,7 @@ namespace {
 /// The stage's rest where variables of the host's instances are tied to it.
 StateBytes without(StateBytes state, const StateBytes &away) {
   state -= away;
-  for (Bytes StateBytes::*part :
-       {&StateBytes::parameters, &StateBytes::gradients, &StateBytes::frozen,
-        &StateBytes::copies, &StateBytes::optimizer, &StateBytes::ownedMasters,
-        &StateBytes::factored})
-    state.*part = std::max(state.*part, Bytes());
-  state.trained = std::max<int64_t>(state.trained, 0);
-  return state;
-}
-
-/// What ops read of an instance's parameters.
-Bytes weights(const StateBytes &state) {
-  return state.copies > Bytes() ? state.copies + state.frozen
-                                : state.parameters;
+  return state.notNegative();
 }
 
 } // namespace
@@ -61,27 +49,30 @@ Picoseconds FormCosts::hostTime(unsigned stage,
 
 /// Of all instances, on one rank.
 Bytes FormCosts::weightsOf(unsigned stage, int64_t first, int64_t last) const {
+  if (cutsParameters(form.stages[stage]))
+    return updatedWeights(stage, first, last);
   Bytes bytes;
   forEachRun(first, last, [&](size_t r, int64_t n) {
-    bytes += weights(run(stage, r).state) * n;
+    bytes += run(stage, r).state.read() * n;
   });
-  const StageForm &shape = form.stages[stage];
-  return cutsParameters(shape)
-             ? ceilDivide(bytes,
-                          wholeShards(table.hardware.execution.stack, shape))
-             : bytes;
+  return bytes;
+}
+
+/// Of them, what one rank updates.
+Bytes FormCosts::updatedWeights(unsigned stage, int64_t first,
+                                int64_t last) const {
+  Bytes bytes;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    bytes += run(stage, r).state.owned.read() * n;
+  });
+  return ceilDivide(bytes, shardDegree(form.stages[stage]));
 }
 
 /// Gradients that one rank adds up in the host's memory.
 Bytes FormCosts::hostedGradients(unsigned stage, int64_t first,
                                  const Offload &offload) const {
-  const StageForm &shape = form.stages[stage];
-  Bytes bytes =
-      wireGradients(stateOf(stage, first, first + offload.parameters));
-  return cutsGradients(shape)
-             ? ceilDivide(bytes,
-                          wholeShards(table.hardware.execution.stack, shape))
-             : bytes;
+  return keptGradients(stage,
+                       stateOf(stage, first, first + offload.parameters));
 }
 
 /// Masters and moments that one rank updates.
@@ -90,7 +81,7 @@ Bytes FormCosts::updatedState(unsigned stage, int64_t first,
   StateBytes state = stateOf(stage, first, last);
   Bytes masters = state.ownedMasters > Bytes()
                       ? state.ownedMasters
-                      : state.parameters - state.frozen;
+                      : state.owned.parameters - state.owned.frozen;
   int64_t shards = shardDegree(form.stages[stage]);
   return ceilDivide(state.optimizer, shards) + ceilDivide(masters, shards) +
          state.factored;
@@ -110,12 +101,9 @@ void FormCosts::addMiddle(unsigned stage, int64_t first, int64_t last,
     forEachRun(first, last, [&](size_t r, int64_t n) {
       // Copies are counted where they are made.
       const StateBytes &one = run(stage, r).state;
-      parts.parameters += (weights(one) - one.copies) * n;
+      parts.parameters += (one.read() - one.copies) * n;
     });
-  Bytes gradients = wireGradients(stateOf(stage, first, last));
-  int64_t whole = wholeShards(table.hardware.execution.stack, shape);
-  parts.gradients +=
-      cutsGradients(shape) ? ceilDivide(gradients, whole) : gradients;
+  parts.gradients += keptGradients(stage, stateOf(stage, first, last));
 }
 
 MemoryParts FormCosts::offloadedState(unsigned stage, int64_t first,
@@ -132,7 +120,7 @@ MemoryParts FormCosts::offloadedState(unsigned stage, int64_t first,
   parts.hostParameters = weightsOf(stage, first, middle);
   // Without copies the masters are what is fetched.
   StateBytes hosted = stateOf(stage, first, middle);
-  if (hosted.copies == Bytes() && shardDegree(form.stages[stage]) == 1)
+  if (hosted.copies == Bytes() && !cutsState(form.stages[stage]))
     parts.hostParameters = hosted.frozen;
   return parts;
 }
@@ -141,15 +129,16 @@ MemoryParts FormCosts::offloadedState(unsigned stage, int64_t first,
 /// one, on their way.
 Bytes FormCosts::stagedMemory(unsigned stage, int64_t first,
                               const Offload &offload) const {
+  const StageForm &shape = form.stages[stage];
+  bool cut = cutsParameters(shape);
   Bytes most, gradients;
   forEachRun(first, first + offload.parameters, [&](size_t r, int64_t) {
-    most = std::max(most, weights(run(stage, r).state));
-    gradients = std::max(gradients, wireGradients(run(stage, r).state));
+    const StateBytes &one = run(stage, r).state;
+    most = std::max(most, cut ? one.owned.read() : one.read());
+    gradients = std::max(gradients, wireGradients(one));
   });
-  const StageForm &shape = form.stages[stage];
-  int64_t whole = wholeShards(table.hardware.execution.stack, shape);
-  if (cutsParameters(shape))
-    most = ceilDivide(most, whole);
+  if (cut)
+    most = ceilDivide(most, shardDegree(shape));
   // Those are there already where they are cut.
   return most * 2 + (cutsGradients(shape) ? Bytes() : gradients);
 }
@@ -195,11 +184,10 @@ FormCosts::HostTraffic FormCosts::hostUpdate(unsigned stage, int64_t first,
                                              const Offload &offload) const {
   const StageForm &shape = form.stages[stage];
   int64_t last = first + offload.optimizer;
-  int64_t shards = shardDegree(shape), cut = cutsParameters(shape) ? 1 : shards;
-  Bytes gradients =
-      ceilDivide(wireGradients(stateOf(stage, first, last)), shards);
+  Bytes gradients = ceilDivide(wireGradients(stateOf(stage, first, last).owned),
+                               shardDegree(shape));
   Bytes hosted = hostedGradients(stage, first, offload);
-  Bytes copies = ceilDivide(weightsOf(stage, first, last), cut);
+  Bytes copies = updatedWeights(stage, first, last);
   HostTraffic traffic;
   traffic.in = copies;
   traffic.out =
@@ -209,7 +197,7 @@ FormCosts::HostTraffic FormCosts::hostUpdate(unsigned stage, int64_t first,
   // is summed, and gathered.
   if (replicas(stage) > 1 && !cutsGradients(shape))
     traffic.in += hosted;
-  if (cut > 1)
+  if (cutsState(shape) && !cutsParameters(shape))
     traffic.out += weightsOf(stage, first, first + offload.parameters);
   return traffic;
 }
@@ -230,10 +218,9 @@ void FormCosts::setUpdate(unsigned stage, const Relief &relief,
   const Offload &offload = relief.offload;
   // All gradients are read, also where they are not all there at once.
   MemoryParts parts = heldState(stage, state);
-  int64_t shards = cutsParameters(shape)
-                       ? wholeShards(table.hardware.execution.stack, shape)
-                       : 1;
-  Bytes frozen = ceilDivide(state.frozen, shards);
+  Bytes frozen = cutsParameters(shape)
+                     ? ceilDivide(state.owned.frozen, shardDegree(shape))
+                     : state.frozen;
   cost::OpWork update;
   update.kind = workload::OpKind::Elementwise;
   update.bytes =

@@ -113,6 +113,21 @@ private:
                        100 * free, reserve));
   }
 
+  static std::string_view shardWords(Shard shard) {
+    switch (shard) {
+    case Shard::None:
+      break;
+    case Shard::Optimizer:
+      return "; the optimizer's state is cut over them";
+    case Shard::Gradients:
+      return "; the optimizer's state and gradients are cut over them";
+    case Shard::Parameters:
+      return "; the optimizer's state, gradients and parameters are cut over "
+             "them";
+    }
+    return "";
+  }
+
   void axisWords(const Axis &axis) {
     if (axis.kind == AxisKind::Split)
       return line(fmt::format("every op is cut {} ways along the first of its "
@@ -127,9 +142,7 @@ private:
                   *std::min_element(axis.shares.begin(), axis.shares.end()),
                   *std::max_element(axis.shares.begin(), axis.shares.end()));
     line(fmt::format("{} replicas with {}{}", axis.size, shares,
-                     axis.shard == Shard::Optimizer
-                         ? "; the optimizer's state is cut over them"
-                         : ""));
+                     shardWords(axis.shard)));
     for (const ColocatedSplit &split : axis.colocated)
       line(fmt::format("on their devices {} cut along the first of {} instead "
                        "of the batch",

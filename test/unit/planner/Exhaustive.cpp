@@ -129,19 +129,20 @@ private:
           !wanted(pins.experts, experts ? group : int64_t(1)) ||
           !wanted(pins.vocabulary, table ? group : int64_t(1)))
         continue;
-      for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Gradients,
-                          Shard::Parameters}) {
-        bool known = full() || shard <= Shard::Optimizer;
-        bool hybrid = cut.empty() && group > 1 && group < d.data;
-        if (!known || !wanted(pins.zero, static_cast<int64_t>(shard)) ||
-            (shard != Shard::None && d.data == 1) ||
-            (cut.empty() && group > 1 && !hybrid) ||
-            (hybrid && (!full() || shard == Shard::None)))
-          continue;
-        d.shard = shard, d.experts = experts, d.hybrid = hybrid;
-        d.group = group;
-        shaped(d);
-      }
+      d.experts = experts, d.group = group;
+      for (Shard shard :
+           {Shard::None, Shard::Optimizer, Shard::Gradients, Shard::Parameters})
+        for (bool hybrid : {false, true}) {
+          bool known = full() || (shard <= Shard::Optimizer && !hybrid);
+          if (!known || !wanted(pins.zero, static_cast<int64_t>(shard)) ||
+              (shard != Shard::None && d.data == 1) ||
+              (cut.empty() && !hybrid && group > 1) ||
+              (hybrid &&
+               (shard == Shard::None || group == 1 || group == d.data)))
+            continue;
+          d.shard = shard, d.hybrid = hybrid;
+          shaped(d);
+        }
     }
   }
 

@@ -10,9 +10,6 @@ namespace whale::test::galvatron {
 
 namespace {
 
-/// Communication slows the computation beside it down, and the reverse.
-constexpr double overlapSlowdown = 1.1534195950157762;
-
 /// MiB a sample and device: of ZeRO-3 all state is cut, of ZeRO-2 seven
 /// eighths; with several micro-batches gradients have a buffer more.
 double stateShare(int64_t shards, bool parameters, int64_t microBatches) {

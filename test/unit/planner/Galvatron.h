@@ -27,6 +27,9 @@ constexpr double layerParameters = 973.771484375,
 /// MiB of a sample between layers.
 constexpr double message = 64;
 
+/// Communication slows the computation beside it down, and the reverse.
+constexpr double overlapSlowdown = 1.1534195950157762;
+
 /// Embedding, head, or both together: MiB of their state, and of activations.
 struct Vocabulary {
   double state = 0, activations = 0;

@@ -89,6 +89,21 @@ TEST_CASE("a plan is explained") {
   CHECK(text == report::explain(plan));
 }
 
+TEST_CASE("what replicas cut is said") {
+  planner::Plan plan = somePlan("pp=1,dp=8,zero=1");
+  auto says = [&](planner::Shard shard, std::string_view words) {
+    for (planner::Axis &axis : plan.chosen.form.stages.front().axes)
+      axis.shard = shard;
+    return contains(report::explain(plan), words);
+  };
+  CHECK(!says(planner::Shard::None, "cut over them"));
+  CHECK(says(planner::Shard::Optimizer, "optimizer's state is cut over them"));
+  CHECK(says(planner::Shard::Gradients,
+             "optimizer's state and gradients are cut over them"));
+  CHECK(says(planner::Shard::Parameters,
+             "optimizer's state, gradients and parameters are cut over them"));
+}
+
 TEST_CASE("the parts of the step add up") {
   planner::Plan plan = somePlan("");
   const planner::Breakdown &b = plan.prediction.breakdown;
