@@ -21,6 +21,8 @@ std::vector<RankGroup> Group::parts() const {
 
 const Pool &Hardware::poolOf(int64_t device) const {
   const std::vector<Pool> &all = pools();
+  if (all.size() == 1)
+    return all.front();
   auto after = std::upper_bound(
       all.begin(), all.end(), device,
       [](int64_t d, const Pool &pool) { return d < pool.first; });

@@ -393,15 +393,16 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     int64_t count = table.workload.runs[r].count, holds = 0, within = 0;
     Bytes leastState = Bytes::max();
-    for (unsigned s = 0; s < alive.size(); ++s) {
-      most[s] = like[s] == s ? Most{leastMemory(s, r), mostWithin(s, r, limit)}
-                             : most[like[s]];
-      leastState = std::min(leastState, most[s].memory.state);
-      if (within >= count)
-        continue;
-      int64_t here = mostHeld(s, most[s].memory, leastSlots(alive[s], chunks));
+    for (unsigned s = 0; s < alive.size(); ++s)
+      if (like[s] == s) {
+        most[s] = {leastMemory(s, r), mostWithin(s, r, limit)};
+        leastState = std::min(leastState, most[s].memory.state);
+      }
+    for (unsigned s = 0; s < alive.size() && within < count; ++s) {
+      auto [memory, instances] = most[like[s]];
+      int64_t here = mostHeld(s, memory, leastSlots(alive[s], chunks));
       holds = saturatingAdd(holds, here);
-      within = saturatingAdd(within, std::min(here, most[s].instances));
+      within = saturatingAdd(within, std::min(here, instances));
     }
     if (holds < count)
       return Fit::Never;

@@ -517,6 +517,15 @@ Coordinates coordinatesOf(const NormalForm &form, int64_t rank) {
 }
 
 int64_t rankOf(const NormalForm &form, const Coordinates &coordinates) {
+  const std::vector<Axis> &axes = form.stages[coordinates.stage].axes;
+  int64_t outer = 0, within = 0;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t &number = i < form.outerAxes ? outer : within;
+    number = number * axes[i].size + coordinates.axes[i];
+  }
+  // Of the first stages there are no others to count.
+  if (outer == 0 && coordinates.stage == 0)
+    return within;
   int64_t inner = 0, offset = 0;
   unsigned stage = 0;
   forEachInner(form, [&](int64_t devices) {
@@ -524,12 +533,6 @@ int64_t rankOf(const NormalForm &form, const Coordinates &coordinates) {
       offset = inner;
     inner += devices;
   });
-  const std::vector<Axis> &axes = form.stages[coordinates.stage].axes;
-  int64_t outer = 0, within = 0;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    int64_t &number = i < form.outerAxes ? outer : within;
-    number = number * axes[i].size + coordinates.axes[i];
-  }
   return outer * inner + offset + within;
 }
 
