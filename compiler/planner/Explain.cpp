@@ -112,6 +112,21 @@ bool possible(const Problem &problem, const Pins &pins) {
   });
 }
 
+/// Where samples would be fewer if there could be more micro-batches.
+void noteMicroBatches(const workload::Workload &workload,
+                      const NormalForm &form, Diag &error) {
+  int64_t groups = workload.globalBatch / workload.sampleGroup;
+  int64_t replicas = form.stages.front().degree(AxisKind::Replica);
+  if (groups / replicas > mostMicroBatches)
+    error.hint(fmt::format(
+        "a step has at most {} micro-batches, which are of {} samples or more "
+        "on a replica then: a smaller global batch, or more replicas, would "
+        "need less",
+        formatCount(mostMicroBatches),
+        formatCount(
+            ceilDivide(workload.globalBatch, replicas * mostMicroBatches))));
+}
+
 /// Tells what leaving out one pin would give.
 void noteFreedPins(const Problem &problem, Diag &error) {
   if (!problem.options.freesPins)
@@ -254,6 +269,7 @@ void explainInfeasible(
   error.hint(fmt::format(
       "that plan is {}",
       printStrategy(strategyOf(*least->candidate, problem.workload))));
+  noteMicroBatches(problem.workload, least->candidate->form, error);
   if (problem.options.pins == Pins{}) {
     int64_t factor =
         ceilDivide(needed.value(), std::max<int64_t>(1, room.value()));
