@@ -19,8 +19,10 @@ using namespace whale::cli;
 
 /// Slots of the optimizer that stores gradients.
 constexpr std::string_view gradientSlot = "#m";
-/// What counts as 0 beside a tensor's largest element.
-constexpr double smallestScale = 1e-3;
+/// What a tensor's largest element counts as at least: gradients are sums of
+/// terms up to 1 (a probability less a target) that may cancel, and f32 rounds
+/// such a term by 6e-8, which is 6e-3 of its tolerance.
+constexpr double smallestScale = 1e-2;
 /// Steps whose bits are compared.
 constexpr int bitSteps = 3;
 
