@@ -144,8 +144,10 @@ class ChunkBounds {
 public:
   ChunkBounds(const NormalForm &form, const ReplicaCosts &costs);
 
-  /// Of these cuts, whether they fit or not, without `wholeStep`.
-  Picoseconds of(const std::vector<int64_t> &cuts);
+  /// Of these cuts, whether they fit or not, without `wholeStep`; where that is
+  /// not below `limit`, something that is not either.
+  Picoseconds of(const std::vector<int64_t> &cuts,
+                 Picoseconds limit = Picoseconds::max());
 
   struct Part {
     Picoseconds forward, backward, weight, sendForward, sendBackward;

@@ -68,8 +68,8 @@ std::vector<Row> flushRows(double m, double w, double block) {
   return rows;
 }
 
-/// ZB-H1 and ZB-H2: `warm` forwards before the first backward, and gradients of
-/// weights `lag` micro-batches late.
+/// Zero-bubble schedules: `warm` forwards before the first backward, and
+/// gradients of weights `lag` micro-batches late, both at most.
 std::vector<Row> handRows(double m, double warm, double lag, double block) {
   double after = lag == 0 ? 0 : std::min(m, lag + 1);
   std::vector<Row> rows;
@@ -110,6 +110,12 @@ std::vector<Row> boundRows(const PipelineShape &shape, int64_t stage,
     return handRows(m, std::min(m, p - s), s, block);
   case Schedule::ZeroBubbleH2:
     return handRows(m, std::min(m, 2 * (p - s) - 1), 2 * s, 2 * block - 1);
+  case Schedule::ZeroBubble1p:
+  case Schedule::ZeroBubble2p: {
+    double held = shape.schedule == Schedule::ZeroBubble1p ? p : 2 * p;
+    double warm = s + 1 < p ? std::min(m, held - s) : 1;
+    return handRows(m, warm, held - 1, m);
+  }
   case Schedule::DualPipe:
     return {{false, {}, {}, {}, {}, tasks(m / 2)}};
   default:

@@ -27,6 +27,11 @@
 //                 before its first backward, and the l gradients of weights
 //                 after its last one; and rounds as in 1F1B, of F + I, for a
 //                 block, too, whose w differ by n - 1
+//   ZB-1p, ZB-2p  the same but for blocks, where n = p or 2 p micro-batches are
+//                 held at most: w is one on the last stage, else n - s at most
+//                 (from one stage to the next it gets less, and then each
+//                 forward follows a backward), and the last forward waits for
+//                 all gradients of weights but n
 //   other         sum_{i<s} F_i + m T_s
 //   DualPipe      (m / 2) T_s
 // and after that the gradients and the update of the stage that ends the step:

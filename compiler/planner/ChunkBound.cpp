@@ -82,6 +82,8 @@ public:
       : layout(layout), parts(parts), alive(alive),
         m(static_cast<double>(form.microBatches)),
         splits(simulator::splitsBackward(form.schedule)) {
+    there.reserve(parts.size() + 1);
+    back.reserve(parts.size() + 1);
     for (const Part &part : parts) {
       Picoseconds weight = std::min(part.weight, part.backward);
       Picoseconds input = splits ? part.backward - weight : part.backward;
@@ -91,9 +93,10 @@ public:
     }
   }
 
-  double run() const {
+  /// Up to the first stage that has `limit` or more.
+  double run(double limit) const {
     double most = 0;
-    for (int64_t s = 0; s < layout.stages; ++s)
+    for (int64_t s = 0; s < layout.stages && most < limit; ++s)
       most = std::max({most, byWork(s), byMemory(s)});
     return most;
   }
@@ -132,6 +135,7 @@ private:
   /// Forward parts that may run before the first backward part.
   double warmUp(int64_t s) const {
     std::vector<double> times;
+    times.reserve(layout.chunks);
     for (int64_t c = 0; c < layout.chunks; ++c)
       times.push_back(partOf(s, c).forward.asDouble());
     std::sort(times.rbegin(), times.rend());
@@ -212,14 +216,18 @@ const ChunkBounds::Part &ChunkBounds::partOf(size_t replicaClass, int64_t part,
   return it->second;
 }
 
-Picoseconds ChunkBounds::of(const std::vector<int64_t> &cuts) {
+Picoseconds ChunkBounds::of(const std::vector<int64_t> &cuts,
+                            Picoseconds limit) {
+  // Beyond what hairBelow() takes off.
+  double enough = limit.asDouble() * (1 + 1e-8) + 1;
   double most = 0;
   std::vector<Part> parts;
-  for (size_t c = 0; c < costs.size(); ++c) {
+  parts.reserve(cuts.size());
+  for (size_t c = 0; c < costs.size() && most < enough; ++c) {
     parts.clear();
     for (int64_t part = 0; part + 1 < std::ssize(cuts); ++part)
       parts.push_back(partOf(c, part, cuts));
-    most = std::max(most, PartsBound(form, layout, parts, alive).run());
+    most = std::max(most, PartsBound(form, layout, parts, alive).run(enough));
   }
   return hairBelow(most);
 }

@@ -141,6 +141,46 @@ CostTable::ofStage(const StageForm &stage, cost::ClassContext context,
   return stages.emplace(std::move(key), std::move(made)).first->second;
 }
 
+KnownReliefs &CostTable::reliefs(const std::string &key) {
+  std::lock_guard lock(mutex);
+  return reliefsByKey[key];
+}
+
+/// Those of all stages for which reliefNeeded() gives the same for the same
+/// instances: by their costs, their memory, what they are cut over, and their
+/// place in the pipeline.
+KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
+  known.resize(form.stages.size());
+  if (known[stage])
+    return *known[stage];
+  const StageForm &shape = form.stages[stage];
+  Relief open = reliefOf(shape);
+  bool isLast = stage + 1 == form.stages.size();
+  Key key;
+  key.add(form.microBatches).add(slots(stage)).add(form.virtualStages);
+  key.add(form.schedule == Schedule::DualPipe).add(stage > 0).add(isLast);
+  key.add(open.recomputeLayers).add(open.offload.optimizer);
+  key.add(open.offload.parameters).add(open.offload.activations);
+  for (const Axis &axis : shape.axes) {
+    key.add(static_cast<int64_t>(axis.kind)).add(axis.size);
+    key.add(static_cast<int64_t>(axis.shard)).add(axis.dims).add(axis.paths);
+    key.add(std::ssize(axis.colocated));
+    for (const ColocatedSplit &split : axis.colocated)
+      key.add(split.dims).add(split.paths);
+  }
+  auto it = straddling.find(stage);
+  for (unsigned type :
+       it == straddling.end() ? std::vector{types[stage]} : it->second.types)
+    key.add(type);
+  for (const auto *ofRuns : {&costs, &again})
+    for (const RunCost &one : (*ofRuns)[like[stage]])
+      key.add(reinterpret_cast<intptr_t>(one.cost))
+          .add(one.forward.value())
+          .add(one.backward.value());
+  known[stage] = &table.reliefs(key.text);
+  return *known[stage];
+}
+
 std::vector<int64_t> CostTable::alive(Schedule schedule, int64_t stages,
                                       int64_t chunks, int64_t microBatches) {
   simulator::ScheduleSpec spec;

@@ -631,7 +631,7 @@ static CutBound chunkedCutBound(const CostTable &table, const NormalForm &form,
   Picoseconds slow = Picoseconds::max();
   ChunkBounds bounds(form, costs);
   for (std::vector<int64_t> &cuts : chunkCuts(table, form)) {
-    Picoseconds bound = bounds.of(cuts);
+    Picoseconds bound = bounds.of(cuts, limit);
     if (bound >= limit)
       slow = std::min(slow, bound);
     else if (bound < best.step && chunksMayFit(form, costs, cuts))

@@ -178,7 +178,7 @@ public:
     add(std::move(all));
   }
 
-  CutBound run(int nodes) {
+  CutBound run(int &nodes) {
     for (; nodes > 0 && isOpen(); --nodes) {
       Node node = open.top();
       open.pop();
@@ -392,7 +392,7 @@ bool hasCutTree(const CostTable &table, const NormalForm &form) {
 }
 
 CutBound treeBound(CostTable &table, const NormalForm &form,
-                   const ReplicaCosts &costs, Picoseconds limit, int nodes) {
+                   const ReplicaCosts &costs, Picoseconds limit, int &nodes) {
   Tree tree(form, costs, limit);
   forEachSpace(table, form, costs, limit,
                [&](const CutSpace &space, const CutCosts &held) {

@@ -30,9 +30,10 @@ bool hasCutTree(const CostTable &table, const NormalForm &form);
 
 /// Requires hasCutTree(). What no cuts beat that fit, `limit` where all of them
 /// take as long; and the fastest cuts met, none unless they are faster than
-/// the limit (both without `wholeStep`). Looks at `nodes` at most.
+/// the limit (both without `wholeStep`). Looks at `nodes` at most, and takes off
+/// those that it looked at.
 CutBound treeBound(CostTable &table, const NormalForm &form,
-                   const ReplicaCosts &costs, Picoseconds limit, int nodes);
+                   const ReplicaCosts &costs, Picoseconds limit, int &nodes);
 
 } // namespace whale::planner
 

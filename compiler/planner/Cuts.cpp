@@ -221,7 +221,7 @@ void polishCuts(CostTable &table, CutResult &result) {
 }
 
 void tightenCuts(CostTable &table, CutResult &result, Picoseconds limit,
-                 int nodes) {
+                 int &nodes) {
   limit = std::min(limit, result.prediction.step);
   NormalForm form = openForm(result);
   if (result.bound >= limit || !hasCutTree(table, form))

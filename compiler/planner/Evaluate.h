@@ -189,6 +189,28 @@ struct ClassCosts {
   std::unordered_map<std::string, cost::ClassWork> works;
 };
 
+/// What stages do to fit, by their first instance and the one behind their
+/// last; safe for several threads.
+class KnownReliefs {
+public:
+  /// `find` says what is not known yet.
+  template <class F> Relief of(int64_t first, int64_t last, F find) {
+    {
+      std::lock_guard lock(mutex);
+      auto it = known.find({first, last});
+      if (it != known.end())
+        return it->second;
+    }
+    Relief made = find();
+    std::lock_guard lock(mutex);
+    return known.emplace(std::pair(first, last), made).first->second;
+  }
+
+private:
+  std::mutex mutex;
+  std::map<std::pair<int64_t, int64_t>, Relief> known;
+};
+
 /// Costs of classes for one problem; safe for several threads.
 class CostTable {
 public:
@@ -206,6 +228,9 @@ public:
   const std::vector<const cost::ClassCost *> &
   ofStage(const StageForm &stage, cost::ClassContext context, int64_t samples);
 
+  /// Of all stages that are alike in what decides it, as text.
+  KnownReliefs &reliefs(const std::string &key);
+
   /// Of each stage of several: (chunk, micro-batch) pairs whose activations it
   /// holds at once.
   std::vector<int64_t> alive(Schedule schedule, int64_t stages, int64_t chunks,
@@ -222,6 +247,7 @@ private:
   std::shared_ptr<ClassCosts> classes;
   std::mutex mutex;
   std::unordered_map<std::string, std::vector<const cost::ClassCost *>> stages;
+  std::unordered_map<std::string, KnownReliefs> reliefsByKey;
   /// By order, stages, chunks and micro-batches; of each stage.
   std::map<std::tuple<Schedule, int64_t, int64_t, int64_t>,
            std::vector<int64_t>>
@@ -369,6 +395,7 @@ private:
     auto operator<=>(const Held &) const = default;
   };
   Relief reliefNeeded(const Held &held) const;
+  KnownReliefs &knownReliefs(unsigned stage) const;
   Relief fewest(const Held &held, Relief relief, size_t kind) const;
   Relief filled(const Held &held, Relief relief,
                 const std::vector<size_t> &order) const;
@@ -558,7 +585,8 @@ private:
   mutable std::map<std::pair<Link, Bytes>, Picoseconds> sent;
   /// By stage, of those that are the first of their like, and run.
   mutable std::map<std::pair<unsigned, size_t>, LeastMemory> least;
-  mutable std::map<Held, Relief> needed;
+  /// By stage, once they are asked for.
+  mutable std::vector<KnownReliefs *> known;
   /// Of what a search for relief asks again and again, the last stage's.
   struct Tried {
     std::optional<Held> held;
@@ -630,6 +658,11 @@ Picoseconds mostAlone(const cost::Hardware &hardware, int64_t ranks,
 /// Requires cuts that fit the form, and shares that are multiples of the
 /// micro-batches.
 Prediction evaluate(CostTable &table, const Candidate &candidate);
+
+/// The step of one class of replicas alone, without `wholeStep`, whatever the
+/// form says of shares; max where it does not fit.
+Picoseconds stepOfReplica(CostTable &table, const Candidate &candidate,
+                          const ReplicaClass &replica);
 
 /// The time line, with events, of the slowest replica of the candidate; same
 /// requirements. What `wholeStep` adds and virtual stages save is not in it.

@@ -150,12 +150,10 @@ bool FormCosts::isOpen(unsigned stage, size_t way) const {
 
 Relief FormCosts::relief(unsigned stage, int64_t first, int64_t last) const {
   Relief relief = reliefOf(form.stages[stage]);
-  if (relief.isOpen()) {
-    auto [it, isNew] = needed.try_emplace({stage, first, last});
-    if (isNew)
-      it->second = reliefNeeded({stage, first, last});
-    return it->second;
-  }
+  if (relief.isOpen())
+    return knownReliefs(stage).of(first, last, [&] {
+      return reliefNeeded({stage, first, last});
+    });
   for (size_t way = 0; way < ways; ++way)
     set(relief, way, std::min(get(relief, way), last - first));
   return relief;

@@ -144,7 +144,7 @@ private:
         if (entries[i].bound < limitStep())
           boundShape(entries[i]);
       });
-    else if (problem.hardware.deviceCount() > fewMixedDevices)
+    else
       dive(entries);
   }
 

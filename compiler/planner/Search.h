@@ -194,10 +194,10 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
 CutResult givenCuts(CostTable &table, const NormalForm &form,
                     const DeviceMap &devices, const std::vector<int64_t> &cuts);
 /// A better bound of a result with a candidate, as far as it is below `limit`,
-/// and better cuts if there are some: looks at `nodes` sets of cuts at most
-/// (CutTree.h).
+/// and better cuts if there are some: looks at `nodes` sets of cuts at most, and
+/// takes off those that it looked at (CutTree.h).
 void tightenCuts(CostTable &table, CutResult &result, Picoseconds limit,
-                 int nodes);
+                 int &nodes);
 /// Moves instances between stages, in the end single ones, on large problems
 /// between neighbours only, as long as that helps.
 void polishCuts(CostTable &table, CutResult &result);

@@ -5,13 +5,15 @@
 // Objective: the smallest step of the slowest replica.
 // Guarantee: no shares have a step below the bound, which is the least time in
 // which all units are done where each replica has its own best cuts
-// (fillByTimes with cutBound). Where few shares can be below the best plan, all
-// are tried, and the result is exact if its cuts are; else shares are moved
-// unit by unit. Complexity: O(groups * log(units)) bounds of cuts, then one
-// search for cuts for each shares tried.
+// (fillByTimes with cutBound; below the best plan with treeBound, or, of several
+// chunks, simulated). Where few shares can be below the best plan, all are
+// tried, and the result is exact if its cuts are; else shares are moved unit by
+// unit. Complexity: O(groups * log(units)) bounds of cuts, then one search for
+// cuts for each shares tried.
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/planner/CutTree.h"
 #include "compiler/planner/Sharing.h"
 
 #include <algorithm>
@@ -31,6 +33,8 @@ namespace {
 /// micro-batches.
 constexpr int64_t exactShares = 128;
 constexpr int64_t exactShareTasks = exactTasks / 4;
+/// Of the tree of cuts of one share.
+constexpr int nodesOfBound = 1000;
 /// Between so many groups of replicas single units are moved.
 constexpr size_t mostGroups = 16;
 
@@ -87,23 +91,46 @@ private:
                       Picoseconds limit) const {
     int64_t ranks = rankCount(sharing.form);
     const cost::Hardware &hardware = sharing.table.hardware;
+    Picoseconds most = mostAlone(hardware, ranks, limit);
+    ReplicaCosts costs = sharing.costsOf(group, share);
     Picoseconds step =
-        cutBound(sharing.table, sharing.form, sharing.costsOf(group, share), {},
-                 mostAlone(hardware, ranks, limit))
-            .step;
+        cutBound(sharing.table, sharing.form, costs, {}, most).step;
+    if (step < most && isChunked(sharing.form))
+      step = stepOfChunks(group, share, costs, most);
+    else if (step < most && hasCutTree(sharing.table, sharing.form)) {
+      int nodes = nodesOfBound;
+      step = std::max(
+          step,
+          treeBound(sharing.table, sharing.form, costs, most, nodes).step);
+    }
     return step == Picoseconds::max() ? step : wholeStep(hardware, ranks, step);
+  }
+
+  /// What a group takes with the best cuts of its own among those that are
+  /// tried of a chunked form; `limit` where that is not faster.
+  Picoseconds stepOfChunks(const ReplicaGroup &group, int64_t share,
+                           const ReplicaCosts &costs, Picoseconds limit) const {
+    ChunkBounds bounds(sharing.form, costs);
+    Picoseconds least = limit;
+    for (std::vector<int64_t> &cuts : chunkCuts(sharing.table, sharing.form)) {
+      if (bounds.of(cuts, least) >= least ||
+          !chunksMayFit(sharing.form, costs, cuts))
+        continue;
+      Candidate candidate{sharing.form, std::move(cuts), sharing.devices};
+      Picoseconds step;
+      for (const std::vector<int64_t> &replica : group.replicas)
+        step =
+            std::max(step, stepOfReplica(sharing.table, candidate,
+                                         {replica, sharing.samplesOf(share)}));
+      least = std::min(least, step);
+    }
+    return least;
   }
 
   /// Whether all units are done below a limit, by the bounds.
   bool mayBeat(Picoseconds limit) {
-    int64_t most = sharing.units - sharing.size + 1, done = 0;
-    for (TimedWorkers &kind : workers) {
-      int64_t each = kind.unitsWithin(limit - Picoseconds(1), most);
-      if (each == 0)
-        return false;
-      done += each * kind.count;
-    }
-    return done >= sharing.units;
+    return canDoWithin(sharing.units, workers, limit - Picoseconds(1),
+                       sharing.givenIn(start));
   }
 
   bool areFew(Picoseconds limit) {

@@ -240,15 +240,22 @@ Picoseconds TimedWorkers::time(int64_t units) {
   return it->second;
 }
 
-int64_t TimedWorkers::unitsWithin(Picoseconds limit, int64_t most) {
-  int64_t good = 0, bad = most + 1;
-  bool isOver = false;
+std::pair<int64_t, int64_t> TimedWorkers::knownWithin(Picoseconds limit,
+                                                      int64_t most) const {
+  int64_t good = 0;
   for (const auto &[units, time] : known) {
-    if (units > most || isOver)
+    if (units > most)
       break;
-    isOver = time > limit;
-    (isOver ? bad : good) = units;
+    if (time > limit)
+      return {good, units};
+    good = units;
   }
+  return {good, most + 1};
+}
+
+int64_t TimedWorkers::unitsWithin(Picoseconds limit, int64_t most) {
+  auto [good, bad] = knownWithin(limit, most);
+  bool isOver = bad <= most;
   for (int64_t stride = 1; bad - good > 1; stride *= 2) {
     // Up from what is done for sure, down from what is not.
     int64_t next = isOver ? (good > 0 ? good + (bad - good) / 2
@@ -259,6 +266,108 @@ int64_t TimedWorkers::unitsWithin(Picoseconds limit, int64_t most) {
     (goes ? good : bad) = next;
   }
   return good;
+}
+
+namespace {
+
+/// Narrows down what kinds of workers do within a limit, until it is known
+/// whether they do all units.
+class Narrowing {
+public:
+  Narrowing(int64_t units, std::span<TimedWorkers> kinds, Picoseconds limit)
+      : units(units), kinds(kinds), limit(limit), most(units + 1),
+        rooms(kinds.size()) {
+    for (const TimedWorkers &kind : kinds)
+      most -= kind.count;
+    look();
+  }
+
+  bool run(std::span<const int64_t> guess) {
+    size_t worker = 0;
+    for (size_t k = 0; k < kinds.size() && isOpen(); ++k) {
+      ask(k, std::clamp<int64_t>(guess[worker], 1, most));
+      worker += kinds[k].count;
+    }
+    while (isOpen()) {
+      for (size_t k = 0; k < kinds.size() && isOpen(); ++k)
+        ask(k, leastOf(k));
+      if (isOpen())
+        askInBetween();
+    }
+    return doAll();
+  }
+
+private:
+  /// The most units that one does, as far as that is known, and may do.
+  struct Room {
+    int64_t does = 0, may = 0;
+  };
+
+  bool doAll() const {
+    return does >= units &&
+           std::all_of(rooms.begin(), rooms.end(),
+                       [](const Room &room) { return room.does > 0; });
+  }
+  bool isOpen() const {
+    return may >= units && !doAll() &&
+           std::all_of(rooms.begin(), rooms.end(),
+                       [](const Room &room) { return room.may > 0; });
+  }
+
+  void look() {
+    does = may = 0;
+    for (size_t k = 0; k < kinds.size(); ++k) {
+      auto [good, bad] = kinds[k].knownWithin(limit, most);
+      rooms[k] = {good, bad - 1};
+      does = saturatingAdd(does, saturatingMultiply(good, kinds[k].count));
+      may = saturatingAdd(may, saturatingMultiply(bad - 1, kinds[k].count));
+    }
+  }
+
+  void ask(size_t k, int64_t each) {
+    if (each <= rooms[k].does || each > rooms[k].may)
+      return;
+    kinds[k].time(each);
+    look();
+  }
+
+  /// What one of a kind must do where the others do as much as they may.
+  int64_t leastOf(size_t k) const {
+    int64_t others = may - rooms[k].may * kinds[k].count;
+    return std::max<int64_t>(1, ceilDivide(units - others, kinds[k].count));
+  }
+
+  /// Of the kind of which least is known, as much more as all units need.
+  void askInBetween() {
+    auto openOf = [&](size_t k) {
+      return (rooms[k].may - rooms[k].does) * kinds[k].count;
+    };
+    size_t widest = 0;
+    for (size_t k = 1; k < kinds.size(); ++k)
+      if (openOf(k) > openOf(widest))
+        widest = k;
+    double part =
+        static_cast<double>(units - does) / static_cast<double>(may - does);
+    const Room &room = rooms[widest];
+    auto more =
+        static_cast<int64_t>(part * static_cast<double>(room.may - room.does));
+    ask(widest, std::clamp(room.does + more, room.does + 1, room.may));
+  }
+
+  int64_t units;
+  std::span<TimedWorkers> kinds;
+  Picoseconds limit;
+  int64_t most;
+  std::vector<Room> rooms;
+  /// By all of them.
+  int64_t does = 0, may = 0;
+};
+
+} // namespace
+
+bool canDoWithin(int64_t units, std::span<TimedWorkers> kinds,
+                 Picoseconds limit, std::span<const int64_t> guess) {
+  return Narrowing(units, kinds, limit).run(guess);
 }
 
 std::optional<std::vector<int64_t>>

@@ -37,8 +37,8 @@ struct Worker {
 };
 
 /// Units of each of all workers, in their order; nothing where the capacities
-/// do not hold them all, they take longer than 53 days (half of what Picoseconds
-/// hold) or there are fewer units than workers.
+/// do not hold them all, they take longer than 53 days (half of what
+/// Picoseconds hold) or there are fewer units than workers.
 std::optional<std::vector<int64_t>> fillShares(int64_t units,
                                                std::span<const Worker> workers);
 
@@ -61,10 +61,21 @@ public:
 
   int64_t count;
 
+  /// The most units that are known to go within `limit`, and the fewest, up to
+  /// `most` + 1, that are known not to.
+  std::pair<int64_t, int64_t> knownWithin(Picoseconds limit,
+                                          int64_t most) const;
+
 private:
   std::function<Picoseconds(int64_t)> ask;
   std::map<int64_t, Picoseconds> known;
 };
+
+/// Whether they do all units within `limit`, at least one each. Asks for little
+/// where they are far from it: of each kind what it has in `guess`, and what it
+/// must do if the others do as much as they may.
+bool canDoWithin(int64_t units, std::span<TimedWorkers> kinds,
+                 Picoseconds limit, std::span<const int64_t> guess);
 
 /// As fillShares(), for any times; the better `guess` is, the less is asked.
 std::optional<std::vector<int64_t>> fillByTimes(int64_t units,

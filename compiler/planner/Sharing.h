@@ -23,6 +23,8 @@ public:
   /// Whether other shares may be better than the same for all.
   bool isChoice() const { return groups.size() > 1; }
 
+  /// Of each replica at a coordinate with so many units.
+  int64_t samplesOf(int64_t share) const { return share * unit / within; }
   /// What a replica takes whose coordinate along the outermost axis has so many
   /// units.
   FormCosts at(const std::vector<int64_t> &replica, int64_t share) const {
@@ -52,15 +54,12 @@ public:
   int64_t unit = 1, units = 1;
 
 private:
-  int64_t samplesOf(int64_t share) const { return share * unit / within; }
-
   /// Replicas at one coordinate.
   int64_t within = 1;
 };
 
 /// Unequal devices beyond which shares of pipelines stay as setShares gives
-/// them, the gap is that at these shares, and the search dives for a first
-/// plan.
+/// them, and the gap is that at these shares.
 constexpr int64_t fewMixedDevices = 64;
 
 /// Of a form that has its shares: costs of the replicas with these, then of

@@ -267,6 +267,12 @@ Prediction evaluate(CostTable &table, const Candidate &candidate) {
   return slowest;
 }
 
+Picoseconds stepOfReplica(CostTable &table, const Candidate &candidate,
+                          const ReplicaClass &replica) {
+  Prediction found = Simulated(table, candidate, replica).run();
+  return found.deficit() > Bytes() ? Picoseconds::max() : found.step;
+}
+
 simulator::Timeline timeline(CostTable &table, const Candidate &candidate) {
   simulator::Timeline slowest;
   for (const ReplicaClass &replica : replicaClasses(

@@ -6,7 +6,7 @@
 // Method: those that are nearly as fast as the best have single instances
 // moved, which makes the limit smaller for all; then each one's cuts are
 // searched by a tree (CutTree.h), with the best step as its limit.
-// Complexity O(mostTightened * nodesOfEach * tasks) at most; few have so many.
+// Complexity O(nodesOfAll * tasks) at most; few have so many.
 //
 //===----------------------------------------------------------------------===//
 
@@ -18,7 +18,9 @@ namespace whale::planner {
 
 namespace {
 
-constexpr int mostTightened = 64, nodesOfEach = 16'000;
+/// Most are done with few nodes.
+constexpr int mostTightened = 1024, nodesOfEach = 16'000;
+constexpr int nodesOfAll = 64 * nodesOfEach;
 /// Nearer to the best than this, and so many: polished.
 constexpr double near = 0.02;
 constexpr int mostPolished = 8;
@@ -40,9 +42,12 @@ public:
         take(one);
       }
     left = mostTightened;
+    int nodesLeft = nodesOfAll;
     for (Scored &one : candidates)
       if (mayBeFaster(one) && left-- > 0) {
-        tightenCuts(table, one.result, toBeat(), nodesOfEach);
+        int nodes = std::min(nodesOfEach, nodesLeft), kept = nodesLeft - nodes;
+        tightenCuts(table, one.result, toBeat(), nodes);
+        nodesLeft = kept + nodes;
         take(one);
       }
   }

@@ -274,6 +274,10 @@ private:
 
 TaskLists makeZeroBubbleAutomatic(const ScheduleSpec &spec) {
   std::vector<PartCost> costs = costsOf(spec);
+  // Stages that save nothing hold no more micro-batches than others.
+  for (PartCost &cost : costs)
+    if (cost.saved == Bytes())
+      cost.saved = cost.weightSaved = Bytes(1);
   std::optional<Arrangement> best;
   for (bool delay : {true, false})
     for (bool prefer : {true, false})

@@ -161,6 +161,52 @@ TEST_CASE("shares by any times are as good as all there are") {
   CHECK(possible > 100);
 }
 
+TEST_CASE("what workers can do within a limit is what all shares say") {
+  std::mt19937 random(17);
+  int can = 0, cannot = 0;
+  for (int round = 0; round < 400; ++round) {
+    std::vector<TimedWorkers> kinds;
+    for (size_t k = 0, count = 1 + random() % 3; k < count; ++k)
+      kinds.push_back(
+          timed(1 + random() % 2, randomTimes(random, 1 + random() % 9)));
+    std::vector<TimedWorkers> fresh = kinds;
+    std::vector<TimedWorkers *> workers;
+    for (TimedWorkers &kind : fresh)
+      workers.insert(workers.end(), kind.count, &kind);
+    auto units = static_cast<int64_t>(workers.size() + random() % 12);
+    Picoseconds best = bruteForce(units, workers);
+    std::vector<int64_t> guess(workers.size(), 1 + random() % 4);
+    for (int trial = 0; trial < 4; ++trial) {
+      Picoseconds limit(static_cast<int64_t>(random() % 300));
+      if (trial == 0 && best < Picoseconds::max())
+        limit = best;
+      if (trial == 1 && best < Picoseconds::max())
+        limit = best - Picoseconds(1);
+      INFO(round << ": " << units << " units within " << limit.value());
+      CHECK(canDoWithin(units, kinds, limit, guess) == (best <= limit));
+      ++(best <= limit ? can : cannot);
+    }
+  }
+  CHECK(can > 200);
+  CHECK(cannot > 200);
+}
+
+TEST_CASE("workers that are far from a limit are asked little") {
+  int asked = 0;
+  std::vector<TimedWorkers> kinds;
+  for (int64_t speed : {3, 7})
+    kinds.emplace_back(4, [&asked, speed](int64_t units) {
+      ++asked;
+      return Picoseconds(units * speed * 1000);
+    });
+  std::vector<int64_t> guess = {700, 700, 700, 700, 300, 300, 300, 300};
+  // They do 4,000 units in 2.1 us.
+  CHECK_FALSE(canDoWithin(4000, kinds, Picoseconds(1'900'000), guess));
+  CHECK(asked <= 2);
+  CHECK(canDoWithin(4000, kinds, Picoseconds(2'200'000), guess));
+  CHECK(asked <= 2);
+}
+
 TEST_CASE("all shares below a limit, equal workers' once") {
   // 1, 2 ... for each unit of two workers, 3, 6 ... of a third.
   std::vector<TimedWorkers> kinds = {timed(2, {1, 2, 3, 4, 5, 6}),

@@ -114,6 +114,8 @@ TEST_CASE("the bounds of equal stages are near what they take") {
       return 1.0;
     case Schedule::ZeroBubbleH1:
     case Schedule::ZeroBubbleH2:
+    case Schedule::ZeroBubble1p:
+    case Schedule::ZeroBubble2p:
       return 0.97;
     default:
       return 0.0;
