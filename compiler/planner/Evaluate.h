@@ -5,7 +5,7 @@
 // searches.
 //
 // Memory of a rank, by part: parameters, gradient accumulators, optimizer state
-// (over the replicas with `shard = optimizer`), saved activations (slots *
+// (shares of what `shard` cuts over the replicas), saved activations (slots *
 // bytes of a micro-batch), transients (largest live set of values that are not
 // saved), communication (a second receive buffer each way at a stage boundary),
 // layout (allowance for buffer assignment: layoutPercent of activations,

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <map>
 
 namespace whale::verifier {
 
@@ -99,17 +100,32 @@ void launchEffects(const ProgramT &program, const OperationUnion &operation,
               "' does not say what it does with its buffers";
     return;
   }
-  for (size_t i = 0; i < launch.operands.size(); ++i) {
-    const OperandT &operand = *launch.operands[i];
+  // By buffer: its read.
+  std::map<uint32_t, size_t> reads;
+  for (uint32_t i = 0; i < launch.operands.size(); ++i) {
     const Access access = kernel.access[i];
-    if (access == Access::Read || access == Access::ReadWrite)
-      read(effects, operand);
-    if (access != Access::Read) {
-      Writing &writing = write(effects, operand);
-      writing.isScratch = access == Access::Scratch;
-      writing.isSum = access == Access::Accumulate;
+    if (access == Access::Read || access == Access::ReadWrite) {
+      reads[i] = effects.reads.size();
+      read(effects, *launch.operands[i]);
     }
-    hashShape(effects, operand);
+    hashShape(effects, *launch.operands[i]);
+  }
+  for (uint32_t i = 0; i < launch.operands.size(); ++i) {
+    const Access access = kernel.access[i];
+    if (access == Access::Read)
+      continue;
+    Writing &writing = write(effects, *launch.operands[i]);
+    writing.isScratch = access == Access::Scratch;
+    writing.isSum = access == Access::Accumulate;
+    if (kernel.feeds.empty())
+      continue;
+    writing.from.emplace();
+    for (uint32_t buffer : kernel.feeds[i]->buffers)
+      if (auto it = reads.find(buffer); it != reads.end())
+        writing.from->push_back(it->second);
+      else
+        problem = "kernel '" + kernel.symbol + "' uses buffer " +
+                  std::to_string(buffer) + ", which it does not read";
   }
 }
 

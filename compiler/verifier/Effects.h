@@ -6,6 +6,7 @@
 #include "compiler/verifier/Arena.h"
 #include "runtime/format/Format.h"
 
+#include <optional>
 #include <vector>
 
 namespace whale::verifier {
@@ -28,6 +29,8 @@ struct Writing {
   /// It is added to what is there, which may be of an earlier micro-batch and
   /// reaches nothing else.
   bool isSum = false;
+  /// Which of the reads go into it; nothing = all.
+  std::optional<std::vector<size_t>> from = {};
 };
 
 /// Reads come before writes. Collectives, messages, copies, inputs and metrics

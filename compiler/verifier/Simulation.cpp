@@ -216,20 +216,39 @@ std::optional<Value> Simulation::read(Rank &rank, const Reading &reading,
   return std::nullopt;
 }
 
-/// All reads and scalars as one value.
-std::optional<Value> Simulation::readAll(Rank &rank, const Effects &effects) {
-  Value all;
-  all.hash = effects.hash;
+std::optional<std::vector<Value>> Simulation::readEach(Rank &rank,
+                                                       const Effects &effects) {
+  std::vector<Value> values;
+  values.reserve(effects.reads.size());
   for (const Reading &reading : effects.reads) {
     std::optional<Value> value = read(rank, reading);
     if (!value)
       return std::nullopt;
-    all.hash = combine(all.hash, value->hash);
-    all.samples = Sets.unite(all.samples, value->samples);
+    values.push_back(*value);
+  }
+  return values;
+}
+
+/// What is computed of some values and all scalars.
+Value Simulation::join(const Rank &rank, const Effects &effects,
+                       const std::vector<Value> &values) {
+  Value all;
+  all.hash = effects.hash;
+  for (const Value &value : values) {
+    all.hash = combine(all.hash, value.hash);
+    all.samples = Sets.unite(all.samples, value.samples);
   }
   for (const ScalarT *scalar : effects.scalars)
     all.hash = combine(all.hash, evaluate(*scalar, rank.values));
   return all;
+}
+
+/// All reads and scalars as one value.
+std::optional<Value> Simulation::readAll(Rank &rank, const Effects &effects) {
+  auto values = readEach(rank, effects);
+  if (!values)
+    return std::nullopt;
+  return join(rank, effects, *values);
 }
 
 void Simulation::write(Rank &rank, const Writing &writing, Value value) {
@@ -255,13 +274,20 @@ void Simulation::write(Rank &rank, const Writing &writing, Value value) {
 Simulation::Outcome Simulation::runComputation(Rank &rank,
                                                const OperationUnion &,
                                                const Effects &effects) {
-  std::optional<Value> value = readAll(rank, effects);
-  if (!value)
+  auto values = readEach(rank, effects);
+  if (!values)
     return Outcome::Failed;
+  const Value all = join(rank, effects, *values);
   for (size_t i = 0; i < effects.writes.size(); ++i) {
-    Value part = *value;
-    part.hash = combine(part.hash, i);
     const Writing &writing = effects.writes[i];
+    Value part = all;
+    if (writing.from) {
+      std::vector<Value> some;
+      for (size_t reading : *writing.from)
+        some.push_back((*values)[reading]);
+      part = join(rank, effects, some);
+    }
+    part.hash = combine(part.hash, i);
     if (writing.isSum) {
       std::optional<Value> old =
           read(rank, {writing.operand, writing.spanBytes}, true);

@@ -113,6 +113,10 @@ private:
                     uint64_t bytes) const;
   std::optional<Value> read(Rank &rank, const Reading &reading,
                             bool anyMicroBatch = false);
+  std::optional<std::vector<Value>> readEach(Rank &rank,
+                                             const Effects &effects);
+  Value join(const Rank &rank, const Effects &effects,
+             const std::vector<Value> &values);
   std::optional<Value> readAll(Rank &rank, const Effects &effects);
   void write(Rank &rank, const Writing &writing, Value value);
   void explain(Diag &diag, const Rank &rank, const ReadResult &bad) const;

@@ -8,6 +8,8 @@
 
 #include "compiler/support/Sha256.h"
 
+#include <set>
+
 using namespace mlir;
 using namespace whale;
 using namespace whale::lower;
@@ -487,6 +489,51 @@ static format::Access accessOf(const KernelArgument &argument) {
                            : format::Access::Accumulate;
 }
 
+/// The buffers that a node is computed from.
+static std::set<uint32_t>
+sourcesOf(const Expression &expression, unsigned node,
+          const llvm::DenseMap<Value, unsigned> &argumentIndex) {
+  std::set<uint32_t> sources;
+  std::vector<bool> seen(expression.nodes.size());
+  SmallVector<unsigned> open = {node};
+  while (!open.empty()) {
+    unsigned at = open.pop_back_val();
+    if (seen[at])
+      continue;
+    seen[at] = true;
+    const Node &here = expression.nodes[at];
+    if (here.kind == Node::Load)
+      sources.insert(argumentIndex.lookup(here.value));
+    open.append(here.operands.begin(), here.operands.end());
+  }
+  return sources;
+}
+
+/// What goes into each buffer that is written, where that is not the same for
+/// all: updates of several variables in one kernel have nothing to do with each
+/// other.
+std::vector<std::vector<uint32_t>>
+KernelEmitter::feedsOf(ArrayRef<format::Access> access) const {
+  std::vector<std::vector<uint32_t>> feeds(arguments.size());
+  std::set<uint32_t> read;
+  for (auto [index, kind] : llvm::enumerate(access))
+    if (kind == format::Access::Read || kind == format::Access::ReadWrite)
+      read.insert(index);
+  bool differ = false;
+  for (const Root &root : expression.roots) {
+    std::set<uint32_t> sources =
+        sourcesOf(expression, root.node, argumentIndex);
+    // Sums are read only where they are added to.
+    std::erase_if(sources, [&](uint32_t i) { return !read.count(i); });
+    differ |= sources != read;
+    feeds[argumentIndex.lookup(root.value)].assign(sources.begin(),
+                                                   sources.end());
+  }
+  if (!differ)
+    feeds.clear();
+  return feeds;
+}
+
 namespace {
 /// Writes a module as KernelModule::Shape, values by order of appearance.
 class ShapeWriter {
@@ -561,6 +608,7 @@ KernelCall KernelEmitter::emit(KernelModule &kernels) {
     shape.push_back(static_cast<uintptr_t>(info.access.back()));
     shape.push_back(static_cast<uintptr_t>(argument.bytes));
   }
+  info.feeds = feedsOf(info.access);
   auto [known, isNew] = kernels.symbols.try_emplace(std::move(shape));
   std::string &symbol = known->second;
   if (isNew)

@@ -55,6 +55,9 @@ struct KernelModule {
   struct Info {
     std::vector<uint64_t> operandBytes;
     std::vector<format::Access> access;
+    /// Of each buffer those that go into what is written there; empty: all that
+    /// are read.
+    std::vector<std::vector<uint32_t>> feeds;
     uint32_t scalars = 0;
   };
   std::map<std::string, Info> kernels;

@@ -40,6 +40,8 @@ public:
 private:
   // Arguments and scratch.
   void setArguments();
+  std::vector<std::vector<uint32_t>>
+  feedsOf(llvm::ArrayRef<format::Access> access) const;
   void setScratch();
   unsigned argumentOf(mlir::Value value);
   int64_t reserve(int64_t bytes);

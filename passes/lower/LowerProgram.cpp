@@ -34,6 +34,10 @@ unsigned RoleState::kernelOf(const std::string &symbol) {
     kernel->symbol = symbol;
     kernel->operandBytes = info.operandBytes;
     kernel->access = info.access;
+    for (const std::vector<uint32_t> &buffers : info.feeds) {
+      kernel->feeds.push_back(std::make_unique<format::FeedT>());
+      kernel->feeds.back()->buffers = buffers;
+    }
     kernel->scalars = info.scalars;
     program.kernels.push_back(std::move(kernel));
   }

@@ -373,6 +373,14 @@ void Checker::checkLaunch(const OperationUnion &operation) {
           "kernel " + name + " does not say of all buffers what it does");
   for (Access access : kernel.access)
     require(access <= Access::MAX, "kernel " + name + " has unknown access");
+  require(kernel.feeds.empty() ||
+              kernel.feeds.size() == kernel.operandBytes.size(),
+          "kernel " + name + " does not say of all buffers what feeds them");
+  for (const auto &feed : kernel.feeds)
+    if (require(feed != nullptr, "kernel " + name + " has an empty feed"))
+      for (uint32_t buffer : feed->buffers)
+        require(buffer < kernel.operandBytes.size(),
+                "kernel " + name + " has no buffer " + std::to_string(buffer));
   require(kernel.scalars == launch.scalars.size(),
           "kernel " + name + " takes " + std::to_string(kernel.scalars) +
               " scalars, " + std::to_string(launch.scalars.size()) +

@@ -34,6 +34,10 @@ struct Group;
 struct GroupBuilder;
 struct GroupT;
 
+struct Feed;
+struct FeedBuilder;
+struct FeedT;
+
 struct Kernel;
 struct KernelBuilder;
 struct KernelT;
@@ -1271,6 +1275,74 @@ inline flatbuffers::Offset<Group> CreateGroupDirect(
 
 flatbuffers::Offset<Group> CreateGroup(flatbuffers::FlatBufferBuilder &_fbb, const GroupT *_o, const flatbuffers::rehasher_function_t *_rehasher = nullptr);
 
+struct FeedT : public flatbuffers::NativeTable {
+  typedef Feed TableType;
+  std::vector<uint32_t> buffers{};
+};
+
+struct Feed FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef FeedT NativeTableType;
+  typedef FeedBuilder Builder;
+  struct Traits;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_BUFFERS = 4
+  };
+  const flatbuffers::Vector<uint32_t> *buffers() const {
+    return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_BUFFERS);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyOffset(verifier, VT_BUFFERS) &&
+           verifier.VerifyVector(buffers()) &&
+           verifier.EndTable();
+  }
+  FeedT *UnPack(const flatbuffers::resolver_function_t *_resolver = nullptr) const;
+  void UnPackTo(FeedT *_o, const flatbuffers::resolver_function_t *_resolver = nullptr) const;
+  static flatbuffers::Offset<Feed> Pack(flatbuffers::FlatBufferBuilder &_fbb, const FeedT* _o, const flatbuffers::rehasher_function_t *_rehasher = nullptr);
+};
+
+struct FeedBuilder {
+  typedef Feed Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_buffers(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> buffers) {
+    fbb_.AddOffset(Feed::VT_BUFFERS, buffers);
+  }
+  explicit FeedBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Feed> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Feed>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Feed> CreateFeed(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> buffers = 0) {
+  FeedBuilder builder_(_fbb);
+  builder_.add_buffers(buffers);
+  return builder_.Finish();
+}
+
+struct Feed::Traits {
+  using type = Feed;
+  static auto constexpr Create = CreateFeed;
+};
+
+inline flatbuffers::Offset<Feed> CreateFeedDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const std::vector<uint32_t> *buffers = nullptr) {
+  auto buffers__ = buffers ? _fbb.CreateVector<uint32_t>(*buffers) : 0;
+  return whale::format::CreateFeed(
+      _fbb,
+      buffers__);
+}
+
+flatbuffers::Offset<Feed> CreateFeed(flatbuffers::FlatBufferBuilder &_fbb, const FeedT *_o, const flatbuffers::rehasher_function_t *_rehasher = nullptr);
+
 struct KernelT : public flatbuffers::NativeTable {
   typedef Kernel TableType;
   std::string symbol{};
@@ -1278,6 +1350,11 @@ struct KernelT : public flatbuffers::NativeTable {
   std::vector<uint64_t> operandBytes{};
   uint32_t scalars = 0;
   std::vector<whale::format::Access> access{};
+  std::vector<std::unique_ptr<whale::format::FeedT>> feeds{};
+  KernelT() = default;
+  KernelT(const KernelT &o);
+  KernelT(KernelT&&) FLATBUFFERS_NOEXCEPT = default;
+  KernelT &operator=(KernelT o) FLATBUFFERS_NOEXCEPT;
 };
 
 struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -1289,7 +1366,8 @@ struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_LIBRARY = 6,
     VT_OPERANDBYTES = 8,
     VT_SCALARS = 10,
-    VT_ACCESS = 12
+    VT_ACCESS = 12,
+    VT_FEEDS = 14
   };
   const flatbuffers::String *symbol() const {
     return GetPointer<const flatbuffers::String *>(VT_SYMBOL);
@@ -1306,6 +1384,9 @@ struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::Vector<whale::format::Access> *access() const {
     return GetPointer<const flatbuffers::Vector<whale::format::Access> *>(VT_ACCESS);
   }
+  const flatbuffers::Vector<flatbuffers::Offset<whale::format::Feed>> *feeds() const {
+    return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<whale::format::Feed>> *>(VT_FEEDS);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffsetRequired(verifier, VT_SYMBOL) &&
@@ -1317,6 +1398,9 @@ struct Kernel FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_SCALARS, 4) &&
            VerifyOffset(verifier, VT_ACCESS) &&
            verifier.VerifyVector(access()) &&
+           VerifyOffset(verifier, VT_FEEDS) &&
+           verifier.VerifyVector(feeds()) &&
+           verifier.VerifyVectorOfTables(feeds()) &&
            verifier.EndTable();
   }
   KernelT *UnPack(const flatbuffers::resolver_function_t *_resolver = nullptr) const;
@@ -1343,6 +1427,9 @@ struct KernelBuilder {
   void add_access(flatbuffers::Offset<flatbuffers::Vector<whale::format::Access>> access) {
     fbb_.AddOffset(Kernel::VT_ACCESS, access);
   }
+  void add_feeds(flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<whale::format::Feed>>> feeds) {
+    fbb_.AddOffset(Kernel::VT_FEEDS, feeds);
+  }
   explicit KernelBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1362,8 +1449,10 @@ inline flatbuffers::Offset<Kernel> CreateKernel(
     flatbuffers::Offset<flatbuffers::String> library = 0,
     flatbuffers::Offset<flatbuffers::Vector<uint64_t>> operandBytes = 0,
     uint32_t scalars = 0,
-    flatbuffers::Offset<flatbuffers::Vector<whale::format::Access>> access = 0) {
+    flatbuffers::Offset<flatbuffers::Vector<whale::format::Access>> access = 0,
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<whale::format::Feed>>> feeds = 0) {
   KernelBuilder builder_(_fbb);
+  builder_.add_feeds(feeds);
   builder_.add_access(access);
   builder_.add_scalars(scalars);
   builder_.add_operandBytes(operandBytes);
@@ -1383,18 +1472,21 @@ inline flatbuffers::Offset<Kernel> CreateKernelDirect(
     const char *library = nullptr,
     const std::vector<uint64_t> *operandBytes = nullptr,
     uint32_t scalars = 0,
-    const std::vector<whale::format::Access> *access = nullptr) {
+    const std::vector<whale::format::Access> *access = nullptr,
+    const std::vector<flatbuffers::Offset<whale::format::Feed>> *feeds = nullptr) {
   auto symbol__ = symbol ? _fbb.CreateString(symbol) : 0;
   auto library__ = library ? _fbb.CreateString(library) : 0;
   auto operandBytes__ = operandBytes ? _fbb.CreateVector<uint64_t>(*operandBytes) : 0;
   auto access__ = access ? _fbb.CreateVector<whale::format::Access>(*access) : 0;
+  auto feeds__ = feeds ? _fbb.CreateVector<flatbuffers::Offset<whale::format::Feed>>(*feeds) : 0;
   return whale::format::CreateKernel(
       _fbb,
       symbol__,
       library__,
       operandBytes__,
       scalars,
-      access__);
+      access__,
+      feeds__);
 }
 
 flatbuffers::Offset<Kernel> CreateKernel(flatbuffers::FlatBufferBuilder &_fbb, const KernelT *_o, const flatbuffers::rehasher_function_t *_rehasher = nullptr);
@@ -3802,6 +3894,52 @@ inline flatbuffers::Offset<Group> CreateGroup(flatbuffers::FlatBufferBuilder &_f
       _size);
 }
 
+inline FeedT *Feed::UnPack(const flatbuffers::resolver_function_t *_resolver) const {
+  auto _o = std::make_unique<FeedT>();
+  UnPackTo(_o.get(), _resolver);
+  return _o.release();
+}
+
+inline void Feed::UnPackTo(FeedT *_o, const flatbuffers::resolver_function_t *_resolver) const {
+  (void)_o;
+  (void)_resolver;
+  { auto _e = buffers(); if (_e) { _o->buffers.resize(_e->size()); for (flatbuffers::uoffset_t _i = 0; _i < _e->size(); _i++) { _o->buffers[_i] = _e->Get(_i); } } }
+}
+
+inline flatbuffers::Offset<Feed> Feed::Pack(flatbuffers::FlatBufferBuilder &_fbb, const FeedT* _o, const flatbuffers::rehasher_function_t *_rehasher) {
+  return CreateFeed(_fbb, _o, _rehasher);
+}
+
+inline flatbuffers::Offset<Feed> CreateFeed(flatbuffers::FlatBufferBuilder &_fbb, const FeedT *_o, const flatbuffers::rehasher_function_t *_rehasher) {
+  (void)_rehasher;
+  (void)_o;
+  struct _VectorArgs { flatbuffers::FlatBufferBuilder *__fbb; const FeedT* __o; const flatbuffers::rehasher_function_t *__rehasher; } _va = { &_fbb, _o, _rehasher}; (void)_va;
+  auto _buffers = _o->buffers.size() ? _fbb.CreateVector(_o->buffers) : 0;
+  return whale::format::CreateFeed(
+      _fbb,
+      _buffers);
+}
+
+inline KernelT::KernelT(const KernelT &o)
+      : symbol(o.symbol),
+        library(o.library),
+        operandBytes(o.operandBytes),
+        scalars(o.scalars),
+        access(o.access) {
+  feeds.reserve(o.feeds.size());
+  for (const auto &feeds_ : o.feeds) { feeds.emplace_back((feeds_) ? new whale::format::FeedT(*feeds_) : nullptr); }
+}
+
+inline KernelT &KernelT::operator=(KernelT o) FLATBUFFERS_NOEXCEPT {
+  std::swap(symbol, o.symbol);
+  std::swap(library, o.library);
+  std::swap(operandBytes, o.operandBytes);
+  std::swap(scalars, o.scalars);
+  std::swap(access, o.access);
+  std::swap(feeds, o.feeds);
+  return *this;
+}
+
 inline KernelT *Kernel::UnPack(const flatbuffers::resolver_function_t *_resolver) const {
   auto _o = std::make_unique<KernelT>();
   UnPackTo(_o.get(), _resolver);
@@ -3816,6 +3954,7 @@ inline void Kernel::UnPackTo(KernelT *_o, const flatbuffers::resolver_function_t
   { auto _e = operandBytes(); if (_e) { _o->operandBytes.resize(_e->size()); for (flatbuffers::uoffset_t _i = 0; _i < _e->size(); _i++) { _o->operandBytes[_i] = _e->Get(_i); } } }
   { auto _e = scalars(); _o->scalars = _e; }
   { auto _e = access(); if (_e) { _o->access.resize(_e->size()); for (flatbuffers::uoffset_t _i = 0; _i < _e->size(); _i++) { _o->access[_i] = static_cast<whale::format::Access>(_e->Get(_i)); } } }
+  { auto _e = feeds(); if (_e) { _o->feeds.resize(_e->size()); for (flatbuffers::uoffset_t _i = 0; _i < _e->size(); _i++) { _o->feeds[_i] = std::unique_ptr<whale::format::FeedT>(_e->Get(_i)->UnPack(_resolver)); } } }
 }
 
 inline flatbuffers::Offset<Kernel> Kernel::Pack(flatbuffers::FlatBufferBuilder &_fbb, const KernelT* _o, const flatbuffers::rehasher_function_t *_rehasher) {
@@ -3831,13 +3970,15 @@ inline flatbuffers::Offset<Kernel> CreateKernel(flatbuffers::FlatBufferBuilder &
   auto _operandBytes = _o->operandBytes.size() ? _fbb.CreateVector(_o->operandBytes) : 0;
   auto _scalars = _o->scalars;
   auto _access = _o->access.size() ? _fbb.CreateVector(_o->access) : 0;
+  auto _feeds = _o->feeds.size() ? _fbb.CreateVector<flatbuffers::Offset<whale::format::Feed>> (_o->feeds.size(), [](size_t i, _VectorArgs *__va) { return CreateFeed(*__va->__fbb, __va->__o->feeds[i].get(), __va->__rehasher); }, &_va ) : 0;
   return whale::format::CreateKernel(
       _fbb,
       _symbol,
       _library,
       _operandBytes,
       _scalars,
-      _access);
+      _access,
+      _feeds);
 }
 
 inline SourceT *Source::UnPack(const flatbuffers::resolver_function_t *_resolver) const {

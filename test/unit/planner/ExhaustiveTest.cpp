@@ -26,7 +26,7 @@ void compare(const Plan &plan, const test::Exhausted &all) {
 }
 
 struct Kinds {
-  int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0;
+  int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0, both = 0;
 };
 
 bool cutsTable(const NormalForm &form) {
@@ -36,6 +36,14 @@ bool cutsTable(const NormalForm &form) {
                               axis.colocated.front().dims.front() ==
                                   "vocabulary";
                      });
+}
+
+/// Whether gradients are cut over replicas on whose devices something else is.
+bool cutsBoth(const NormalForm &form) {
+  const auto &axes = form.stages.front().axes;
+  return std::any_of(axes.begin(), axes.end(), [](const Axis &axis) {
+    return !axis.colocated.empty() && axis.shard >= Shard::Gradients;
+  });
 }
 
 /// The first `cases` problems from a seed on that have few enough plans.
@@ -63,6 +71,7 @@ Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
     kinds.mixed += problem.hardware.pools().size() > 1;
     kinds.pipelines += all.best->form.stages.size() > 1;
     kinds.tables += cutsTable(all.best->form);
+    kinds.both += cutsBoth(all.best->form);
   }
   return kinds;
 }
@@ -77,6 +86,7 @@ TEST_CASE("no plan beats the search, and where none fits it finds none") {
   CHECK(kinds.mixed > cases / 5);
   CHECK(kinds.pipelines > cases / 20);
   CHECK(kinds.tables > 4);
+  CHECK(kinds.both > 4);
 }
 
 // Found by the judge: replicas whose stages send each other messages over

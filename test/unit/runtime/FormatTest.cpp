@@ -243,6 +243,21 @@ const Damage damages[] = {
        "slots that overlap"},
       {"kernel", [](ProgramT &p) { nodeOf<LaunchT>(p, 0).kernel = 1; },
        "kernel 1 does not exist"},
+      {"kernel feeds",
+       [](ProgramT &p) {
+         for (int i = 0; i < 2; ++i)
+           p.kernels[0]->feeds.push_back(std::make_unique<FeedT>());
+       },
+       "does not say of all buffers what feeds them"},
+      {"kernel feed",
+       [](ProgramT &p) {
+         p.kernels[0]->feeds.push_back(std::make_unique<FeedT>());
+         p.kernels[0]->feeds[0]->buffers = {9};
+       },
+       "has no buffer 9"},
+      {"kernel feed left out",
+       [](ProgramT &p) { p.kernels[0]->feeds.resize(1); },
+       "has an empty feed"},
       {"kernel operand",
        [](ProgramT &p) { nodeOf<LaunchT>(p, 0).operands[0]->dims = {15}; },
        "the kernel touches 64"},

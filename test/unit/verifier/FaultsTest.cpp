@@ -113,7 +113,9 @@ const Fault faults[] = {
        first(s).groups[0]->size = 1;
      }},
     {"counts off by one", "counts of a collective",
-     [](TestSet &s) { find<CollectiveT>(last(s), "update")->counts = {8, 9}; }},
+     [](TestSet &s) {
+       find<CollectiveT>(last(s), "update")->counts = {8, 9};
+     }},
     {"counts differ between members", "has counts",
      [](TestSet &s) {
        find<CollectiveT>(split(s, 3), "update")->counts = {8, 8};
@@ -298,6 +300,29 @@ TEST_CASE("planted faults are found") {
     CHECK_THAT(findings, Catch::Contains("error: "));
     CHECK_THAT(findings, Catch::Contains(fault.expected));
   }
+}
+
+TEST_CASE("what a kernel writes is of what feeds it, and of nothing else") {
+  auto findings = [](size_t buffer, std::vector<uint32_t> from) {
+    TestSet set = makeFusedSet();
+    set.programs.at("fused").kernels[0]->feeds[buffer]->buffers =
+        std::move(from);
+    return findingsOf(set);
+  };
+  CHECK(findings(1, {0, 1}) == "");
+  // The whole variable with a half of the other, another one on each rank; the
+  // half with the whole.
+  CHECK_THAT(findings(1, {0, 1, 2}),
+             Catch::Contains("variable 'w' becomes another value"));
+  CHECK(findings(2, {0, 1, 2}) == "");
+  CHECK_THAT(findings(2, {2}), Catch::Contains("'t' is updated without any"));
+  CHECK_THAT(findings(1, {0, 3}),
+             Catch::Contains("uses buffer 3, which it does not read"));
+  // Nothing said: all that is read may be in all.
+  TestSet set = makeFusedSet();
+  set.programs.at("fused").kernels[0]->feeds.clear();
+  CHECK_THAT(findingsOf(set),
+             Catch::Contains("variable 'w' becomes another value"));
 }
 
 TEST_CASE("a finding names rank, role, instruction and model line") {

@@ -345,6 +345,40 @@ TestSet makeTestSet(unsigned microBatches, unsigned replicas) {
   return set;
 }
 
+TestSet makeFusedSet() {
+  Builder b("fused", {"part"});
+  b.inputInfo("x", {8, features});
+  OperandT w = b.buffer({features, features}),
+           t = b.buffer({features / 2, features});
+  b.variable("w", VariableKind::Parameter, w, {features, features});
+  b.variable("t", VariableKind::Parameter, t, {features, features},
+             {b.scalar(TermKind::RankScalar, 0), constantScalar(0)});
+  OperandT x = b.buffer({8, features}), norm = b.buffer({});
+  b.begin("step");
+  b.input(0, x, constantScalar(0));
+  b.launch("update", {{x, Access::Read},
+                      {w, Access::ReadWrite},
+                      {t, Access::ReadWrite},
+                      {norm, Access::Write}});
+  for (std::vector<uint32_t> from :
+       {std::vector<uint32_t>{}, {0, 1}, {0, 2}, {0}}) {
+    b.program.kernels[0]->feeds.push_back(std::make_unique<FeedT>());
+    b.program.kernels[0]->feeds.back()->buffers = std::move(from);
+  }
+  b.entry("step", {Visit(0, 0)});
+  TestSet set;
+  set.programs.emplace("fused", std::move(b.program));
+  set.manifest.globalBatch = 8;
+  for (uint32_t rank = 0; rank < 2; ++rank) {
+    RankInfo info;
+    info.role = "fused";
+    info.samples = 8;
+    info.scalars = {rank * features / 2};
+    set.manifest.ranks.push_back(std::move(info));
+  }
+  return set;
+}
+
 TestSet makeWideSet(unsigned ranks, unsigned layers) {
   Builder b("wide", {"first_sample"});
   b.group("r0", ranks);

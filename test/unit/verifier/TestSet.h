@@ -22,6 +22,10 @@ struct TestSet {
 
 TestSet makeTestSet(unsigned microBatches = 2, unsigned replicas = 2);
 
+/// Two ranks that update two variables in one kernel: all of `w`, of `t` each a
+/// half. Its buffers are an input, `w`, `t` and a number of the input.
+TestSet makeFusedSet();
+
 /// One stage of `ranks` replicas with `layers` layers: for timing.
 TestSet makeWideSet(unsigned ranks, unsigned layers);
 
