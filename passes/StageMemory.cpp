@@ -114,7 +114,8 @@ bool DryRun::mayLeaveOut() const {
 bool DryRun::areAlike(unsigned a, unsigned b) const {
   if (a == 0 || b == 0 || pieces(a) != pieces(b) ||
       form.stages[a].recompute != form.stages[b].recompute ||
-      form.stages[a].recomputeLayers != form.stages[b].recomputeLayers)
+      form.stages[a].recomputeLayers != form.stages[b].recomputeLayers ||
+      form.stages[a].selectiveLayers != form.stages[b].selectiveLayers)
     return false;
   auto axesOf = [&](size_t stage) {
     return stage < form.stages.size() ? form.stages[stage].axes

@@ -66,8 +66,8 @@ FormCosts::chunkedMemory(unsigned stage, const std::vector<int64_t> &cuts,
   for (int64_t chunk = 0; chunk < layout.chunks; ++chunk) {
     StagePrediction &one = parts[chunk];
     int64_t part = layout.part({stage, chunk});
-    Peak peak =
-        peakOf(stage, one.first, one.last, pieces(one.first, one.last, {}));
+    Peak peak = peakOf(stage, one.first, one.last,
+                       pieces(stage, one.first, one.last, {}));
     one.memory.activations = peak.saved - peak.once;
     memory.activations += peak.once;
     memory.transients = std::max(memory.transients, peak.transient);

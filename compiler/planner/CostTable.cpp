@@ -159,7 +159,8 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
   Key key;
   key.add(form.microBatches).add(slots(stage)).add(form.virtualStages);
   key.add(form.schedule == Schedule::DualPipe).add(stage > 0).add(isLast);
-  key.add(open.recomputeLayers).add(open.offload.optimizer);
+  key.add(open.recomputeLayers).add(open.selectiveLayers);
+  key.add(open.offload.optimizer);
   key.add(open.offload.parameters).add(open.offload.activations);
   for (const Axis &axis : shape.axes) {
     key.add(static_cast<int64_t>(axis.kind)).add(axis.size);
@@ -172,7 +173,7 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
   for (unsigned type :
        it == straddling.end() ? std::vector{types[stage]} : it->second.types)
     key.add(type);
-  for (const auto *ofRuns : {&costs, &again})
+  for (const auto *ofRuns : {&costs, &fullCosts, &selectiveCosts})
     for (const RunCost &one : (*ofRuns)[like[stage]])
       key.add(reinterpret_cast<intptr_t>(one.cost))
           .add(one.forward.value())

@@ -616,7 +616,11 @@ Relief mostRelief(const ReplicaCosts &costs, unsigned stage, int64_t first,
   Relief most;
   for (const auto &one : costs) {
     Relief here = one->relief(stage, first, last);
+    // Each instance as much as it does anywhere.
+    int64_t both = std::max(most.recomputeLayers + most.selectiveLayers,
+                            here.recomputeLayers + here.selectiveLayers);
     most.recomputeLayers = std::max(most.recomputeLayers, here.recomputeLayers);
+    most.selectiveLayers = both - most.recomputeLayers;
     forEachOffload(
         [](auto, int64_t &all, int64_t own) { all = std::max(all, own); },
         most.offload, here.offload);

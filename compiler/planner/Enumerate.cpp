@@ -410,32 +410,54 @@ constexpr int64_t mostMixedDevices = 128;
 /// unequal devices the shares of the batch depend on the mode.
 bool coversModes(const Problem &problem) {
   const Pins &pins = problem.options.pins;
-  return !pins.recompute && !pins.recomputeLayers &&
+  return !pins.recompute && !pins.recomputeLayers && !pins.selectiveLayers &&
          problem.hardware.pools().size() == 1;
 }
 
-/// What all instances do, and how many of each stage recompute in full.
-std::vector<std::pair<Recompute, int64_t>>
-recomputeModes(const Problem &problem) {
+/// What all instances do, and how many of each stage recompute in full and how
+/// many selectively.
+struct RecomputeMode {
+  Recompute rest = Recompute::None;
+  int64_t full = 0, selective = 0;
+};
+
+/// Those in which single layers recompute. Numbers that are not pinned are as
+/// needed, where the rest is not pinned either: then one that recomputes
+/// selectively is a case of none.
+std::vector<RecomputeMode> layerModes(const Problem &problem) {
   const Pins &pins = problem.options.pins;
-  std::vector<std::pair<Recompute, int64_t>> modes;
+  bool pinned = pins.recomputeLayers.value_or(0) > 0 ||
+                pins.selectiveLayers.value_or(0) > 0;
+  bool isFew = problem.hardware.pools().size() == 1 ||
+               problem.hardware.deviceCount() <= mostMixedDevices;
+  RecomputeMode mode;
+  mode.rest = pins.recompute.value_or(Recompute::None);
+  bool isOpen = !pins.recompute && isFew;
+  mode.full = pins.recomputeLayers.value_or(isOpen ? asNeeded : 0);
+  mode.selective = pins.selectiveLayers.value_or(isOpen ? asNeeded : 0);
+  // What contradicts itself.
+  if ((pinned && mode.rest == Recompute::Full) ||
+      (mode.selective > 0 && mode.rest == Recompute::Selective))
+    return {};
+  std::vector<RecomputeMode> modes;
+  if (mode.full != 0 || mode.selective != 0)
+    modes.push_back(mode);
+  if (pinned && !isFew && mode.selective == 0)
+    modes.push_back({Recompute::Selective, mode.full, 0});
+  return modes;
+}
+
+std::vector<RecomputeMode> recomputeModes(const Problem &problem) {
+  const Pins &pins = problem.options.pins;
+  std::vector<RecomputeMode> modes = layerModes(problem);
+  if (pins.recomputeLayers.value_or(0) > 0 ||
+      pins.selectiveLayers.value_or(0) > 0 ||
+      (coversModes(problem) && problem.options.space != Space::Full))
+    return modes;
   for (Recompute recompute :
-       {Recompute::None, Recompute::Selective, Recompute::Full}) {
-    bool full = recompute == Recompute::Full;
-    if (pins.recompute && *pins.recompute != recompute)
-      continue;
-    if (pins.recomputeLayers.value_or(0) > 0) {
-      if (!full)
-        modes.emplace_back(recompute, *pins.recomputeLayers);
-      continue;
-    }
-    if (!coversModes(problem) || problem.options.space == Space::Full)
-      modes.emplace_back(recompute, 0);
-    bool isOpen = !pins.recompute && !pins.recomputeLayers && !full;
-    if (isOpen && (coversModes(problem) ||
-                   problem.hardware.deviceCount() <= mostMixedDevices))
-      modes.emplace_back(recompute, asNeeded);
-  }
+       {Recompute::None, Recompute::Selective, Recompute::Full})
+    if (!pins.recompute || *pins.recompute == recompute)
+      modes.push_back({recompute, 0, 0});
   return modes;
 }
 
@@ -541,6 +563,7 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
   StageForm stage;
   stage.recompute = choice.recompute;
   stage.recomputeLayers = choice.recomputeLayers;
+  stage.selectiveLayers = choice.selectiveLayers;
   stage.offload = choice.offload;
   stage.axes = replicaAxes(choice);
   if (!choice.pipelineOutside)
@@ -646,14 +669,15 @@ std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   result.reserve(2 * modes.size() * cuts.size());
   Choice choice = shape;
   choice.offload = offloadOf(problem);
-  for (auto [recompute, layers] : modes)
+  for (const RecomputeMode &mode : modes)
     for (const Sharding &sharding : cuts)
       for (bool outside : {false, true}) {
         bool both = shape.data > 1 && shape.pipeline > 1;
         if (both ? layout && outside != (layout == Layout::Column) : outside)
           continue;
-        choice.recompute = recompute;
-        choice.recomputeLayers = layers;
+        choice.recompute = mode.rest;
+        choice.recomputeLayers = mode.full;
+        choice.selectiveLayers = mode.selective;
         choice.shard = sharding.shard;
         choice.group = sharding.group;
         choice.hybrid = sharding.hybrid;
@@ -694,7 +718,7 @@ std::vector<Choice> ScheduleTable::of(const Choice &placed) {
 }
 
 bool settle(const Problem &problem, Choice &choice) {
-  bool layers = choice.recomputeLayers != 0;
+  bool layers = choice.hasLayers();
   if (choice.virtualStages == 1)
     return layers || !coversModes(problem);
   const Pins &pins = problem.options.pins;

@@ -46,15 +46,17 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
         table.alive(form.schedule, static_cast<int64_t>(form.stages.size()),
                     form.virtualStages, form.microBatches);
   layered = std::any_of(
-      form.stages.begin(), form.stages.end(),
-      [](const StageForm &stage) { return stage.recomputeLayers != 0; });
+      form.stages.begin(), form.stages.end(), [](const StageForm &stage) {
+        return stage.recomputeLayers != 0 || stage.selectiveLayers != 0;
+      });
   offloads = std::any_of(
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.offload != Offload(); });
   place = placeOf(form, devices, replica, table.hardware);
   bool alike = cutsBatchAlike(form);
   costs.resize(form.stages.size());
-  again.resize(form.stages.size());
+  fullCosts.resize(form.stages.size());
+  selectiveCosts.resize(form.stages.size());
   for (unsigned s = 0; s < form.stages.size(); ++s) {
     like.push_back(likeEarlier(s));
     if (like[s] == s)
@@ -278,7 +280,7 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
                           ? heldState(stage, state)
                           : offloadedState(stage, first, state, relief.offload);
   int64_t slots = this->slots(stage);
-  std::vector<Piece> held = pieces(first, last, relief);
+  std::vector<Piece> held = pieces(stage, first, last, relief);
   if (form.microBatches == 1 && !table.hardware.execution.stack.holdsGradients)
     setSinglePeak(parts, stage, first, last, held);
   else
@@ -334,8 +336,10 @@ FormCosts::LeastMemory FormCosts::newLeastMemory(unsigned stage,
     state += all.gradients;
     least.once = least.saved = Bytes::max();
     addLeast(cost.memory, least);
-    if (layered)
-      addLeast(again[like[stage]][which].cost->memory, least);
+    for (const auto *mode : {&fullCosts, &selectiveCosts})
+      if (const std::vector<RunCost> &runs = (*mode)[like[stage]];
+          !runs.empty())
+        addLeast(runs[which].cost->memory, least);
   }
   // Variables of other instances may stand for a part of it.
   for (const Tie &tie : table.ties)
@@ -417,7 +421,7 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
 /// Times of one micro-batch, as far as the device goes.
 void FormCosts::setCompute(unsigned stage, const Relief &relief,
                            StagePrediction &result) const {
-  for (const Piece &piece : pieces(result.first, result.last, relief)) {
+  for (const Piece &piece : pieces(stage, result.first, result.last, relief)) {
     const RunCost &one = costOf(stage, piece);
     const ClassCost &cost = *one.cost;
     int64_t n = piece.count;

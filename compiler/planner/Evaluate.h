@@ -123,7 +123,7 @@ struct Prediction {
 
 /// What instances of a stage do so that it fits, by number.
 struct Relief {
-  int64_t recomputeLayers = 0;
+  int64_t recomputeLayers = 0, selectiveLayers = 0;
   Offload offload;
 
   auto operator<=>(const Relief &) const = default;
@@ -266,8 +266,8 @@ public:
   const cost::ClassCost &run(unsigned stage, size_t run) const {
     return *costs[like[stage]][run].cost;
   }
-  /// One micro-batch of one instance at least, whether it recomputes in full or
-  /// not; parameters gathered and gradients scattered where they are cut over
+  /// One micro-batch of one instance at least, whatever it may recompute;
+  /// parameters gathered and gradients scattered where they are cut over
   /// the replicas (ZeRO-3).
   Picoseconds forward(unsigned stage, size_t run) const;
   Picoseconds backward(unsigned stage, size_t run) const;
@@ -373,20 +373,23 @@ private:
     Picoseconds forward, backward;
   };
   static void takeSlower(const cost::ClassCost &cost, RunCost &slowest);
+  /// Over the ways in which instances of the stage may recompute.
+  Picoseconds least(unsigned stage, size_t run,
+                    Picoseconds RunCost::*time) const;
   /// Instances of one run that follow each other and have the same relief.
   struct Piece {
     size_t run = 0;
     int64_t count = 0;
-    /// Recompute in full, whatever the stage says of others.
-    bool again = false;
+    Recompute recompute = Recompute::None;
     /// In the host's memory: what is saved; parameters and gradients.
     bool savedAway = false, parametersAway = false;
   };
-  std::vector<Piece> pieces(int64_t first, int64_t last,
+  std::vector<Piece> pieces(unsigned stage, int64_t first, int64_t last,
                             const Relief &relief) const;
   const RunCost &costOf(unsigned stage, const Piece &piece) const {
-    return (piece.again ? again : costs)[like[stage]][piece.run];
+    return costsOf(stage, piece.recompute)[piece.run];
   }
+  const std::vector<RunCost> &costsOf(unsigned stage, Recompute mode) const;
   /// A stage, and what it holds.
   struct Held {
     unsigned stage = 0;
@@ -396,14 +399,19 @@ private:
   };
   Relief reliefNeeded(const Held &held) const;
   KnownReliefs &knownReliefs(unsigned stage) const;
-  Relief fewest(const Held &held, Relief relief, size_t kind) const;
+  Relief fewest(const Held &held, Relief relief, size_t way) const;
+  Relief leastRecompute(const Held &held, Relief start) const;
+  void takeFaster(const Held &held, const Relief &other, Relief &best) const;
+  void mix(const Held &held, int64_t first, const Relief &full,
+           Relief &best) const;
+  Picoseconds computeTime(const Held &held, const Relief &relief) const;
   Relief filled(const Held &held, Relief relief,
                 const std::vector<size_t> &order) const;
   Relief trimmed(const Held &held, Relief relief,
                  const std::vector<size_t> &order) const;
   std::vector<size_t> byPrice(const Held &held, const Relief &none) const;
   Relief hidden(const Held &held, Relief none) const;
-  bool isOpen(unsigned stage, size_t kind) const;
+  bool isOpen(unsigned stage, size_t way) const;
   double timeWith(const Held &held, const Relief &relief) const;
   MemoryParts memoryWith(unsigned stage, int64_t first, int64_t last,
                          const Relief &relief) const;
@@ -561,9 +569,10 @@ private:
   const NormalForm &form;
   const DeviceMap &devices;
   std::vector<int64_t> replica;
-  /// By stage and run, of stages that are the first of their like; of instances
-  /// that recompute as their stage says, and in full where it has such layers.
-  std::vector<std::vector<RunCost>> costs, again;
+  /// By stage and run, of stages that are the first of their like: of instances
+  /// that recompute as their stage says, and of those that recompute in full
+  /// and selectively where it has such layers.
+  std::vector<std::vector<RunCost>> costs, fullCosts, selectiveCosts;
   /// By stage, of the device with the least memory.
   std::vector<unsigned> types;
   /// Ranks of a stage in several pools, and the types of their devices.
@@ -576,8 +585,8 @@ private:
   ReplicaPlace place;
   /// Of each stage: the first one with the same costs.
   std::vector<unsigned> like;
-  /// Instances of some stage recompute in full, whatever the others do; or
-  /// have something in the host's memory.
+  /// Instances of some stage recompute in a way of their own; or have something
+  /// in the host's memory.
   bool layered = false, offloads = false;
   mutable std::map<std::pair<unsigned, unsigned>, std::vector<cost::Group>>
       groups;

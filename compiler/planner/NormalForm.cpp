@@ -125,6 +125,8 @@ private:
       stage.recompute = *node.recompute;
     stage.recomputeLayers =
         node.recomputeLayers.value_or(stage.recomputeLayers);
+    stage.selectiveLayers =
+        node.selectiveLayers.value_or(stage.selectiveLayers);
     forEachOffload(
         [](auto, int64_t &here, std::optional<int64_t> said) {
           here = said.value_or(here);
@@ -262,19 +264,25 @@ private:
 
   void checkRecompute(const Node &root) {
     for (const StageForm &stage : form.stages) {
-      if (stage.recomputeLayers == 0)
+      int64_t layers =
+          saturatingAdd(stage.recomputeLayers, stage.selectiveLayers);
+      if (layers == 0)
         continue;
       if (stage.recompute == Recompute::Full)
         return void(diags.error(
             root.place, fmt::format("recompute of {} layers beside recompute "
                                     "'full' of all",
-                                    stage.recomputeLayers)));
+                                    layers)));
+      if (stage.selectiveLayers > 0 && stage.recompute != Recompute::None)
+        return void(diags.error(
+            root.place, fmt::format("selective recompute of {} layers beside "
+                                    "recompute 'selective' of all",
+                                    stage.selectiveLayers)));
       if (form.virtualStages > 1)
         return void(diags.error(
-            root.place,
-            fmt::format("recompute of {} layers of stages that "
-                        "have {} virtual stages",
-                        stage.recomputeLayers, form.virtualStages)));
+            root.place, fmt::format("recompute of {} layers of stages that "
+                                    "have {} virtual stages",
+                                    layers, form.virtualStages)));
     }
   }
 
@@ -454,6 +462,8 @@ Node toTree(const NormalForm &form) {
     node.recompute = stage.recompute;
     if (stage.recomputeLayers > 0)
       node.recomputeLayers = stage.recomputeLayers;
+    if (stage.selectiveLayers > 0)
+      node.selectiveLayers = stage.selectiveLayers;
     forEachOffload(
         [](auto, std::optional<int64_t> &said, int64_t layers) {
           if (layers > 0)

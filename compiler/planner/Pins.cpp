@@ -61,8 +61,9 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
     pins.sequence = n.value_or(0) == 1;
     return (n && *n <= 1) || bad("0 or 1");
   }
-  if (key == "recompute_layers") {
-    pins.recomputeLayers = n;
+  if (key == "recompute_layers" || key == "selective_layers") {
+    (key == "recompute_layers" ? pins.recomputeLayers : pins.selectiveLayers) =
+        n;
     return n || bad("0 or a positive number");
   }
   bool offloads = key.starts_with("offload_");
@@ -165,7 +166,7 @@ static void refuseTooManyLayers(const Problem &problem,
                                 Diagnostics &diagnostics) {
   int64_t most = workload::instanceCount(problem.workload);
   forEachPin([&]<class T>(std::string_view name, std::optional<T> Pins::*pin) {
-    bool ofLayers = name == "recompute_layers" || name.starts_with("offload_");
+    bool ofLayers = name.ends_with("_layers") || name.starts_with("offload_");
     if constexpr (std::is_same_v<T, int64_t>)
       if (const auto &layers = problem.options.pins.*pin;
           ofLayers && layers && *layers != allLayers && *layers > most)

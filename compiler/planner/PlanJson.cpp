@@ -189,6 +189,8 @@ private:
       w.field("recompute", nameOf(form.stages[s].recompute));
       if (form.stages[s].recomputeLayers > 0)
         w.field("recompute_layers", form.stages[s].recomputeLayers);
+      if (form.stages[s].selectiveLayers > 0)
+        w.field("selective_layers", form.stages[s].selectiveLayers);
       forEachOffload(
           [&](std::string_view key, int64_t layers) {
             if (layers > 0)
@@ -476,6 +478,7 @@ private:
     // These follow from the strategy.
     r.optional("recompute");
     r.optional("recompute_layers");
+    r.optional("selective_layers");
     Offload offload;
     forEachOffload([&](std::string_view key, int64_t) { r.optional(key); },
                    offload);

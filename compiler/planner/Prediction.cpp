@@ -42,16 +42,18 @@ namedHostParts(const MemoryParts &memory) {
 }
 
 bool Relief::isOpen() const {
-  return recomputeLayers == asNeeded || offload.optimizer == asNeeded ||
-         offload.parameters == asNeeded || offload.activations == asNeeded;
+  return recomputeLayers == asNeeded || selectiveLayers == asNeeded ||
+         offload.optimizer == asNeeded || offload.parameters == asNeeded ||
+         offload.activations == asNeeded;
 }
 
 Relief reliefOf(const StageForm &stage) {
-  return {stage.recomputeLayers, stage.offload};
+  return {stage.recomputeLayers, stage.selectiveLayers, stage.offload};
 }
 
 void setRelief(StageForm &stage, const Relief &relief) {
   stage.recomputeLayers = relief.recomputeLayers;
+  stage.selectiveLayers = relief.selectiveLayers;
   stage.offload = relief.offload;
 }
 

@@ -33,10 +33,10 @@ struct Pins {
   std::optional<int64_t> zero;
   /// Whether the tensor split cuts the sequence where it cuts nothing else.
   std::optional<bool> sequence;
-  /// Alone it also says that no layers recompute in full.
+  /// Alone it also says that no layers recompute in another way.
   std::optional<Recompute> recompute;
   /// Of each stage.
-  std::optional<int64_t> recomputeLayers;
+  std::optional<int64_t> recomputeLayers, selectiveLayers;
   /// As StageForm's: of each stage.
   std::optional<int64_t> offloadOptimizer, offloadParameters,
       offloadActivations;
@@ -61,6 +61,7 @@ template <class F> void forEachPin(F visit) {
   visit("zero", &Pins::zero);
   visit("recompute", &Pins::recompute);
   visit("recompute_layers", &Pins::recomputeLayers);
+  visit("selective_layers", &Pins::selectiveLayers);
   visit("offload_optimizer", &Pins::offloadOptimizer);
   visit("offload_parameters", &Pins::offloadParameters);
   visit("offload_activations", &Pins::offloadActivations);

@@ -1,20 +1,29 @@
 //===- Relief.cpp - what a stage does to fit ------------------------------===//
 //
 // Problem: of a stage that holds instances first..last-1, how many recompute in
-// full (the first ones, as in Megatron-LM's --recompute-num-layers), and of how
-// many the host's memory holds activations, optimizer state, parameters
-// (granular, as in Mist, arXiv 2503.19050, and DeepSpeed's Twin-Flow).
-// Rule: activations whose transfer hides beside compute go first; then one way
-// after another is taken, the one with the least time for what it frees (all of
-// it against none) first, each for the fewest instances with which the stage
-// fits; then each is made as small as goes, the dearest first. That is compared
-// with recompute alone and, where it takes several ways, with fixed orders of
-// them; the least time counts.
-// Guarantee: of a way by itself exact where memory falls with each further
-// instance of a run; at the ends of runs nothing is taken for granted (a head
-// that recomputes may need more). Of several ways together a heuristic.
+// full (the first ones, as in Megatron-LM's --recompute-num-layers), how many
+// behind those selectively, and of how many the host's memory holds
+// activations, optimizer state, parameters (granular, as in Mist, arXiv
+// 2503.19050, and DeepSpeed's Twin-Flow).
+// Recompute alone (leastRecompute): the least time. With k in full let s(k) be
+// the fewest that must recompute selectively. An instance in full frees no less
+// than one that recomputes selectively, so k + s(k) never rises with k; and it
+// takes no less time, so that from a known k' + s(k') on all smaller k take at
+// least what k in full and the rest of these selectively take. Ranges of k in
+// which that is not below the best time are left out, others are halved.
+// With the host: activations whose transfer hides beside compute go first; then
+// one way after another is taken, the one with the least time for what it frees
+// (all of it against none) first, each for the fewest instances with which the
+// stage fits; then each is made as small as goes, the dearest first. Where that
+// takes several ways, fixed orders of them are tried, too. All of that from no
+// recompute and, where that alone takes less time than what was found, from
+// selective recompute of all instances. The least time counts, also that of
+// recompute alone.
+// Guarantee: recompute is exact where memory falls with each further instance
+// of a run; at the ends of runs nothing is taken for granted (a head that
+// recomputes may need more). With the host a heuristic, but for one way alone.
 // Complexity: O(runs + log(instances)) evaluations of the stage's memory for
-// each way.
+// each way; recompute takes that for each k that it looks at.
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,23 +31,29 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 namespace whale::planner {
 
 namespace {
 
 /// The ways by number.
-constexpr size_t recompute = 0, activations = 1, optimizer = 2, parameters = 3;
-constexpr size_t ways = 4;
+constexpr size_t recompute = 0, selective = 1, activations = 2, optimizer = 3,
+                 parameters = 4;
+constexpr size_t ways = 5;
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
 
 int64_t get(const Relief &relief, size_t way) {
-  return std::array{relief.recomputeLayers, relief.offload.activations,
-                    relief.offload.optimizer, relief.offload.parameters}[way];
+  return std::array{relief.recomputeLayers, relief.selectiveLayers,
+                    relief.offload.activations, relief.offload.optimizer,
+                    relief.offload.parameters}[way];
 }
 
 void set(Relief &relief, size_t way, int64_t layers) {
   Offload &offload = relief.offload;
-  *std::array{&relief.recomputeLayers, &offload.activations, &offload.optimizer,
+  *std::array{&relief.recomputeLayers, &relief.selectiveLayers,
+              &offload.activations, &offload.optimizer,
               &offload.parameters}[way] = layers;
   if (way == parameters)
     offload.optimizer = std::max(offload.optimizer, layers);
@@ -61,15 +76,17 @@ const std::vector<size_t> fixedOrders[] = {
 
 } // namespace
 
-std::vector<FormCosts::Piece> FormCosts::pieces(int64_t first, int64_t last,
+std::vector<FormCosts::Piece> FormCosts::pieces(unsigned stage, int64_t first,
+                                                int64_t last,
                                                 const Relief &relief) const {
-  // Of activations those of instances that do not recompute go first.
-  int64_t again = first + relief.recomputeLayers;
-  int64_t away = again + relief.offload.activations;
+  // Of activations those of instances that do not recompute in full go first.
+  int64_t behindFull = first + relief.recomputeLayers;
+  int64_t behindSelective = behindFull + relief.selectiveLayers;
+  int64_t away = behindFull + relief.offload.activations;
   int64_t wrapped = first + std::max<int64_t>(0, away - last);
   int64_t hosted = first + relief.offload.parameters;
   std::vector<Piece> result;
-  result.reserve(table.workload.runs.size() + 4);
+  result.reserve(table.workload.runs.size() + 5);
   int64_t start = 0;
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     int64_t at = std::max(first, start);
@@ -77,25 +94,38 @@ std::vector<FormCosts::Piece> FormCosts::pieces(int64_t first, int64_t last,
     int64_t end = std::min(last, start);
     while (at < end) {
       int64_t to = end;
-      for (int64_t border : {again, away, wrapped, hosted})
+      for (int64_t border :
+           {behindFull, behindSelective, away, wrapped, hosted})
         if (border > at)
           to = std::min(to, border);
-      bool isAway = at < wrapped || (at >= again && at < away);
-      result.push_back({r, to - at, at < again, isAway, at < hosted});
+      Recompute mode = at < behindFull        ? Recompute::Full
+                       : at < behindSelective ? Recompute::Selective
+                                              : form.stages[stage].recompute;
+      bool isAway = at < wrapped || (at >= behindFull && at < away);
+      result.push_back({r, to - at, mode, isAway, at < hosted});
       at = to;
     }
   }
   return result;
 }
 
+Picoseconds FormCosts::least(unsigned stage, size_t run,
+                             Picoseconds RunCost::*time) const {
+  Picoseconds result = costs[like[stage]][run].*time;
+  if (!layered)
+    return result;
+  for (const auto *mode : {&fullCosts, &selectiveCosts})
+    if (const std::vector<RunCost> &runs = (*mode)[like[stage]]; !runs.empty())
+      result = std::min(result, runs[run].*time);
+  return result;
+}
+
 Picoseconds FormCosts::forward(unsigned stage, size_t run) const {
-  Picoseconds time = costs[like[stage]][run].forward;
-  return layered ? std::min(time, again[like[stage]][run].forward) : time;
+  return least(stage, run, &RunCost::forward);
 }
 
 Picoseconds FormCosts::backward(unsigned stage, size_t run) const {
-  Picoseconds time = costs[like[stage]][run].backward;
-  return layered ? std::min(time, again[like[stage]][run].backward) : time;
+  return least(stage, run, &RunCost::backward);
 }
 
 FormCosts::Times FormCosts::relieved(unsigned stage, int64_t first,
@@ -195,8 +225,8 @@ Relief FormCosts::hidden(const Held &held, Relief none) const {
   return none;
 }
 
-/// The fewest instances for one way with which the stage fits; all where it
-/// does not.
+/// The fewest instances for one way with which the stage fits, no fewer than
+/// `relief` has; all where it does not.
 Relief FormCosts::fewest(const Held &held, Relief relief, size_t way) const {
   Relief start = relief;
   auto fitsAt = [&](int64_t layers) {
@@ -204,8 +234,11 @@ Relief FormCosts::fewest(const Held &held, Relief relief, size_t way) const {
     set(relief, way, layers);
     return fitsWith(held, relief);
   };
-  int64_t bad = get(relief, way), good = held.last - held.first, end = 0;
-  for (const Piece &run : pieces(held.first, held.last, {})) {
+  // Selective ones begin behind those in full.
+  int64_t before = way == selective ? relief.recomputeLayers : 0;
+  int64_t bad = get(relief, way);
+  int64_t good = held.last - held.first - before, end = -before;
+  for (const Piece &run : pieces(held.stage, held.first, held.last, {})) {
     end += run.count;
     if (end <= bad)
       continue;
@@ -222,12 +255,95 @@ Relief FormCosts::fewest(const Held &held, Relief relief, size_t way) const {
   return relief;
 }
 
+/// Forward and backward part of a micro-batch.
+Picoseconds FormCosts::computeTime(const Held &held,
+                                   const Relief &relief) const {
+  Picoseconds time;
+  for (const Piece &piece : pieces(held.stage, held.first, held.last, relief)) {
+    const RunCost &one = costOf(held.stage, piece);
+    time += (one.forward + one.backward) * piece.count;
+  }
+  return time;
+}
+
+/// The recompute with which the stage fits that takes the least time; all in
+/// full where it does not fit.
+Relief FormCosts::leastRecompute(const Held &held, Relief start) const {
+  bool mayFull = isOpen(held.stage, recompute);
+  bool maySelective = isOpen(held.stage, selective);
+  if (mayFull)
+    set(start, recompute, 0);
+  if (maySelective)
+    set(start, selective, 0);
+  if ((!mayFull && !maySelective) || fitsWith(held, start))
+    return start;
+  if (!mayFull || !maySelective)
+    return fewest(held, start, mayFull ? recompute : selective);
+  Relief cheap = fewest(held, start, selective);
+  Relief full = fewest(held, start, recompute);
+  bool isEnough = fitsWith(held, cheap);
+  if (!fitsWith(held, full))
+    return isEnough ? cheap : full;
+  int64_t first = 1;
+  if (!isEnough) {
+    // All that are not in full selectively.
+    cheap = fewest(held, cheap, recompute);
+    first = cheap.recomputeLayers;
+    set(cheap, selective, held.last - held.first - first);
+  }
+  Relief best = full;
+  takeFaster(held, cheap, best);
+  mix(held, first, full, best);
+  return best;
+}
+
+/// Takes the faster one of two that fit.
+void FormCosts::takeFaster(const Held &held, const Relief &other,
+                           Relief &best) const {
+  if (fitsWith(held, other) &&
+      computeTime(held, other) < computeTime(held, best))
+    best = other;
+}
+
+/// The same for those with `first` instances in full or more, but fewer than
+/// `full` has, which fits without others.
+void FormCosts::mix(const Held &held, int64_t first, const Relief &full,
+                    Relief &best) const {
+  /// Of numbers in full: how many instances recompute with them at least.
+  struct Numbers {
+    int64_t first = 0, last = 0, together = 0;
+  };
+  auto with = [&](int64_t inFull, int64_t together) {
+    Relief relief = full;
+    set(relief, recompute, inFull);
+    set(relief, selective, together - inFull);
+    return relief;
+  };
+  std::vector<Numbers> open = {
+      {first, full.recomputeLayers - 1, full.recomputeLayers}};
+  while (!open.empty()) {
+    Numbers some = open.back();
+    open.pop_back();
+    if (some.first > some.last ||
+        computeTime(held, with(some.first, some.together)) >=
+            computeTime(held, best))
+      continue;
+    int64_t middle = some.first + (some.last - some.first) / 2;
+    Relief one = fewest(held, with(middle, some.together - 1), selective);
+    takeFaster(held, one, best);
+    int64_t together = std::max(some.together, middle + one.selectiveLayers);
+    open.push_back({middle + 1, some.last, some.together});
+    open.push_back({some.first, middle - 1, together});
+  }
+}
+
 Relief FormCosts::filled(const Held &held, Relief relief,
                          const std::vector<size_t> &order) const {
   for (size_t way : order) {
     if (!isOpen(held.stage, way))
       continue;
-    relief = fewest(held, relief, way);
+    relief = way == recompute ? leastRecompute(held, relief)
+                              : fewest(held, relief, way);
     if (fitsWith(held, relief))
       break;
   }
@@ -244,6 +360,10 @@ Relief FormCosts::trimmed(const Held &held, Relief relief,
     if (!isOpen(held.stage, *way) || get(relief, *way) == 0)
       continue;
     Relief least = relief;
+    if (*way == recompute) {
+      takeFaster(held, leastRecompute(held, relief), relief);
+      continue;
+    }
     // Parameters keep their optimizer state there.
     set(least, *way, *way == optimizer ? get(relief, parameters) : 0);
     if (!fitsWith(held, least))
@@ -287,29 +407,32 @@ Relief FormCosts::reliefNeeded(const Held &held) const {
         std::clamp<int64_t>(get(none, way), 0, held.last - held.first));
   if (fitsWith(held, none))
     return none;
-  Relief alone = filled(held, none, {recompute});
+  Relief alone = leastRecompute(held, none);
   if (!mayOffload() || hostMemory(held.stage) == Bytes())
     return alone;
-  std::vector<Relief> found = {alone};
-  Relief start = isOpen(held.stage, activations) ? hidden(held, none) : none;
-  std::vector<size_t> order = byPrice(held, none);
+  Relief best = alone;
+  double least = fitsWith(held, best) ? timeWith(held, best) : infinity;
   auto consider = [&](const Relief &from, const std::vector<size_t> &order) {
-    found.push_back(trimmed(held, filled(held, from, order), order));
+    Relief found = trimmed(held, filled(held, from, order), order);
+    double time = fitsWith(held, found) ? timeWith(held, found) : infinity;
+    if (time < least || least == infinity)
+      best = found, least = time;
+    return found;
   };
-  consider(start, order);
-  if (waysOf(found.back()) > 1 || !fitsWith(held, found.back()))
-    for (const std::vector<size_t> &other : fixedOrders)
-      consider(none, other);
-  const Relief *best = nullptr;
-  double least = 0;
-  for (const Relief &one : found) {
-    if (!fitsWith(held, one))
-      continue;
-    double time = timeWith(held, one);
-    if (!best || time < least)
-      best = &one, least = time;
-  }
-  return best ? *best : found.back();
+  auto considerFrom = [&](const Relief &base) {
+    Relief start = isOpen(held.stage, activations) ? hidden(held, base) : base;
+    Relief found = consider(start, byPrice(held, base));
+    if (waysOf(found) > 1 || !fitsWith(held, found))
+      for (const std::vector<size_t> &order : fixedOrders)
+        consider(base, order);
+  };
+  considerFrom(none);
+  // What goes to the host is less then, and so more of it hides.
+  Relief all = none;
+  set(all, selective, held.last - held.first);
+  if (isOpen(held.stage, selective) && timeWith(held, all) < least)
+    considerFrom(all);
+  return best;
 }
 
 } // namespace whale::planner

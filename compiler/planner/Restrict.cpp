@@ -21,12 +21,12 @@ private:
     result.asWritten |= node.colocated;
     if (node.recompute)
       result.pins.recompute = node.recompute;
-    if (node.recomputeLayers)
-      result.pins.recomputeLayers = node.recomputeLayers;
     auto pin = [](std::optional<int64_t> &pinned, std::optional<int64_t> said) {
       if (said)
         pinned = said;
     };
+    pin(result.pins.recomputeLayers, node.recomputeLayers);
+    pin(result.pins.selectiveLayers, node.selectiveLayers);
     pin(result.pins.offloadOptimizer, node.offload.optimizer);
     pin(result.pins.offloadParameters, node.offload.parameters);
     pin(result.pins.offloadActivations, node.offload.activations);

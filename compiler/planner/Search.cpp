@@ -89,8 +89,9 @@ private:
                         c.sequence);
     };
     auto rest = [](const Choice &c) {
-      return std::tuple(c.recompute, c.recomputeLayers, c.shard, c.hybrid,
-                        c.schedule, c.virtualStages, c.pipelineOutside);
+      return std::tuple(c.recompute, c.recomputeLayers, c.selectiveLayers,
+                        c.shard, c.hybrid, c.schedule, c.virtualStages,
+                        c.pipelineOutside);
     };
     for (const Choice &shape : enumerate(problem))
       if (size(shape) == size(earlier) && state.mayFit(shape) &&
@@ -320,8 +321,10 @@ private:
                   shape.choice, shape.map};
       std::tie(entry.choice.recompute, entry.choice.pipelineOutside) = key;
       for (const Choice &member : family.members)
-        if (member.recomputeLayers != 0)
+        if (member.hasLayers()) {
           entry.choice.recomputeLayers = member.recomputeLayers;
+          entry.choice.selectiveLayers = member.selectiveLayers;
+        }
       family.isBounded = takesTheSame(entry.choice, shape.choice);
       if (family.isBounded)
         family.costs = shape.costs;

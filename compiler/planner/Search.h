@@ -64,7 +64,7 @@ struct Choice {
   bool hybrid = false;
   Recompute recompute = Recompute::None;
   /// As StageForm's: of each stage.
-  int64_t recomputeLayers = 0;
+  int64_t recomputeLayers = 0, selectiveLayers = 0;
   Offload offload;
   Schedule schedule = Schedule::OneFOneB;
   int64_t virtualStages = 1;
@@ -76,6 +76,10 @@ struct Choice {
   /// Whether something is cut over the devices of a group instead of along the
   /// batch.
   bool colocates() const { return experts || table != Table::None; }
+  /// Whether some instances recompute in a way of their own.
+  bool hasLayers() const {
+    return recomputeLayers != 0 || selectiveLayers != 0;
+  }
   int64_t ranks() const {
     return saturatingMultiply(saturatingMultiply(data, tensor),
                               saturatingMultiply(context, pipeline));

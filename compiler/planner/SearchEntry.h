@@ -46,7 +46,7 @@ inline bool splits(const NormalForm &form) {
 }
 /// Whether tasks take as long as those of a shape, which recomputes nothing.
 inline bool takesTheSame(const Choice &choice, const Choice &shape) {
-  return choice.recompute == Recompute::None && choice.recomputeLayers == 0 &&
+  return choice.recompute == Recompute::None && !choice.hasLayers() &&
          choice.pipelineOutside == shape.pipelineOutside;
 }
 

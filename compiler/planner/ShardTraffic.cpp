@@ -15,7 +15,7 @@ std::vector<Picoseconds> ShardTraffic::of(const Choice &choice, size_t map,
   Choice key = choice;
   key.microBatches = key.virtualStages = 1;
   key.schedule = Schedule();
-  key.recomputeLayers = 0;
+  key.recomputeLayers = key.selectiveLayers = 0;
   {
     std::lock_guard lock(mutex);
     auto it = known.find({key, map});

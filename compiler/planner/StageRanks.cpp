@@ -34,8 +34,23 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
     straddling[s] = {std::move(ranks), {here.begin(), here.end()}};
   }
   costs[s] = runCosts(s, samples, form.stages[s].recompute);
-  if (layered)
-    again[s] = runCosts(s, samples, Recompute::Full);
+  auto some = [&](int64_t StageForm::*layers) {
+    return std::any_of(
+        form.stages.begin(), form.stages.end(),
+        [&](const StageForm &stage) { return stage.*layers != 0; });
+  };
+  if (some(&StageForm::recomputeLayers))
+    fullCosts[s] = runCosts(s, samples, Recompute::Full);
+  if (some(&StageForm::selectiveLayers))
+    selectiveCosts[s] = runCosts(s, samples, Recompute::Selective);
+}
+
+const std::vector<FormCosts::RunCost> &
+FormCosts::costsOf(unsigned stage, Recompute mode) const {
+  unsigned first = like[stage];
+  if (mode == form.stages[first].recompute)
+    return costs[first];
+  return (mode == Recompute::Full ? fullCosts : selectiveCosts)[first];
 }
 
 /// Those that may differ.

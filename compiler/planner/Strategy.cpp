@@ -130,6 +130,9 @@ struct NodeCheck {
     if (node.recomputeLayers.value_or(0) < 0)
       fail(fmt::format("{} recompute layers: must not be negative",
                        *node.recomputeLayers));
+    if (node.selectiveLayers.value_or(0) < 0)
+      fail(fmt::format("{} selective layers: must not be negative",
+                       *node.selectiveLayers));
     forEachOffload(
         [&](std::string_view name, std::optional<int64_t> layers) {
           if (layers.value_or(0) < 0)
@@ -224,7 +227,8 @@ bool Node::operator==(const Node &other) const {
          microBatches == other.microBatches && schedule == other.schedule &&
          virtualStages == other.virtualStages && paths == other.paths &&
          recompute == other.recompute &&
-         recomputeLayers == other.recomputeLayers && offload == other.offload &&
+         recomputeLayers == other.recomputeLayers &&
+         selectiveLayers == other.selectiveLayers && offload == other.offload &&
          body == other.body;
 }
 
@@ -259,6 +263,7 @@ static bool isPlainPipeline(const Node &node) {
          node.body.size() == 1 && node.body[0].paths.empty() &&
          node.body[0].recompute.value_or(Recompute::None) == Recompute::None &&
          node.body[0].recomputeLayers.value_or(0) == 0 &&
+         node.body[0].selectiveLayers.value_or(0) == 0 &&
          !offloads(node.body[0]);
 }
 
@@ -319,6 +324,8 @@ std::string printStrategy(const Node &node) {
     words.push_back(fmt::format("recompute {}", nameOf(*node.recompute)));
   if (node.recomputeLayers.value_or(0) > 0)
     words.push_back(fmt::format("recompute layers {}", *node.recomputeLayers));
+  if (node.selectiveLayers.value_or(0) > 0)
+    words.push_back(fmt::format("selective layers {}", *node.selectiveLayers));
   if (offloads(node))
     words.push_back(offloadWords(node));
   std::vector<std::string> inner;
@@ -341,11 +348,12 @@ std::string printCompact(const Node &node) {
   if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
     // Stages are alike if they differ in no more than what they hold and how
     // many layers that leads them to recompute.
-    int64_t layers = 0;
+    int64_t layers = 0, selective = 0;
     Offload offload;
     for (Node &stage : copy.body) {
       stage.paths.clear();
       layers += std::exchange(stage.recomputeLayers, {}).value_or(0);
+      selective += std::exchange(stage.selectiveLayers, {}).value_or(0);
       forEachOffload(
           [](auto, int64_t &sum, std::optional<int64_t> &said) {
             sum = saturatingAdd(sum, std::exchange(said, {}).value_or(0));
@@ -360,6 +368,8 @@ std::string printCompact(const Node &node) {
       copy.body.clear();
       std::string sums =
           layers ? fmt::format(", {} layers in full", layers) : std::string();
+      if (selective)
+        sums += fmt::format(", {} layers selectively", selective);
       forEachOffload(
           [&](std::string_view name, int64_t sum) {
             if (sum > 0)

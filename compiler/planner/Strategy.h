@@ -122,7 +122,7 @@ struct Node {
   /// Any scope; unset = as the parent says.
   std::optional<Recompute> recompute;
   /// Any scope; unset = as the parent says: see StageForm.
-  std::optional<int64_t> recomputeLayers;
+  std::optional<int64_t> recomputeLayers, selectiveLayers;
   /// Any scope; unset = as the parent says.
   OffloadOf<std::optional<int64_t>> offload;
   /// Where it was written.
@@ -233,14 +233,17 @@ struct StageForm {
   /// and are the same in every stage.
   SharedVector<Axis> axes;
   Recompute recompute = Recompute::None;
-  /// The first so many instances of the stage recompute in full, whatever
-  /// `recompute` says of the others.
-  int64_t recomputeLayers = 0;
+  /// The first so many instances of the stage recompute in full, and so many
+  /// behind those selectively, whatever `recompute` says of the others.
+  int64_t recomputeLayers = 0, selectiveLayers = 0;
   Offload offload;
 
   /// How an instance recomputes, by its position in the stage.
   Recompute recomputeOf(int64_t position) const {
-    return position < recomputeLayers ? Recompute::Full : recompute;
+    if (position < recomputeLayers)
+      return Recompute::Full;
+    return position - recomputeLayers < selectiveLayers ? Recompute::Selective
+                                                        : recompute;
   }
   /// Product of the axis sizes below the pipeline.
   int64_t innerDevices(unsigned outerAxes) const;

@@ -89,6 +89,7 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
   node.recompute = readName<Recompute>(reader, "recompute", recomputeOf,
                                        {"none", "selective", "full"}, diags);
   node.recomputeLayers = reader.integer("recompute_layers", json::nonNegative);
+  node.selectiveLayers = reader.integer("selective_layers", json::nonNegative);
   forEachOffload(
       [&](std::string_view key, std::optional<int64_t> &layers) {
         layers = readLayers(reader, key, diags);
@@ -143,6 +144,8 @@ void writeStrategy(json::Writer &writer, const Node &node) {
     writer.field("recompute", nameOf(*node.recompute));
   if (node.recomputeLayers)
     writer.field("recompute_layers", *node.recomputeLayers);
+  if (node.selectiveLayers)
+    writer.field("selective_layers", *node.selectiveLayers);
   forEachOffload(
       [&](std::string_view key, std::optional<int64_t> layers) {
         if (layers == allLayers)

@@ -127,10 +127,12 @@ Traits traitsOf(const Plan &plan) {
           {"colocated splits", each(colocatedOf)},
           {"recompute", each([](const StageForm &stage) {
              std::string mode(nameOf(stage.recompute));
-             return stage.recomputeLayers == 0
-                        ? mode
-                        : fmt::format("{}, {} layers full", mode,
-                                      stage.recomputeLayers);
+             if (stage.recomputeLayers > 0)
+               mode += fmt::format(", {} layers full", stage.recomputeLayers);
+             if (stage.selectiveLayers > 0)
+               mode += fmt::format(", {} layers selective",
+                                   stage.selectiveLayers);
+             return mode;
            })},
           {"offload", each(offloadOf)}};
 }

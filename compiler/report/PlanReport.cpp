@@ -178,13 +178,21 @@ private:
                        form.stages.front().recompute == Recompute::Full
                            ? "whole instances"
                            : "cheap values"));
-    int64_t layers = 0;
-    for (const StageForm &stage : form.stages)
+    int64_t layers = 0, selective = 0;
+    for (const StageForm &stage : form.stages) {
       layers += stage.recomputeLayers;
+      selective += stage.selectiveLayers;
+    }
     if (layers > 0)
       line(fmt::format("the first instances of stages, {} together, are "
                        "computed again whole: that makes them fit",
                        layers));
+    if (selective > 0)
+      line(fmt::format("of {} instances {} the backward part computes cheap "
+                       "values again: that makes their stages fit",
+                       layers > 0 ? "behind those"
+                                  : "at the beginning of stages",
+                       selective));
     offloadWords();
   }
 

@@ -499,6 +499,7 @@ LogicalResult SplitOp::verify() {
 
 LogicalResult StageOp::verify() {
   auto counts = {std::pair("recompute_layers", getRecomputeLayers()),
+                 std::pair("selective_layers", getSelectiveLayers()),
                  std::pair("offload_optimizer", getOffloadOptimizer()),
                  std::pair("offload_parameters", getOffloadParameters()),
                  std::pair("offload_activations", getOffloadActivations())};

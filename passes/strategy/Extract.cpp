@@ -50,11 +50,11 @@ static Node readScope(Operation *op) {
       .Case([&](ClusterOp scope) { node.colocated = scope.getColocated(); })
       .Case([&](StageOp scope) {
         node.primitive = Primitive::Stage;
-        if (auto layers = scope.getRecomputeLayers())
-          node.recomputeLayers = *layers;
         auto read = [](std::optional<uint64_t> layers) {
           return layers ? std::optional<int64_t>(*layers) : std::nullopt;
         };
+        node.recomputeLayers = read(scope.getRecomputeLayers());
+        node.selectiveLayers = read(scope.getSelectiveLayers());
         node.offload = {read(scope.getOffloadOptimizer()),
                         read(scope.getOffloadParameters()),
                         read(scope.getOffloadActivations())};

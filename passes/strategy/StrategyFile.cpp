@@ -157,26 +157,38 @@ void ScopeParser::arguments(Node &node) {
 }
 
 /// `recompute`, `recompute(selective)`, `recompute(selective, layers = 4)`,
-/// `recompute(layers = 4)`.
+/// `recompute(layers = 4, selective_layers = 8)`.
 void ScopeParser::recomputeScope() {
   Node &node = saidOf();
   node.recompute = planner::Recompute::Full;
   if (!eat('('))
     return;
-  std::string mode = word();
-  node.recompute =
-      mode == "layers" ? planner::Recompute::None : planner::recomputeOf(mode);
-  if (!node.recompute)
-    return fail("unknown recompute '" + mode + "'");
-  if (mode != "layers" && !eat(','))
-    return void(eat(')'));
-  if (mode != "layers" && word() != "layers")
-    return fail("expected 'layers'");
-  std::string value = eat('=') ? word() : "";
-  node.recomputeLayers = number(value);
-  if (node.recomputeLayers.value_or(-1) < 0)
-    return fail("recompute layers '" + value + "' is no number");
-  eat(')');
+  auto countOf = [&](std::string_view key) -> std::optional<int64_t> * {
+    return key == "layers"             ? &node.recomputeLayers
+           : key == "selective_layers" ? &node.selectiveLayers
+                                       : nullptr;
+  };
+  std::string key = word();
+  node.recompute = planner::Recompute::None;
+  if (!countOf(key)) {
+    node.recompute = planner::recomputeOf(key);
+    if (!node.recompute)
+      return fail("unknown recompute '" + key + "'");
+    if (!eat(','))
+      return void(eat(')'));
+    key = word();
+  }
+  for (;; key = word()) {
+    std::optional<int64_t> *count = countOf(key);
+    if (!count)
+      return fail("expected 'layers' or 'selective_layers'");
+    std::string value = eat('=') ? word() : "";
+    *count = number(value);
+    if (count->value_or(-1) < 0)
+      return fail("recompute " + key + " '" + value + "' is no number");
+    if (!eat(','))
+      return void(eat(')'));
+  }
 }
 
 /// `offload(optimizer)`, `offload(optimizer = 8, activations = 2)`.
@@ -240,6 +252,7 @@ std::vector<Node> ScopeParser::run() {
   if (alone && !nodes.empty()) {
     nodes.front().recompute = alone->recompute;
     nodes.front().recomputeLayers = alone->recomputeLayers;
+    nodes.front().selectiveLayers = alone->selectiveLayers;
     nodes.front().offload = alone->offload;
   }
   if (nodes.empty())
@@ -308,6 +321,7 @@ static std::optional<Node> readShortForm(const json::Value &file,
                             ExitCode::Unsupported);
         root.recompute = node.recompute;
         root.recomputeLayers = node.recomputeLayers;
+        root.selectiveLayers = node.selectiveLayers;
         root.offload = node.offload;
         continue;
       }

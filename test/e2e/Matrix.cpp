@@ -135,6 +135,9 @@ void addGpt(Table &table) {
   table.add(gpt, split(3, tensorDims), 3);
   table.add(gpt, recompute(split(2, tensorDims), Recompute::Selective), 2);
   table.add(gpt, recompute(split(2, tensorDims), Recompute::Selective, 2), 2);
+  Node some = recompute(split(2, tensorDims), Recompute::None, 2);
+  some.selectiveLayers = 1;
+  table.add(gpt, some, 2);
   table.add(gpt, split(2, {"heads"}, {split(2, {"ffn", "vocabulary"})}), 4);
   table.add(gpt, replica(2, {replica(2)}), 4);
   // State is cut twice along the dimension that the split leaves.

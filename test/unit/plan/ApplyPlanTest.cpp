@@ -232,6 +232,13 @@ TEST_CASE("recompute of the first layers leaves the others as they are") {
   };
   CHECK(inLayer(residualsOf(some), 0) == inLayer(residualsOf(all), 0));
   CHECK(inLayer(residualsOf(some), 1) == inLayer(residualsOf(none), 1));
+  // layers.0 in full, layers.1 selectively.
+  NormalForm cheap = none;
+  cheap.stages[0].recompute = Recompute::Selective;
+  some.stages[0].selectiveLayers = 1;
+  CHECK(inLayer(residualsOf(some), 0) == inLayer(residualsOf(all), 0));
+  CHECK(inLayer(residualsOf(some), 1) == inLayer(residualsOf(cheap), 1));
+  CHECK(inLayer(residualsOf(cheap), 1) != inLayer(residualsOf(none), 1));
   some.stages[0].recomputeLayers = 100;
   CHECK(residualsOf(some) == residualsOf(all));
 }

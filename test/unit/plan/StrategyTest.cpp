@@ -39,7 +39,7 @@ TEST_CASE("a tree survives as the model's attribute") {
            R"J({"**": "replica(shares = [3, 5]) pipeline(8, gpipe)",
                 "a": "stage recompute(full)",
                 "b": "stage recompute(selective, layers = 2)"})J",
-           R"J({"**": "recompute(layers = 3) replica(2)"})J"}) {
+           R"J({"**": "recompute(layers = 3, selective_layers = 2) replica(2)"})J"}) {
     Node tree = read(text);
     setStrategy(*model, tree);
     auto again = strategyOf(*model);
@@ -80,9 +80,12 @@ TEST_CASE("wrong texts are refused where they stand") {
   CHECK_THAT(errorOf(R"J({"**": "recompute(some)"})J"),
              Catch::Contains("unknown recompute 'some'"));
   CHECK_THAT(errorOf(R"J({"**": "recompute(none, 4)"})J"),
-             Catch::Contains("expected 'layers'"));
+             Catch::Contains("expected 'layers' or 'selective_layers'"));
   CHECK_THAT(errorOf(R"J({"**": "recompute(layers = many)"})J"),
              Catch::Contains("recompute layers 'many' is no number"));
+  CHECK_THAT(
+      errorOf(R"J({"**": "recompute(layers = 1, selective_layers = x)"})J"),
+      Catch::Contains("recompute selective_layers 'x' is no number"));
   CHECK_THAT(errorOf(R"J({"**": 3})J"), Catch::Contains("'**'"));
   CHECK_THAT(errorOf(R"J({"**": ""})J"), Catch::Contains("no scope"));
   CHECK_THAT(errorOf("[]"), Catch::Contains("must be an object"));

@@ -384,18 +384,32 @@ private:
     });
   }
 
-  /// One layer more recomputes in full on each stage that does not fit; false
-  /// where one has none left.
-  static bool recomputeMore(Candidate &candidate,
-                            const Prediction &prediction) {
-    for (size_t s = 0; s < candidate.form.stages.size(); ++s) {
-      const StagePrediction &stage = prediction.stages[s];
-      if (stage.memory.total() <= stage.capacity)
-        continue;
-      if (++candidate.form.stages[s].recomputeLayers > stage.last - stage.first)
-        return false;
-    }
-    return true;
+  /// Gives each stage that does not fit those numbers of layers in full and
+  /// selectively, of all there are, that fit and take the least time; false
+  /// where none do.
+  bool recomputeLeast(Candidate &candidate, const Prediction &none) {
+    std::vector<Picoseconds> least(none.stages.size(), Picoseconds::max());
+    Candidate tried = candidate;
+    for (int64_t full = 0; full <= instances; ++full)
+      for (int64_t some = 0; full + some <= instances; ++some) {
+        for (size_t s = 0; s < none.stages.size(); ++s)
+          if (none.stages[s].deficit() > Bytes()) {
+            tried.form.stages[s].recomputeLayers = full;
+            tried.form.stages[s].selectiveLayers = some;
+          }
+        Prediction all = evaluate(table, tried);
+        for (size_t s = 0; s < none.stages.size(); ++s) {
+          const StagePrediction &stage = all.stages[s];
+          Picoseconds time = stage.forward + stage.backward;
+          if (full + some > stage.last - stage.first ||
+              stage.deficit() > Bytes() || time >= least[s])
+            continue;
+          least[s] = time;
+          setRelief(candidate.form.stages[s], reliefOf(tried.form.stages[s]));
+        }
+      }
+    return std::find(least.begin(), least.end(), Picoseconds::max()) ==
+           least.end();
   }
 
   /// Whether the full space has the host's memory for this one.
@@ -412,7 +426,7 @@ private:
   void relieve(Candidate &candidate, bool layers) {
     NormalForm open = candidate.form;
     for (StageForm &stage : open.stages) {
-      stage.recomputeLayers = layers ? asNeeded : 0;
+      stage.recomputeLayers = stage.selectiveLayers = layers ? asNeeded : 0;
       stage.offload = {asNeeded, asNeeded, asNeeded};
     }
     ReplicaCosts costs = replicaCosts(table, open, candidate.devices);
@@ -423,7 +437,7 @@ private:
 
   void consider(const Candidate &candidate) {
     bool layers = !pins.recompute && candidate.form.virtualStages == 1 &&
-                  candidate.form.stages[0].recompute != Recompute::Full;
+                  candidate.form.stages[0].recompute == Recompute::None;
     if (!mayOffload(candidate.form))
       return considerAs(candidate, layers);
     for (bool open : {false, true})
@@ -435,9 +449,14 @@ private:
 
   void considerAs(Candidate candidate, bool layers) {
     Prediction prediction = evaluate(table, candidate);
-    while (layers && prediction.deficit() > Bytes() &&
-           recomputeMore(candidate, prediction))
+    // What recomputes is no faster.
+    if (prediction.step >= result.step)
+      return;
+    if (prediction.deficit() > Bytes()) {
+      if (!layers || !recomputeLeast(candidate, prediction))
+        return;
       prediction = evaluate(table, candidate);
+    }
     if (prediction.deficit() > Bytes() || prediction.step >= result.step)
       return;
     result.step = prediction.step;

@@ -10,12 +10,13 @@
 // unequal devices; which pool each replica or stage lies in, or where some
 // lie in several, of which pools ranks take how many devices one after another,
 // in every order; recompute, and of
-// each stage that does not fit the fewest layers that recompute in full, or
-// where there is memory of the host, the numbers of layers by the cost model's
-// rule for recompute and offload (FormCosts::relief; OffloadTest.cpp compares
-// that with all numbers); the schedules and virtual stages of any parts;
-// ZeRO-1, in the full space ZeRO-2 and -3 and their sharding within a group;
-// the split of experts, of a table (vocabulary, classes) and of the sequence.
+// each stage that does not fit all numbers of layers that recompute in full and
+// selectively, or where there is memory of the host, the numbers of layers by
+// the cost model's rule for recompute and offload (FormCosts::relief;
+// OffloadTest.cpp compares that with all numbers); the schedules and virtual
+// stages of any parts; ZeRO-1, in the full space ZeRO-2 and -3 and their
+// sharding within a group; the split of experts, of a table (vocabulary,
+// classes) and of the sequence.
 // Taken as given: the dimensions of a split (splitDims), which table is large
 // enough (largeTable) and its sizes (divisors of a node, whole nodes); parts of
 // a sequence (powers of two of 1,024 positions or more); the parts at the turn

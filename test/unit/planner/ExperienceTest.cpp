@@ -92,6 +92,8 @@ TEST_CASE("costs of classes hold on another number of nodes") {
     Experience experience;
     planOf({some.workload(), larger, some.options}, experience);
     CHECK(!experience.costs->costs.empty());
+    // Of plans that are equal it may find another.
+    experience.found.reset();
     std::optional<Plan> again = planOf(some.problem(), experience);
     REQUIRE(again);
     CHECK(text(*again) == text(plain));

@@ -73,14 +73,15 @@ TEST_CASE("what lies in the host's memory is not on the device") {
   MemoryParts none = predict(model, fast, {}).stages[0].memory;
   CHECK(none.host() == Bytes());
 
-  MemoryParts optimizer = predict(model, fast, {0, {2, 0, 0}}).stages[0].memory;
+  MemoryParts optimizer =
+      predict(model, fast, {0, 0, {2, 0, 0}}).stages[0].memory;
   // The host has masters and moments, the device parameters to compute with.
   CHECK(optimizer.hostOptimizer == Bytes(2 * 3 * parameters));
   CHECK(none.optimizer - optimizer.optimizer == Bytes(2 * 2 * parameters));
   CHECK(optimizer.parameters == none.parameters);
   CHECK(optimizer.gradients == none.gradients);
 
-  MemoryParts all = predict(model, fast, {0, {2, 2, 0}}).stages[0].memory;
+  MemoryParts all = predict(model, fast, {0, 0, {2, 2, 0}}).stages[0].memory;
   // Without copies of another type the masters are what is fetched.
   CHECK(all.hostOptimizer == Bytes(2 * 3 * parameters));
   CHECK(all.hostGradients == Bytes(2 * parameters));
@@ -90,7 +91,7 @@ TEST_CASE("what lies in the host's memory is not on the device") {
   // Two layers' parameters and one's gradients on their way.
   CHECK(all.transients - none.transients == Bytes(3 * parameters));
 
-  MemoryParts saved = predict(model, fast, {0, {0, 0, 6}}).stages[0].memory;
+  MemoryParts saved = predict(model, fast, {0, 0, {0, 0, 6}}).stages[0].memory;
   // A layer saves x, u and a of two samples.
   int64_t micro = 2 * sequence * (hidden + 2 * ffn) * 4;
   CHECK(saved.hostActivations == Bytes(6 * micro));
@@ -101,7 +102,7 @@ TEST_CASE("a task takes as long as its transfers where these are longer") {
   test::Workload model = layers(4);
   double link = 1e9;
   test::RoundHardware slow = machine(link), fast = machine(1e15);
-  StagePrediction with = predict(model, slow, {0, {4, 3, 0}}).stages[0];
+  StagePrediction with = predict(model, slow, {0, 0, {4, 3, 0}}).stages[0];
   StagePrediction without = predict(model, fast, {}).stages[0];
   auto moved = [&](int64_t bytes) {
     return picosecondsFromSeconds(static_cast<double>(bytes) / link);
@@ -113,7 +114,7 @@ TEST_CASE("a task takes as long as its transfers where these are longer") {
   // Of three layers the gradients are there, of one they are sent; parameters
   // come back.
   CHECK(with.update == moved(4 * parameters));
-  StagePrediction hidden = predict(model, fast, {0, {4, 3, 2}}).stages[0];
+  StagePrediction hidden = predict(model, fast, {0, 0, {4, 3, 2}}).stages[0];
   CHECK(hidden.forward == without.forward);
   CHECK(hidden.backward == without.backward);
   CHECK(hidden.update == without.update);
@@ -122,8 +123,8 @@ TEST_CASE("a task takes as long as its transfers where these are longer") {
 TEST_CASE("what the host has no room for does not fit") {
   test::Workload model = layers(4);
   test::RoundHardware small = machine(1e12, 1 << 30, 3 * parameters);
-  CHECK(predict(model, small, {0, {1, 0, 0}}).deficit() <= Bytes());
-  Prediction two = predict(model, small, {0, {2, 0, 0}});
+  CHECK(predict(model, small, {0, 0, {1, 0, 0}}).deficit() <= Bytes());
+  Prediction two = predict(model, small, {0, 0, {2, 0, 0}});
   CHECK(two.deficit() == Bytes(3 * parameters));
   CHECK(two.stages[0].isHostShort());
 }
@@ -141,15 +142,20 @@ TEST_CASE("the numbers of instances are near the best ones") {
           machine(link, count * parameters * eighths / 8);
       CostTable table(model, hardware);
       Picoseconds best = Picoseconds::max();
-      for (int64_t r = 0; r <= count; ++r)
-        for (int64_t o = 0; o <= count; ++o)
-          for (int64_t p = 0; p <= o; ++p)
-            for (int64_t a = 0; a <= count; ++a) {
-              Prediction one = predict(model, hardware, {r, {o, p, a}});
-              if (one.deficit() <= Bytes())
-                best = std::min(best, one.step);
-            }
-      NormalForm open = formWith({asNeeded, {asNeeded, asNeeded, asNeeded}});
+      auto consider = [&](const Relief &relief) {
+        Prediction one =
+            evaluate(table, {formWith(relief), {0, count}, DeviceMap{}});
+        if (one.deficit() <= Bytes())
+          best = std::min(best, one.step);
+      };
+      for (int64_t f = 0; f <= count; ++f)
+        for (int64_t s = 0; f + s <= count; ++s)
+          for (int64_t o = 0; o <= count; ++o)
+            for (int64_t p = 0; p <= o; ++p)
+              for (int64_t a = 0; a <= count; ++a)
+                consider({f, s, {o, p, a}});
+      NormalForm open =
+          formWith({asNeeded, asNeeded, {asNeeded, asNeeded, asNeeded}});
       CutResult found = bestCuts(table, open, DeviceMap{});
       INFO("link " << link << ", memory " << eighths << "/8");
       CHECK(found.candidate.has_value() == (best < Picoseconds::max()));

@@ -220,6 +220,16 @@ TEST_CASE("the first layers recompute in full where a pin says so") {
   }
   Plan again = setup.solved("", some.strategy);
   CHECK(again.strategy == some.strategy);
+  Plan more = setup.solved(pins + ",recompute_layers=3,selective_layers=2");
+  CHECK(more.chosen.form.stages[1].selectiveLayers == 2);
+  CHECK(more.prediction.stages[1].recompute >
+        some.prediction.stages[1].recompute);
+  CHECK(more.prediction.stages[1].memory.activations <
+        some.prediction.stages[1].memory.activations);
+  CHECK(setup.solved("", more.strategy).strategy == more.strategy);
+  CHECK(setup.refused("recompute=selective,selective_layers=2")
+            .find("pins 'recompute=selective,selective_layers=2' cannot hold "
+                  "together") != std::string::npos);
   CHECK(setup.refused("recompute=full,recompute_layers=2")
             .find("pins 'recompute=full,recompute_layers=2' cannot hold "
                   "together") != std::string::npos);

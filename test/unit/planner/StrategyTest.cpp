@@ -400,9 +400,37 @@ TEST_CASE("so many layers of a stage recompute in full") {
   }
   SECTION("not fewer than none") {
     pipeline.recomputeLayers = -1;
+    pipeline.selectiveLayers = -2;
     CHECK(!check(tree, diags));
-    CHECK(diags.str() == "error: -1 recompute layers: must not be negative\n");
+    CHECK(diags.str() == "error: -1 recompute layers: must not be negative\n"
+                         "error: -2 selective layers: must not be negative\n");
   }
+}
+
+TEST_CASE("so many layers of a stage behind those recompute selectively") {
+  Node tree = example();
+  Node &pipeline = tree.body[0].body[0];
+  pipeline.recomputeLayers = 1;
+  pipeline.selectiveLayers = 2;
+  pipeline.body[1].recomputeLayers = 0;
+  Diagnostics diags;
+  auto form = normalize(tree, diags);
+  REQUIRE(form);
+  std::vector<Recompute> modes;
+  for (int64_t at = 0; at < 4; ++at)
+    modes.push_back(form->stages[0].recomputeOf(at));
+  CHECK(modes == std::vector{Recompute::Full, Recompute::Selective,
+                             Recompute::Selective, Recompute::None});
+  CHECK(form->stages[1].recomputeOf(1) == Recompute::Selective);
+  CHECK(form->stages[1].recomputeOf(2) == Recompute::None);
+  CHECK(normalize(toTree(*form), diags) == form);
+  std::string text = printStrategy(toTree(*form));
+  CHECK(text.find("recompute layers 1, selective layers 2") !=
+        std::string::npos);
+  pipeline.body[1].recompute = Recompute::Selective;
+  CHECK(!normalize(tree, diags));
+  CHECK(diags.str() == "error: selective recompute of 2 layers beside "
+                       "recompute 'selective' of all\n");
 }
 
 TEST_CASE("of so many layers of a stage something lies in the host") {
@@ -456,6 +484,7 @@ TEST_CASE("a strategy survives JSON") {
   tree.body[0].body[0].body[0].paths = {"layers.0..3", "embedding"};
   tree.body[0].body[0].body[1].recompute = Recompute::Selective;
   tree.body[0].body[0].body[1].recomputeLayers = 3;
+  tree.body[0].body[0].body[0].selectiveLayers = 5;
   tree.body[0].body[0].body[1].offload = {allLayers, 2, 0};
   Diagnostics diags;
   auto again = read(write(tree), diags);

@@ -47,6 +47,8 @@ const Case cases[] = {
     {"gpt-tiny", "dp=4,recompute=full", 100, mostRecomputed},
     {"gpt-tiny", "dp=4,recompute=selective", 100, mostRecomputed},
     {"gpt-tiny", "dp=4,recompute=none,recompute_layers=2", 100, mostRecomputed},
+    {"gpt-tiny", "dp=4,recompute=none,recompute_layers=2,selective_layers=1",
+     100, mostRecomputed},
     {"llama-tiny",
      "dp=4,micro_batches=2,recompute=selective,recompute_layers=2", 100,
      mostRecomputed},
