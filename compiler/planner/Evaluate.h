@@ -593,7 +593,7 @@ private:
   mutable std::map<std::pair<unsigned, unsigned>, std::vector<Route>> sends;
   mutable std::map<std::pair<Link, Bytes>, Picoseconds> sent;
   /// By stage, of those that are the first of their like, and run.
-  mutable std::map<std::pair<unsigned, size_t>, LeastMemory> least;
+  mutable std::map<std::pair<unsigned, size_t>, LeastMemory> leastKept;
   /// By stage, once they are asked for.
   mutable std::vector<KnownReliefs *> known;
   /// Of what a search for relief asks again and again, the last stage's.
