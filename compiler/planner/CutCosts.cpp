@@ -117,14 +117,46 @@ double CutCosts::tail(unsigned stage, int64_t first, int64_t last) const {
 
 double CutCosts::tailOf(size_t replicaClass, unsigned stage, int64_t first,
                         int64_t last) const {
-  if (costs.size() == 1)
-    return tail(stage, first, last);
   auto [from, to] = shifted(first, last);
   uint64_t key = keyOf(like[stage], from, to) * costs.size() + replicaClass;
   auto [it, isNew] = tailsOf.try_emplace(key);
   if (isNew)
     it->second = costs[replicaClass]->tail(stage, first, last).asDouble();
-  return it->second + ties(stage, first, last);
+  return it->second + tiesOf(replicaClass, stage, first, last);
+}
+
+double CutCosts::tiesOf(size_t replicaClass, unsigned stage, int64_t first,
+                        int64_t last) const {
+  double sum = 0;
+  for (size_t t = 0; t < table.ties.size(); ++t) {
+    auto holds = [&](int64_t at) { return first <= at && at < last; };
+    bool isUser = holds(table.ties[t].user);
+    if (isUser != holds(table.ties[t].owner))
+      sum += leastTime(replicaClass, t, stage, isUser);
+  }
+  return sum;
+}
+
+/// Of an exchange with the best of the stages that may hold the other one.
+double CutCosts::leastTime(size_t replicaClass, size_t tie, unsigned stage,
+                           bool isUser) const {
+  uint64_t key =
+      ((replicaClass * table.ties.size() + tie) * stageCount + stage) * 2 +
+      isUser;
+  auto [it, isNew] = tieTimes.try_emplace(key, 1e300);
+  if (!isNew)
+    return it->second;
+  const Tie &one = table.ties[tie];
+  int64_t other = isUser ? one.owner : one.user;
+  // Each stage has an instance.
+  int64_t least = std::max<int64_t>(0, stageCount - (instanceCount - other));
+  for (int64_t s = least; s <= std::min(other, stageCount - 1); ++s)
+    if (s != stage) {
+      Picoseconds time = isUser ? costs[replicaClass]->tieTime(one, stage, s)
+                                : costs[replicaClass]->tieTime(one, s, stage);
+      it->second = std::min(it->second, time.asDouble());
+    }
+  return it->second;
 }
 
 double CutCosts::ties(unsigned stage, int64_t first, int64_t last) const {

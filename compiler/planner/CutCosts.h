@@ -38,7 +38,8 @@ public:
   /// Gradients and update after the last task of a stage, on the replica that
   /// has the least of them, with exchanges of gradients with other stages.
   double tail(unsigned stage, int64_t first, int64_t last) const;
-  /// The same on one class of replicas.
+  /// The same on one class of replicas. What other stages hold of shared
+  /// variables is known here, so that holding more may make it less.
   double tailOf(size_t replicaClass, unsigned stage, int64_t first,
                 int64_t last) const;
   bool fits(unsigned stage, int64_t first, int64_t last) const;
@@ -52,6 +53,10 @@ private:
   uint64_t keyOf(int64_t stage, int64_t first, int64_t last) const;
   int64_t memoryLike(unsigned stage) const;
   double ties(unsigned stage, int64_t first, int64_t last) const;
+  double tiesOf(size_t replicaClass, unsigned stage, int64_t first,
+                int64_t last) const;
+  double leastTime(size_t replicaClass, size_t tie, unsigned stage,
+                   bool isUser) const;
 
   const CostTable &table;
   const NormalForm &form;
@@ -66,6 +71,8 @@ private:
   std::vector<int64_t> like;
   mutable std::unordered_map<uint64_t, double> tails, tied;
   mutable std::unordered_map<uint64_t, bool> fitting;
+  /// By class of replicas, tie, stage, and whether that holds the user.
+  mutable std::unordered_map<uint64_t, double> tieTimes;
   /// By the first stage like it, first and last instance, and class.
   mutable std::unordered_map<uint64_t, double> tailsOf;
   /// By memoryLike() the stage, first and last instance, and class of replicas.

@@ -5,11 +5,11 @@
 // Objective: the smallest step of the slowest replica.
 // Guarantee: no shares have a step below the bound, which is the least time in
 // which all units are done where each replica has its own best cuts
-// (fillByTimes with cutBound; below the best plan with treeBound, or, of several
-// chunks, simulated). Where few shares can be below the best plan, all are
-// tried, and the result is exact if its cuts are; else shares are moved unit by
-// unit. Complexity: O(groups * log(units)) bounds of cuts, then one search for
-// cuts for each shares tried.
+// (fillByTimes with cutBound; below the best plan with treeBound, or, of
+// several chunks, simulated). Where few shares can be below the best plan, all
+// are tried, and the result is exact if its cuts are; else shares are moved
+// unit by unit. Complexity: O(groups * log(units)) bounds of cuts, then one
+// search for cuts for each shares tried.
 //
 //===----------------------------------------------------------------------===//
 
@@ -46,14 +46,16 @@ public:
         score(score) {}
 
   CutResult run(Picoseconds limit) {
-    workers = sharing.workers(
-        [this, limit](const ReplicaGroup &group, int64_t share) {
-          return boundOf(group, share, limit);
-        });
     CutResult best;
     best.bound = limit;
-    if (!mayBeat(limit))
-      return best;
+    for (Bound bound : {&ShareSearch::boundOf, &ShareSearch::tightBoundOf}) {
+      workers = sharing.workers(
+          [this, bound, limit](const ReplicaGroup &group, int64_t share) {
+            return (this->*bound)(group, share, limit);
+          });
+      if (!mayBeat(limit))
+        return best;
+    }
     if (!areFew(limit)) {
       auto shares = fillByTimes(sharing.units, workers, sharing.givenIn(start));
       if (!shares)
@@ -85,13 +87,23 @@ public:
   }
 
 private:
+  using Bound = Picoseconds (ShareSearch::*)(const ReplicaGroup &, int64_t,
+                                             Picoseconds) const;
+
   /// Of the whole step with a group's own best cuts, as far as it is below
   /// `limit`.
   Picoseconds boundOf(const ReplicaGroup &group, int64_t share,
                       Picoseconds limit) const {
-    int64_t ranks = rankCount(sharing.form);
-    const cost::Hardware &hardware = sharing.table.hardware;
-    Picoseconds most = mostAlone(hardware, ranks, limit);
+    Picoseconds most = mostOf(limit);
+    return wholeStepOf(cutBound(sharing.table, sharing.form,
+                                sharing.costsOf(group, share), {}, most)
+                           .step);
+  }
+
+  /// The same with more effort.
+  Picoseconds tightBoundOf(const ReplicaGroup &group, int64_t share,
+                           Picoseconds limit) const {
+    Picoseconds most = mostOf(limit);
     ReplicaCosts costs = sharing.costsOf(group, share);
     Picoseconds step =
         cutBound(sharing.table, sharing.form, costs, {}, most).step;
@@ -103,7 +115,17 @@ private:
           step,
           treeBound(sharing.table, sharing.form, costs, most, nodes).step);
     }
-    return step == Picoseconds::max() ? step : wholeStep(hardware, ranks, step);
+    return wholeStepOf(step);
+  }
+
+  Picoseconds mostOf(Picoseconds limit) const {
+    return mostAlone(sharing.table.hardware, rankCount(sharing.form), limit);
+  }
+  Picoseconds wholeStepOf(Picoseconds step) const {
+    return step == Picoseconds::max()
+               ? step
+               : wholeStep(sharing.table.hardware, rankCount(sharing.form),
+                           step);
   }
 
   /// What a group takes with the best cuts of its own among those that are

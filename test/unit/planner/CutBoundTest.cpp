@@ -226,7 +226,8 @@ TEST_CASE("the tree of cuts is never above the best, and ends there") {
       CHECK(step.value() >= best.value());
       if (nodes > 3) {
         ++tried;
-        // What stages do for variables that they share is not in it.
+        // That stages wait for those with which they share variables is not
+        // in it.
         exact += bound >= best.scaled(0.998) && step <= best.scaled(1.002);
       }
     }
