@@ -174,10 +174,12 @@ private:
 
   /// Unequal devices have many shapes whose bounds are below the best plan: a
   /// plan of the most promising one of each degrees lets the search refute
-  /// others sooner, and is there when it is cut short.
+  /// others sooner, and is there when it is cut short. On few devices the first
+  /// plans are enough for that.
   void dive(std::vector<Entry> &entries) {
     std::vector<std::vector<size_t>> groups = byDegrees(entries);
-    for (size_t done = 0; done < groups.size() && mayGoOn();
+    bool few = problem.hardware.deviceCount() <= fewMixedDevices;
+    for (size_t done = 0; done < groups.size() && !(few && best) && mayGoOn();
          done += batchSize) {
       size_t count = std::min(batchSize, groups.size() - done);
       std::vector<std::vector<Found>> found(count);

@@ -48,19 +48,18 @@ public:
   CutResult run(Picoseconds limit) {
     CutResult best;
     best.bound = limit;
-    for (Bound bound : {&ShareSearch::boundOf, &ShareSearch::tightBoundOf}) {
-      workers = sharing.workers(
-          [this, bound, limit](const ReplicaGroup &group, int64_t share) {
-            return (this->*bound)(group, share, limit);
-          });
-      if (!mayBeat(limit))
-        return best;
-    }
+    workers = boundedBy(&ShareSearch::boundOf, limit);
+    if (!mayBeat(workers, limit))
+      return best;
+    std::vector<TimedWorkers> tight =
+        boundedBy(&ShareSearch::tightBoundOf, limit);
+    if (!mayBeat(tight, limit))
+      return best;
     if (!areFew(limit)) {
-      auto shares = fillByTimes(sharing.units, workers, sharing.givenIn(start));
+      auto shares = fillByTimes(sharing.units, tight, sharing.givenIn(start));
       if (!shares)
         return best;
-      best.bound = slowest(workers, *shares);
+      best.bound = slowest(tight, *shares);
       consider(*shares, limit, best);
       if (best.candidate)
         improve(best);
@@ -149,9 +148,16 @@ private:
     return least;
   }
 
+  std::vector<TimedWorkers> boundedBy(Bound bound, Picoseconds limit) const {
+    return sharing.workers(
+        [this, bound, limit](const ReplicaGroup &group, int64_t share) {
+          return (this->*bound)(group, share, limit);
+        });
+  }
+
   /// Whether all units are done below a limit, by the bounds.
-  bool mayBeat(Picoseconds limit) {
-    return canDoWithin(sharing.units, workers, limit - Picoseconds(1),
+  bool mayBeat(std::vector<TimedWorkers> &bounded, Picoseconds limit) const {
+    return canDoWithin(sharing.units, bounded, limit - Picoseconds(1),
                        sharing.givenIn(start));
   }
 
@@ -226,7 +232,7 @@ private:
   const NormalForm even;
   Sharing sharing;
   const ScoreCuts &score;
-  /// The groups, by their bounds.
+  /// The groups, by their simple bounds.
   std::vector<TimedWorkers> workers;
 };
 
