@@ -160,8 +160,9 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
   key.add(form.microBatches).add(slots(stage)).add(form.virtualStages);
   key.add(form.schedule == Schedule::DualPipe).add(stage > 0).add(isLast);
   key.add(open.recomputeLayers).add(open.selectiveLayers);
-  key.add(open.offload.optimizer);
-  key.add(open.offload.parameters).add(open.offload.activations);
+  key.add(open.offload.optimizer)
+      .add(open.offload.parameters)
+      .add(open.offload.activations);
   for (const Axis &axis : shape.axes) {
     key.add(static_cast<int64_t>(axis.kind)).add(axis.size);
     key.add(static_cast<int64_t>(axis.shard)).add(axis.dims).add(axis.paths);
@@ -173,11 +174,13 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
   for (unsigned type :
        it == straddling.end() ? std::vector{types[stage]} : it->second.types)
     key.add(type);
-  for (const auto *ofRuns : {&costs, &fullCosts, &selectiveCosts})
+  for (const auto *ofRuns : {&costs, &fullCosts, &selectiveCosts}) {
+    key.add(std::ssize((*ofRuns)[like[stage]]));
     for (const RunCost &one : (*ofRuns)[like[stage]])
       key.add(reinterpret_cast<intptr_t>(one.cost))
           .add(one.forward.value())
           .add(one.backward.value());
+  }
   known[stage] = &table.reliefs(key.text);
   return *known[stage];
 }

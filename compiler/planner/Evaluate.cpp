@@ -317,7 +317,7 @@ void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
 
 const FormCosts::LeastMemory &FormCosts::leastMemory(unsigned stage,
                                                      size_t which) const {
-  auto [it, isNew] = leastKept.try_emplace({like[stage], which});
+  auto [it, isNew] = least.try_emplace({like[stage], which});
   if (isNew)
     it->second = newLeastMemory(stage, which);
   return it->second;

@@ -5,7 +5,7 @@
 // searches.
 //
 // Memory of a rank, by part: parameters, gradient accumulators, optimizer state
-// (shares of what `shard` cuts over the replicas), saved activations (slots *
+// (over the replicas with `shard = optimizer`), saved activations (slots *
 // bytes of a micro-batch), transients (largest live set of values that are not
 // saved), communication (a second receive buffer each way at a stage boundary),
 // layout (allowance for buffer assignment: layoutPercent of activations,
@@ -374,8 +374,8 @@ private:
   };
   static void takeSlower(const cost::ClassCost &cost, RunCost &slowest);
   /// Over the ways in which instances of the stage may recompute.
-  Picoseconds least(unsigned stage, size_t run,
-                    Picoseconds RunCost::*time) const;
+  Picoseconds fastest(unsigned stage, size_t run,
+                      Picoseconds RunCost::*time) const;
   /// Instances of one run that follow each other and have the same relief.
   struct Piece {
     size_t run = 0;
@@ -593,7 +593,7 @@ private:
   mutable std::map<std::pair<unsigned, unsigned>, std::vector<Route>> sends;
   mutable std::map<std::pair<Link, Bytes>, Picoseconds> sent;
   /// By stage, of those that are the first of their like, and run.
-  mutable std::map<std::pair<unsigned, size_t>, LeastMemory> leastKept;
+  mutable std::map<std::pair<unsigned, size_t>, LeastMemory> least;
   /// By stage, once they are asked for.
   mutable std::vector<KnownReliefs *> known;
   /// Of what a search for relief asks again and again, the last stage's.

@@ -109,8 +109,8 @@ std::vector<FormCosts::Piece> FormCosts::pieces(unsigned stage, int64_t first,
   return result;
 }
 
-Picoseconds FormCosts::least(unsigned stage, size_t run,
-                             Picoseconds RunCost::*time) const {
+Picoseconds FormCosts::fastest(unsigned stage, size_t run,
+                               Picoseconds RunCost::*time) const {
   Picoseconds result = costs[like[stage]][run].*time;
   if (!layered)
     return result;
@@ -121,11 +121,11 @@ Picoseconds FormCosts::least(unsigned stage, size_t run,
 }
 
 Picoseconds FormCosts::forward(unsigned stage, size_t run) const {
-  return least(stage, run, &RunCost::forward);
+  return fastest(stage, run, &RunCost::forward);
 }
 
 Picoseconds FormCosts::backward(unsigned stage, size_t run) const {
-  return least(stage, run, &RunCost::backward);
+  return fastest(stage, run, &RunCost::backward);
 }
 
 FormCosts::Times FormCosts::relieved(unsigned stage, int64_t first,
