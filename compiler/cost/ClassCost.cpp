@@ -166,13 +166,11 @@ public:
     addLogitCopies();
     addScores();
     addMasks();
-    cost.state = stateBytes(workload, module, sharded);
-    if (keepsNarrow(hardware.execution.stack, workload))
-      narrowFrozen();
+    cost.state = stateOf(sharded, false);
     for (size_t i = 0; i < module.variables.size(); ++i)
       cost.tensors += module.variables[i].trained() &&
                       sharded.variableElements[i] >= partitionedElements;
-    cost.tiedState = stateBytes(workload, module, sharded, true);
+    cost.tiedState = stateOf(sharded, true);
     for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
       if (context.mesh.axes[a].replica) {
         cost.cut.push_back(cutBy(a, false));
@@ -203,11 +201,19 @@ private:
     }
     part.ownedElements = part.variableElements;
     part.variableExtents = sharded.variableExtents;
-    return stateBytes(workload, module, part, onlyTied);
+    return stateOf(part, onlyTied);
+  }
+
+  StateBytes stateOf(const ShardedClass &part, bool onlyTied) const {
+    StateBytes state = stateBytes(workload, module, part, onlyTied);
+    if (keepsNarrow(hardware.execution.stack, workload))
+      narrowFrozen(part, onlyTied, state);
+    return state;
   }
 
   /// Weights of products that are never updated, a byte an element.
-  void narrowFrozen() {
+  void narrowFrozen(const ShardedClass &part, bool onlyTied,
+                    StateBytes &state) const {
     std::vector<bool> isWeight(module.variables.size(), false);
     for (const Op &op : module.ops)
       for (const Access &operand : op.operands)
@@ -217,15 +223,16 @@ private:
           isWeight[value.index] = true;
     for (size_t i = 0; i < module.variables.size(); ++i) {
       const Variable &variable = module.variables[i];
-      if (!isWeight[i] || variable.trained())
+      if (!isWeight[i] || variable.trained() ||
+          (onlyTied && variable.tied.empty()))
         continue;
       auto narrow = [&](WeightBytes &weights, int64_t elements) {
         Bytes saved = Bytes(elements) * (variable.elementBytes - 1);
         weights.parameters -= saved;
         weights.frozen -= saved;
       };
-      narrow(cost.state, sharded.variableElements[i]);
-      narrow(cost.state.owned, sharded.ownedElements[i]);
+      narrow(state, part.variableElements[i]);
+      narrow(state.owned, part.ownedElements[i]);
     }
   }
 

@@ -159,7 +159,7 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
   Key key;
   key.add(form.microBatches).add(slots(stage)).add(form.virtualStages);
   key.add(form.schedule == Schedule::DualPipe).add(stage > 0).add(isLast);
-  key.add(open.recomputeLayers).add(open.selectiveLayers);
+  key.add(open.recomputeLayers).add(open.selectiveLayers).add(offloads);
   key.add(open.offload.optimizer)
       .add(open.offload.parameters)
       .add(open.offload.activations);

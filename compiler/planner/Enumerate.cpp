@@ -442,7 +442,7 @@ std::vector<RecomputeMode> layerModes(const Problem &problem) {
   std::vector<RecomputeMode> modes;
   if (mode.full != 0 || mode.selective != 0)
     modes.push_back(mode);
-  if (pinned && !isFew && mode.selective == 0)
+  if (pinned && !isFew && !pins.recompute && !pins.selectiveLayers)
     modes.push_back({Recompute::Selective, mode.full, 0});
   return modes;
 }

@@ -316,6 +316,9 @@ void explainConflict(const Problem &problem, Diagnostics &diagnostics) {
                            problem.workload.globalBatch,
                            problem.workload.sampleGroup,
                            workload::instanceCount(problem.workload)));
+    if (pins.schedule == Schedule::Interleaved)
+      error.hint("interleaved-1f1b is planned where the micro-batches are a "
+                 "multiple of the stages");
     return;
   }
   diagnostics.error({}, "no way to use this cluster for this model",

@@ -23,7 +23,7 @@ struct FormMaps {
   /// Indices of maps; each group in order, and groups by their first.
   std::vector<std::vector<size_t>> alike;
   /// Of each map: its blocks (stages, or replicas) in each pool; empty where
-  /// one of them lies in several.
+  /// one of them lies in several. Of equal devices, all stages.
   std::vector<std::vector<int64_t>> blocks;
 };
 

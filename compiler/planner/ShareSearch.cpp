@@ -59,7 +59,7 @@ public:
       auto shares = fillByTimes(sharing.units, tight, sharing.givenIn(start));
       if (!shares)
         return best;
-      best.bound = slowest(tight, *shares);
+      best.bound = provenBy(tight, *shares);
       consider(*shares, limit, best);
       if (best.candidate)
         improve(best);
@@ -128,7 +128,9 @@ private:
   }
 
   /// What a group takes with the best cuts of its own among those that are
-  /// tried of a chunked form; `limit` where that is not faster.
+  /// tried of a chunked form; `limit` where that is not faster. More samples
+  /// take no less in one order of the tasks; orders that follow times are taken
+  /// to do so as well.
   Picoseconds stepOfChunks(const ReplicaGroup &group, int64_t share,
                            const ReplicaCosts &costs, Picoseconds limit) const {
     ChunkBounds bounds(sharing.form, costs);
@@ -153,6 +155,17 @@ private:
         [this, bound, limit](const ReplicaGroup &group, int64_t share) {
           return (this->*bound)(group, share, limit);
         });
+  }
+
+  /// What no shares beat. Bounds of trees that end early may fall with more
+  /// units, so that these shares are not the best ones by them.
+  Picoseconds provenBy(std::vector<TimedWorkers> &tight,
+                       const std::vector<int64_t> &shares) {
+    Picoseconds most = slowest(tight, shares);
+    if (!mayBeat(tight, most))
+      return most;
+    auto simple = fillByTimes(sharing.units, workers, sharing.givenIn(start));
+    return simple ? std::min(most, slowest(workers, *simple)) : Picoseconds();
   }
 
   /// Whether all units are done below a limit, by the bounds.

@@ -59,7 +59,8 @@ private:
 };
 
 /// Unequal devices beyond which shares of pipelines stay as setShares gives
-/// them, and the gap is that at these shares.
+/// them, and the gap is that at these shares; and with which a dive goes on
+/// after its first plans.
 constexpr int64_t fewMixedDevices = 64;
 
 /// Of a form that has its shares: costs of the replicas with these, then of

@@ -2,7 +2,8 @@
 //
 // Problem: a lower bound of the step of a shape on devices, without the costs
 // of its stages: a search over several types of devices meets a hundred
-// thousand pairs of the two, most of them many times slower than the best.
+// thousand pairs of the two, most of them many times slower than the best; and
+// one that knows a plan from before need not cost most shapes.
 // Rule: an instance takes as long on a type of device as the costs of classes
 // say for one replica on the first devices of that type, whose groups lie as
 // well as any; evenBound() of these. More samples never take less, so that

@@ -44,7 +44,7 @@ public:
     left = mostTightened;
     int nodesLeft = nodesOfAll;
     for (Scored &one : candidates)
-      if (mayBeFaster(one) && left-- > 0) {
+      if (mayBeFaster(one) && nodesLeft > 0 && left-- > 0) {
         int nodes = std::min(nodesOfEach, nodesLeft), kept = nodesLeft - nodes;
         tightenCuts(table, one.result, toBeat(), nodes);
         nodesLeft = kept + nodes;

@@ -6,7 +6,7 @@
 //            2. both are compiled again with an optimizer that stores the
 //               gradient (momentum with factor 0), which is what the slots hold
 //               after one step; each tensor compares.
-// Guarantee: |a - b| <= tolerance * max(1e-3, max|b|) for each loss of the
+// Guarantee: |a - b| <= tolerance * max(1e-2, max|b|) for each loss of the
 //            first step and each element of each gradient, b of one rank. The
 //            loss of the second step, which depends on the update, gets
 //            updateSlack times the tolerance. With `canonical` every loss,

@@ -245,7 +245,9 @@ private:
         spec.stages = d.pipeline;
         spec.chunks = v;
         spec.microBatches = d.microBatches;
-        if ((!full() && !plain) || !wanted(pins.virtualStages, v) ||
+        bool isUneven = schedule == Schedule::Interleaved &&
+                        d.microBatches % d.pipeline != 0;
+        if ((!full() && !plain) || isUneven || !wanted(pins.virtualStages, v) ||
             (d.pipeline == 1 && schedule != Schedule::OneFOneB) ||
             (d.pipeline > 1 && !wanted(pins.schedule, schedule)) ||
             simulator::brokenRule(spec))

@@ -20,7 +20,8 @@
 // Taken as given: the dimensions of a split (splitDims), which table is large
 // enough (largeTable) and its sizes (divisors of a node, whole nodes); parts of
 // a sequence (powers of two of 1,024 positions or more); the parts at the turn
-// of a V share equally; how rows reach experts without a limit of rows (no such
+// of a V share equally; interleaving, whose micro-batches are a multiple of the
+// stages; how rows reach experts without a limit of rows (no such
 // model is here); DualPipe, which is only tried when asked for. On request:
 // recompute and ZeRO of each stage by itself, which the search does not look
 // for (of 163 random problems 3 have a faster plan with it, by 0.6, 2 and 4 %).

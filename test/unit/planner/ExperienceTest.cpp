@@ -92,7 +92,11 @@ TEST_CASE("costs of classes hold on another number of nodes") {
     Experience experience;
     planOf({some.workload(), larger, some.options}, experience);
     CHECK(!experience.costs->costs.empty());
-    // Of plans that are equal it may find another.
+    // Of plans that are equal it may find another with what it found.
+    Experience both = experience;
+    std::optional<Plan> equal = planOf(some.problem(), both);
+    REQUIRE(equal);
+    CHECK(equal->prediction.step == plain.prediction.step);
     experience.found.reset();
     std::optional<Plan> again = planOf(some.problem(), experience);
     REQUIRE(again);
