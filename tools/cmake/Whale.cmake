@@ -93,7 +93,7 @@ function(whale_add_unit_test name)
   _whale_configure_target(${name} ${mlir} LINK ${ARG_LINK} whale_catch_main
                           DEPENDS ${ARG_DEPENDS})
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 300)
   endif()
   _whale_test_label(label)
   add_test(NAME unit.${name} COMMAND ${name} ${ARG_ARGS})
@@ -110,7 +110,7 @@ function(whale_add_lit_suite folder)
   find_program(WHALE_LIT NAMES lit-22 lit HINTS "${LLVM_TOOLS_BINARY_DIR}"
                REQUIRED)
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 300)
+    set(ARG_TIMEOUT 600)
   endif()
   add_test(NAME lit.${label}
            COMMAND "${WHALE_LIT}" -sv -j1 --no-progress-bar --param
