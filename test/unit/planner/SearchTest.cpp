@@ -207,6 +207,37 @@ TEST_CASE("as few layers recompute in full as fit") {
   CHECK(recomputing > 4);
 }
 
+TEST_CASE("pinned recompute is kept on few and on many unequal devices") {
+  for (int nodes : {1, 16}) {
+    Setup setup(medium(), fmt::format(R"({{"format_version": 1,
+ "nodes": [{{"gpus": {{"type": "h100-sxm-80", "count": 8}}, "count": {0}}},
+           {{"gpus": {{"type": "a100-80", "count": 8}}, "count": {0}}}],
+ "network": {{"bandwidth_gigabits_per_second": 200,
+              "latency_microseconds": 5}}}})",
+                                      nodes));
+    for (std::string pins :
+         {"recompute=none,recompute_layers=2", "recompute_layers=2",
+          "recompute=selective,recompute_layers=2",
+          "recompute_layers=2,selective_layers=0", "selective_layers=2"}) {
+      INFO(nodes << " nodes of each type, " << pins);
+      Problem problem = setup.problem(pins);
+      const Pins &pinned = problem.options.pins;
+      Choice shape;
+      shape.data = 2;
+      std::vector<Choice> found = placements(problem, shape);
+      CHECK(!found.empty());
+      CHECK(std::set(found.begin(), found.end()).size() == found.size());
+      for (const Choice &choice : found) {
+        CHECK(choice.recompute == pinned.recompute.value_or(choice.recompute));
+        CHECK(choice.recomputeLayers ==
+              pinned.recomputeLayers.value_or(choice.recomputeLayers));
+        if (pinned.selectiveLayers)
+          CHECK(choice.recompute == Recompute::None);
+      }
+    }
+  }
+}
+
 TEST_CASE("the first layers recompute in full where a pin says so") {
   Setup setup(medium(), dgx);
   std::string pins = "pp=2,tp=1,dp=4,micro_batches=8,recompute=none";
