@@ -178,36 +178,53 @@ TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
   std::vector<test::RoundDevice> types(2);
   types[0].flopsPerSecond = 1e11, types[0].memory = int64_t(6) << 20;
   types[1].flopsPerSecond = 4e11, types[1].memory = int64_t(3) << 20;
+  for (test::RoundDevice &type : types)
+    type.hostMemory = int64_t(4) << 20;
   RoundHardware machine(types, {{0, 4, 2}, {1, 4, 2}});
   CostTable shared(model, machine);
-  int64_t instances = workload::instanceCount(model), needed = 0;
+  int64_t instances = workload::instanceCount(model);
+  int64_t full = 0, selective = 0, offloaded = 0;
+  auto compare = [&](const NormalForm &form, const DeviceMap &map) {
+    CostTable fresh(model, machine);
+    ReplicaCosts one = replicaCosts(shared, form, map);
+    ReplicaCosts other = replicaCosts(fresh, form, map);
+    for (size_t c = 0; c < one.size(); ++c)
+      for (unsigned s = 0; s < form.stages.size(); ++s)
+        for (int64_t first = 0; first < instances; ++first)
+          for (int64_t last = first + 1; last <= instances; ++last) {
+            Relief relief = one[c]->relief(s, first, last);
+            CHECK(relief == other[c]->relief(s, first, last));
+            full += relief.recomputeLayers > 0;
+            selective += relief.selectiveLayers > 0;
+            offloaded += relief.offload != Offload();
+          }
+  };
+  const Relief opens[] = {{asNeeded, 0, {}},
+                          {asNeeded, asNeeded, {}},
+                          {0, 0, {asNeeded, asNeeded, asNeeded}},
+                          {asNeeded, 2, {0, 0, asNeeded}}};
   for (Schedule schedule :
        {Schedule::GPipe, Schedule::OneFOneB, Schedule::ZeroBubbleH1})
     for (int64_t stages : {2, 4})
       for (int64_t microBatches : {1, 2, 8})
         for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Parameters})
-          for (int64_t data : {1, 2}) {
-            Choice choice;
-            choice.data = data, choice.pipeline = stages;
-            choice.microBatches = microBatches;
-            choice.schedule = schedule, choice.shard = shard;
-            choice.recomputeLayers = asNeeded;
-            NormalForm form = formOf(choice, {});
-            DeviceMap map = deviceMaps(form, machine).front();
-            CostTable fresh(model, machine);
-            ReplicaCosts one = replicaCosts(shared, form, map);
-            ReplicaCosts other = replicaCosts(fresh, form, map);
-            for (size_t c = 0; c < one.size(); ++c)
-              for (unsigned s = 0; s < stages; ++s)
-                for (int64_t first = 0; first < instances; ++first)
-                  for (int64_t last = first + 1; last <= instances; ++last) {
-                    Relief relief = one[c]->relief(s, first, last);
-                    CHECK(relief == other[c]->relief(s, first, last));
-                    needed += relief.recomputeLayers > 0;
-                  }
-          }
+          for (int64_t data : {1, 2})
+            for (const Relief &open : opens) {
+              Choice choice;
+              choice.data = data, choice.pipeline = stages;
+              choice.microBatches = microBatches;
+              choice.schedule = schedule, choice.shard = shard;
+              choice.recomputeLayers = open.recomputeLayers;
+              choice.selectiveLayers = open.selectiveLayers;
+              choice.offload = open.offload;
+              NormalForm form = formOf(choice, {});
+              for (const DeviceMap &map : deviceMaps(form, machine))
+                compare(form, map);
+            }
   // It matters.
-  CHECK(needed > 100);
+  CHECK(full > 100);
+  CHECK(selective > 100);
+  CHECK(offloaded > 100);
 }
 
 TEST_CASE("the tree of cuts is never above the best, and ends there") {
