@@ -6,6 +6,7 @@
 #include "compiler/planner/Partition.h"
 
 #include <algorithm>
+#include <cassert>
 #include <optional>
 
 namespace whale::planner {
@@ -95,6 +96,7 @@ int64_t partCount(const NormalForm &form) { return partLayout(form).parts(); }
 std::vector<Range> rangesOf(const NormalForm &form,
                             const std::vector<int64_t> &cuts, int64_t stage) {
   simulator::Layout layout = partLayout(form);
+  assert(std::ssize(cuts) == layout.parts() + 1);
   std::vector<Range> ranges;
   for (int64_t chunk = 0; chunk < layout.chunks; ++chunk) {
     int64_t part = layout.part({stage, chunk});
