@@ -34,6 +34,14 @@ public:
       text += flag ? '1' : '0';
     return *this;
   }
+  /// How an axis cuts what, but for its kind and sharding.
+  Key &addSplits(const Axis &axis) {
+    add(axis.size).add(axis.dims).add(axis.paths);
+    add(std::ssize(axis.colocated));
+    for (const ColocatedSplit &split : axis.colocated)
+      add(split.dims).add(split.paths);
+    return *this;
+  }
   Key &add(const std::vector<Group> &groups) {
     for (const auto &[first, size, stride, concurrent, role, others] : groups) {
       add(first).add(size).add(stride).add(concurrent).add(int64_t(role));
@@ -76,9 +84,7 @@ Key stageKey(const StageForm &stage, const cost::ClassContext &context,
     if (!isMeshAxis(axis))
       continue;
     key.add(static_cast<int64_t>(axis.kind) * 2 + (axis.shard != Shard::None));
-    key.add(axis.size).add(axis.dims).add(axis.paths);
-    for (const ColocatedSplit &split : axis.colocated)
-      key.add(split.dims).add(split.paths);
+    key.addSplits(axis);
   }
   return key;
 }
@@ -163,13 +169,8 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
   key.add(open.offload.optimizer)
       .add(open.offload.parameters)
       .add(open.offload.activations);
-  for (const Axis &axis : shape.axes) {
-    key.add(static_cast<int64_t>(axis.kind)).add(axis.size);
-    key.add(static_cast<int64_t>(axis.shard)).add(axis.dims).add(axis.paths);
-    key.add(std::ssize(axis.colocated));
-    for (const ColocatedSplit &split : axis.colocated)
-      key.add(split.dims).add(split.paths);
-  }
+  for (const Axis &axis : shape.axes)
+    key.add(int64_t(axis.kind)).add(int64_t(axis.shard)).addSplits(axis);
   auto it = straddling.find(stage);
   for (unsigned type :
        it == straddling.end() ? std::vector{types[stage]} : it->second.types)

@@ -128,13 +128,6 @@ static bool isExact(const CostTable &table, const NormalForm &form) {
               exactTasks);
 }
 
-static Picoseconds wholeStep(const CostTable &table, const NormalForm &form,
-                             Picoseconds time) {
-  return time == Picoseconds::max()
-             ? time
-             : wholeStep(table.hardware, rankCount(form), time);
-}
-
 Picoseconds lowerBound(CostTable &table, const NormalForm &form,
                        const DeviceMap &devices) {
   if (form.stages.size() == 1)

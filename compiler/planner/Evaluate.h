@@ -659,6 +659,9 @@ std::vector<ReplicaGroup> replicaGroups(const cost::Hardware &hardware,
 /// many devices lose by waiting for the slowest (execution parameters).
 Picoseconds wholeStep(const cost::Hardware &hardware, int64_t ranks,
                       Picoseconds time);
+/// The same of a form; max stays.
+Picoseconds wholeStep(const CostTable &table, const NormalForm &form,
+                      Picoseconds time);
 
 /// No time that is longer has a whole step below `step`.
 Picoseconds mostAlone(const cost::Hardware &hardware, int64_t ranks,

@@ -121,10 +121,7 @@ private:
     return mostAlone(sharing.table.hardware, rankCount(sharing.form), limit);
   }
   Picoseconds wholeStepOf(Picoseconds step) const {
-    return step == Picoseconds::max()
-               ? step
-               : wholeStep(sharing.table.hardware, rankCount(sharing.form),
-                           step);
+    return wholeStep(sharing.table, sharing.form, step);
   }
 
   /// What a group takes with the best cuts of its own among those that are

@@ -231,6 +231,13 @@ Picoseconds wholeStep(const cost::Hardware &hardware, int64_t ranks,
   return time.scaled(1 + stragglers(hardware, ranks)) + hostTime(hardware);
 }
 
+Picoseconds wholeStep(const CostTable &table, const NormalForm &form,
+                      Picoseconds time) {
+  return time == Picoseconds::max()
+             ? time
+             : wholeStep(table.hardware, rankCount(form), time);
+}
+
 Picoseconds mostAlone(const cost::Hardware &hardware, int64_t ranks,
                       Picoseconds step) {
   if (step == Picoseconds::max())

@@ -4,6 +4,7 @@
 
 #include "test/unit/planner/Aceso.h"
 #include "compiler/planner/Search.h"
+#include "test/unit/planner/Profile.h"
 #include "test/unit/planner/RoundHardware.h"
 
 #include <catch2/catch.hpp>
@@ -149,28 +150,22 @@ private:
 };
 
 workload::Workload gpt(const aceso::Ops &ops, int64_t samples, int64_t layers) {
-  workload::Workload model;
-  model.modelName = "gpt";
-  model.modelHash = "0";
-  model.globalBatch = aceso::batch;
   workload::ParameterGroup group;
   group.name = "all";
   // Main parameters and two moments in float32.
   group.slotBytes = {12};
   group.gradientBytes = 2;
-  model.groups = {group};
   double between = ops.layer.back().activations;
   auto module = [&](std::string name, const std::vector<aceso::Op> &some,
                     double input, double result) {
     return ModuleBuilder(std::move(name), samples, result).take(some, input);
   };
-  model.classes = {
-      module("embedding", {ops.embedding}, ops.embedding.input, between),
-      module("layer", ops.layer, between, between),
-      module("head", ops.head, between, 0)};
-  model.runs = {{0, "embedding", 1, {{-1, 0}}},
-                {1, "layers", layers, {{0, 0}}},
-                {2, "head", 1, {{1, 0}}}};
+  workload::Workload model = test::layeredModel(
+      "gpt", aceso::batch, layers,
+      {module("embedding", {ops.embedding}, ops.embedding.input, between),
+       module("layer", ops.layer, between, between),
+       module("head", ops.head, between, 0)});
+  model.groups = {group};
   return model;
 }
 

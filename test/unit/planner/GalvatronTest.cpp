@@ -3,6 +3,7 @@
 
 #include "test/unit/planner/Galvatron.h"
 #include "compiler/planner/Search.h"
+#include "test/unit/planner/Profile.h"
 #include "test/unit/planner/RoundHardware.h"
 
 #include <catch2/catch.hpp>
@@ -223,31 +224,25 @@ private:
 };
 
 workload::Workload llama() {
-  workload::Workload model;
-  model.modelName = "llama";
-  model.modelHash = "0";
-  model.globalBatch = galvatron::batch;
   workload::ParameterGroup group;
   group.name = "all";
   group.slotBytes = {25};
   group.gradientBytes = 10;
-  model.groups = {group};
   double half = galvatron::vocabularyForward / 2;
-  model.classes = {
-      ModuleBuilder("embedding", "vocabulary", half,
-                    galvatron::embedding.state / 4,
-                    galvatron::embedding.activations, true)
-          .take(1, 0),
-      ModuleBuilder("layer", "heads", galvatron::layerForward,
-                    galvatron::layerParameters,
-                    galvatron::layerActivations - galvatron::layerInput)
-          .take(3, 3),
-      ModuleBuilder("head", "vocabulary", half, galvatron::head.state / 4,
-                    galvatron::head.activations)
-          .take(0, 1)};
-  model.runs = {{0, "embedding", 1, {{-1, 0}}},
-                {1, "layers", galvatron::layerCount, {{0, 0}}},
-                {2, "head", 1, {{1, 0}}}};
+  workload::Workload model = test::layeredModel(
+      "llama", galvatron::batch, galvatron::layerCount,
+      {ModuleBuilder("embedding", "vocabulary", half,
+                     galvatron::embedding.state / 4,
+                     galvatron::embedding.activations, true)
+           .take(1, 0),
+       ModuleBuilder("layer", "heads", galvatron::layerForward,
+                     galvatron::layerParameters,
+                     galvatron::layerActivations - galvatron::layerInput)
+           .take(3, 3),
+       ModuleBuilder("head", "vocabulary", half, galvatron::head.state / 4,
+                     galvatron::head.activations)
+           .take(0, 1)});
+  model.groups = {group};
   return model;
 }
 

@@ -176,4 +176,17 @@ Workload workloadOf(const Profile &profile, int64_t batch) {
   return model;
 }
 
+workload::Workload layeredModel(std::string name, int64_t batch, int64_t layers,
+                                std::vector<workload::ModuleClass> classes) {
+  workload::Workload model;
+  model.modelName = std::move(name);
+  model.modelHash = "0";
+  model.globalBatch = batch;
+  model.classes = std::move(classes);
+  model.runs = {{0, "embedding", 1, {{-1, 0}}},
+                {1, "layers", layers, {{0, 0}}},
+                {2, "head", 1, {{1, 0}}}};
+  return model;
+}
+
 } // namespace whale::test

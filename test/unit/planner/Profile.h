@@ -47,6 +47,11 @@ Profile readProfile(const std::string &name);
 /// gradient. No optimizer.
 workload::Workload workloadOf(const Profile &profile, int64_t batch);
 
+/// An embedding, so many equal layers and a head, of these classes, without
+/// their state.
+workload::Workload layeredModel(std::string name, int64_t batch, int64_t layers,
+                                std::vector<workload::ModuleClass> classes);
+
 } // namespace whale::test
 
 #endif // WHALE_TEST_PLANNER_PROFILE_H
