@@ -3,86 +3,17 @@
 #include "compiler/cost/ClassCost.h"
 
 #include "compiler/cost/HandFusion.h"
+#include "compiler/cost/LocalWork.h"
 
 #include <algorithm>
+#include <mutex>
+#include <unordered_map>
 
 namespace whale::cost {
 
 using namespace workload;
 
 namespace {
-
-bool uses(const Access &access, uint32_t loop) {
-  for (const std::vector<uint32_t> &loops : access.dims)
-    if (std::find(loops.begin(), loops.end(), loop) != loops.end())
-      return true;
-  return false;
-}
-
-/// Whether an operand or result has rows of an odd number of elements. What is
-/// cut is not counted: shards are padded, or the remainder is left out.
-bool hasOddRows(const Op &op, const LocalOp &local) {
-  auto isOdd = [&](const Access &access) {
-    int64_t row = 1;
-    if (!access.dims.empty())
-      for (uint32_t loop : access.dims.back())
-        row = local.extents[loop] == op.loops[loop].extent
-                  ? saturatingMultiply(row, local.extents[loop])
-                  : 0;
-    return row > 1 && row % 2 == 1;
-  };
-  return std::any_of(op.operands.begin(), op.operands.end(), isOdd) ||
-         std::any_of(op.results.begin(), op.results.end(), isOdd);
-}
-
-/// Sorts the loops of a product of two operands into batch, m, n and k.
-void productShape(const Op &op, const LocalOp &local, OpWork &work) {
-  if (op.kind != OpKind::Contraction || op.operands.size() < 2 ||
-      op.results.empty())
-    return;
-  work.batch = work.m = work.n = work.k = 1;
-  work.oddRows = hasOddRows(op, local);
-  int32_t experts = op.routingLoop();
-  for (uint32_t l = 0; l < op.loops.size(); ++l) {
-    bool a = uses(op.operands[0], l), b = uses(op.operands[1], l);
-    bool c = uses(op.results[0], l);
-    // Experts: each has rows of its own, whether they are kept or summed.
-    bool choice = static_cast<int32_t>(l) == experts;
-    int64_t &extent = choice   ? work.batch
-                      : !c     ? work.k
-                      : a && b ? work.batch
-                      : a      ? work.m
-                               : work.n;
-    extent = saturatingMultiply(extent, local.extents[l]);
-  }
-  if (experts < 0)
-    return;
-  // The rows are shared out among the experts; loop 0 is the batch.
-  int64_t &rows = uses(op.results[0], 0) ? work.m : work.k;
-  rows = std::max<int64_t>(1, rows / local.extents[experts]);
-}
-
-int64_t accessElements(const ModuleClass &module, const Access &access,
-                       const LocalOp &local) {
-  int64_t elements = 1;
-  for (size_t d = 0; d < access.dims.size(); ++d) {
-    if (access.dims[d].empty())
-      elements =
-          saturatingMultiply(elements, module.values[access.value].extents[d]);
-    for (uint32_t loop : access.dims[d])
-      elements = saturatingMultiply(elements, local.extents[loop]);
-  }
-  return elements;
-}
-
-/// Points of an attention op over the length of a head: its score matrices.
-double scoresOf(const Op &op, const LocalOp &local) {
-  double scores = 1;
-  for (size_t l = 0; l < op.loops.size(); ++l)
-    if (!op.loops[l].hasName("head"))
-      scores *= static_cast<double>(local.extents[l]);
-  return scores;
-}
 
 bool keepsNarrow(const Stack &stack, const Workload &workload) {
   return stack.keepsNarrow &&
@@ -113,12 +44,6 @@ bool isLoss(const Op &op) {
 /// stage3_param_persistence_threshold.
 constexpr int64_t partitionedElements = 100'000;
 
-/// Of the loop with this name, or 0.
-int64_t extentOf(const Op &op, const LocalOp &local, std::string_view name) {
-  int32_t loop = op.findLoop(name);
-  return loop < 0 ? 0 : local.extents[loop];
-}
-
 /// Which values have a buffer, given what is saved.
 std::vector<bool> materialisedValues(const ModuleClass &module,
                                      const ResidualPlan &plan,
@@ -135,47 +60,76 @@ std::vector<bool> materialisedValues(const ModuleClass &module,
   return result;
 }
 
-/// Sums the parts of a ClassCost.
-class Adder {
+/// What decides the time of an op, as text.
+class OpKey {
 public:
-  Adder(const Workload &workload, const ModuleClass &module,
-        const ClassContext &context, const Hardware &hardware)
+  OpKey &add(int64_t number) {
+    text.append(reinterpret_cast<const char *>(&number), sizeof number);
+    return *this;
+  }
+  OpKey &add(const std::string &name) {
+    add(std::ssize(name));
+    text += name;
+    return *this;
+  }
+  OpKey &add(const LoopDim &loop) {
+    add(loop.name).add(loop.extent).add(int64_t(loop.kind)).add(loop.multiple);
+    add(std::ssize(loop.aliases));
+    for (const std::string &alias : loop.aliases)
+      add(alias);
+    return *this;
+  }
+  OpKey &add(const Access &access, const Value &value) {
+    add(value.elementBytes).add(std::ssize(access.dims));
+    for (size_t d = 0; d < access.dims.size(); ++d) {
+      add(value.extents[d]).add(std::ssize(access.dims[d]));
+      for (uint32_t loop : access.dims[d])
+        add(loop);
+    }
+    return *this;
+  }
+
+  std::string text;
+};
+
+} // namespace
+
+/// Sums the parts of a ClassCost. Ops that take the same time are looked at
+/// once.
+struct ClassWorks::Impl {
+  Impl(const Workload &workload, const ModuleClass &module,
+       const ClassContext &context, const Execution &execution)
       : workload(workload), module(module), context(context),
-        hardware(hardware), routing(routingOf(module)),
-        sharded(shard(workload, module, meshWithRows())),
+        execution(execution), routing(routingOf(module)),
+        rescaled(workload, module, meshWithRows()), sharded(rescaled.sharded()),
         plan(residuals(module, repeatedOps())), timed(plan.recomputed),
-        fusion(module, hardware.execution.stack) {
-    if (hardware.execution.stack.keepsSecondProducts &&
+        fusion(module, execution.stack) {
+    if (execution.stack.keepsSecondProducts &&
         context.recompute == Recompute::Selective) {
       keepSecondProducts();
       timed = plan.recomputed;
     }
-    if (hardware.execution.stack.repeatsActivations)
+    if (execution.stack.repeatsActivations)
       repeatActivations();
-    materialised = materialisedValues(module, plan, hardware.execution.stack);
+    materialised = materialisedValues(module, plan, execution.stack);
     for (size_t v = 0; v < inside.size(); ++v)
       materialised[v] = materialised[v] && !inside[v];
+    findMakers();
+    groupOps();
+    addState();
   }
 
-  ClassWork run() {
-    for (uint32_t i = 0; i < module.ops.size(); ++i)
-      addOp(i);
+  /// Nothing where an op is cut in another way with so many samples.
+  std::optional<ClassWork> run(int64_t samples, unsigned deviceType,
+                               const Hardware &hardware) {
+    std::lock_guard lock(mutex);
+    if (!rescaled.scale(samples, asked))
+      return std::nullopt;
+    result = constant;
+    for (const Alike &some : alike)
+      addOps(some, deviceType, hardware);
     for (const Transfer &transfer : sharded.transfers)
       addTransfer(transfer);
-    cost.memory = classMemory(workload, module, sharded, plan, savedForm());
-    addLogitCopies();
-    addScores();
-    addMasks();
-    cost.state = stateOf(sharded, false);
-    for (size_t i = 0; i < module.variables.size(); ++i)
-      cost.tensors += module.variables[i].trained() &&
-                      sharded.variableElements[i] >= partitionedElements;
-    cost.tiedState = stateOf(sharded, true);
-    for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
-      if (context.mesh.axes[a].replica) {
-        cost.cut.push_back(cutBy(a, false));
-        cost.tiedCut.push_back(cutBy(a, true));
-      }
     for (size_t a = 0; a < module.arguments.size(); ++a) {
       cost.argumentBytes.push_back(sharded.valueBytes[module.arguments[a]]);
       int64_t gradient = a < module.argumentGradients.size()
@@ -188,7 +142,94 @@ public:
     return std::move(result);
   }
 
+  /// Of work that was made for so many samples.
+  ClassMemory memory(int64_t samples) {
+    std::lock_guard lock(mutex);
+    rescaled.scale(samples, askedForMemory);
+    ClassMemory memory =
+        classMemory(workload, module, sharded, plan, savedForm());
+    addLogitCopies(memory);
+    addScores(memory);
+    addMasks(memory);
+    return memory;
+  }
+
 private:
+  /// Ops that take the same time, whatever the samples.
+  struct Alike {
+    uint32_t first = 0;
+    int64_t count = 1;
+  };
+
+  void findMakers() {
+    maker.assign(module.values.size(), -1);
+    for (size_t i = module.ops.size(); i-- > 0;)
+      for (const Access &made : module.ops[i].results)
+        maker[made.value] = static_cast<int64_t>(i);
+  }
+
+  /// Parts of a product are looked at one by one.
+  void groupOps() {
+    std::unordered_map<std::string, size_t> known;
+    for (uint32_t i = 0; i < module.ops.size(); ++i) {
+      OpKey key = fusion.joined(i).empty() ? keyOf(i) : OpKey().add(i);
+      auto [it, isNew] = known.try_emplace(std::move(key.text), alike.size());
+      if (isNew) {
+        alike.push_back({i, 1});
+        asked.push_back(i);
+      } else {
+        ++alike[it->second].count;
+      }
+    }
+    askedForMemory = asked;
+    for (uint32_t i = 0; i < module.ops.size(); ++i) {
+      const Op &op = module.ops[i];
+      if (op.workspaceBytes > 0 || op.random || isLoss(op) ||
+          op.kind == OpKind::Attention)
+        askedForMemory.push_back(i);
+    }
+  }
+
+  OpKey keyOf(uint32_t index) const {
+    const Op &op = module.ops[index];
+    OpKey key;
+    key.add(int64_t(op.kind)).add(int64_t(op.phase)).add(op.flopsPerPoint);
+    key.add(op.usedNumerator).add(op.usedDenominator).add(op.fused);
+    key.add(op.expansionReductions).add(op.groupsChosen).add(op.groups);
+    key.add(fusion.isAbsent(index)).add(isRepeated(index, op.kind));
+    key.add(std::ssize(op.loops)).add(std::ssize(op.operands));
+    for (const LoopDim &loop : op.loops)
+      key.add(loop);
+    auto add = [&](const Access &access) {
+      key.add(access, module.values[access.value]);
+      key.add(materialised[access.value]);
+    };
+    std::for_each(op.operands.begin(), op.operands.end(), add);
+    for (const Access &made : op.results) {
+      add(made);
+      for (const Placement &place : sharded.placements[made.value])
+        key.add(int64_t(place.kind)).add(place.dim);
+    }
+    for (const SplitAxis &axis : context.mesh.axes)
+      key.add(axis.holds.empty() || axis.holds[index]);
+    return key;
+  }
+
+  /// What does not depend on the samples.
+  void addState() {
+    ClassCost &cost = constant.cost;
+    cost.state = stateOf(sharded, false);
+    for (size_t i = 0; i < module.variables.size(); ++i)
+      cost.tensors += module.variables[i].trained() &&
+                      sharded.variableElements[i] >= partitionedElements;
+    cost.tiedState = stateOf(sharded, true);
+    for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
+      if (context.mesh.axes[a].replica) {
+        cost.cut.push_back(cutBy(a, false));
+        cost.tiedCut.push_back(cutBy(a, true));
+      }
+  }
+
   /// Of the variables that the axis cuts; only of the tied ones if asked.
   StateBytes cutBy(uint32_t axis, bool onlyTied) const {
     ShardedClass part;
@@ -206,7 +247,7 @@ private:
 
   StateBytes stateOf(const ShardedClass &part, bool onlyTied) const {
     StateBytes state = stateBytes(workload, module, part, onlyTied);
-    if (keepsNarrow(hardware.execution.stack, workload))
+    if (keepsNarrow(execution.stack, workload))
       narrowFrozen(part, onlyTied, state);
     return state;
   }
@@ -237,7 +278,7 @@ private:
   }
 
   SavedForm savedForm() const {
-    const Stack &stack = hardware.execution.stack;
+    const Stack &stack = execution.stack;
     return {stack.gathersAgain, keepsNarrow(stack, workload) ? 1 : 0};
   }
 
@@ -249,7 +290,7 @@ private:
          {},
          {}});
     result.messageShares.emplace_back();
-    if (hardware.execution.stack.scattersMessages)
+    if (execution.stack.scattersMessages)
       for (uint32_t a = 0; a < context.mesh.axes.size(); ++a)
         if (!context.mesh.axes[a].replica &&
             sharded.placements[value][a].kind == Placement::Kind::Whole)
@@ -356,7 +397,7 @@ private:
   OpWork workOf(uint32_t index) const {
     OpWork work = localWork(workload, module, sharded, index, materialised);
     const Op &op = module.ops[index];
-    if (!isLoss(op) || hardware.execution.stack.logitCopyBytes == 0)
+    if (!isLoss(op) || execution.stack.logitCopyBytes == 0)
       return work;
     Bytes more(op.phase == Phase::Forward ? lossBytes : lossBytesBackward);
     for (int64_t extent : sharded.ops[index].extents)
@@ -366,7 +407,8 @@ private:
   }
 
   /// Of an op that is a part of a larger product: its share of that one.
-  Picoseconds timeOf(uint32_t index, const OpWork &work) const {
+  Picoseconds timeOf(uint32_t index, const OpWork &work, unsigned deviceType,
+                     const Hardware &hardware) const {
     std::vector<OpWork> parts;
     for (uint32_t part : fusion.joined(index))
       parts.push_back(workOf(part));
@@ -376,37 +418,42 @@ private:
              (depth ? p.n == work.n : p.k == work.k);
     });
     if (parts.empty() || !fits)
-      return hardware.opTime(context.deviceType, work);
+      return hardware.opTime(deviceType, work);
     OpWork whole = joinedWork(parts, fusion.joinsDepth(index));
-    return hardware.opTime(context.deviceType, whole)
+    return hardware.opTime(deviceType, whole)
         .scaled(work.flops.asDouble() / whole.flops.asDouble());
   }
 
   /// Of the kernel that fills a new buffer before another writes it.
-  Picoseconds fillTime(const Op &op, const OpWork &work) const {
-    if (!hardware.execution.stack.fillsBuffers || work.fused)
+  Picoseconds fillTime(const Op &op, const OpWork &work, unsigned deviceType,
+                       const Hardware &hardware) const {
+    if (!execution.stack.fillsBuffers || work.fused)
       return Picoseconds();
     OpWork fill;
     fill.kind = OpKind::Elementwise;
     fill.precision = work.precision;
     for (const Access &made : op.results)
       fill.bytes += sharded.valueBytes[made.value];
-    return hardware.opTime(context.deviceType, fill);
+    return hardware.opTime(deviceType, fill);
   }
 
-  void addOp(uint32_t index) {
+  void addOps(const Alike &some, unsigned deviceType,
+              const Hardware &hardware) {
+    auto [index, count] = some;
     if (fusion.isAbsent(index))
       return;
     const Op &op = module.ops[index];
     OpWork work = workOf(index);
-    Picoseconds time = timeOf(index, work) + fillTime(op, work);
+    Picoseconds time = (timeOf(index, work, deviceType, hardware) +
+                        fillTime(op, work, deviceType, hardware)) *
+                       count;
     bool forward = op.phase == Phase::Forward;
     (forward ? cost.forward : cost.backward) += time;
     if (op.phase == Phase::BackwardWeight)
       cost.weight += time;
-    int64_t kernels = kernelsOf(index, work);
+    int64_t kernels = kernelsOf(index, work) * count;
     (forward ? cost.forwardKernels : cost.backwardKernels) += kernels;
-    cost.flops += work.flops;
+    cost.flops += work.flops * count;
     if (!isRepeated(index, work.kind))
       return;
     cost.recompute += time;
@@ -418,20 +465,20 @@ private:
     std::span<const uint32_t> joined = fusion.joined(index);
     if (!joined.empty() && joined.front() != index)
       return 0;
-    bool parts = hardware.execution.stack.attention == Attention::Unfused &&
+    bool parts = execution.stack.attention == Attention::Unfused &&
                  work.kind == OpKind::Attention;
     return parts ? unfusedAttentionKernels : !work.fused;
   }
 
   Recompute repeatedOps() const {
-    bool onlyAttention = hardware.execution.stack.selectsAttention &&
+    bool onlyAttention = execution.stack.selectsAttention &&
                          context.recompute == Recompute::Selective;
     return onlyAttention ? Recompute::None : context.recompute;
   }
 
   /// Attention with scores in memory is what selective recompute repeats first.
   bool isRepeated(uint32_t op, OpKind kind) const {
-    const Stack &stack = hardware.execution.stack;
+    const Stack &stack = execution.stack;
     bool attention =
         (stack.attention == Attention::Unfused || stack.selectsAttention) &&
         kind == OpKind::Attention &&
@@ -442,10 +489,9 @@ private:
 
   /// Of attention with scores in memory: kept, or there while they are
   /// repeated.
-  void addScores() {
-    if (hardware.execution.stack.attention != Attention::Unfused)
+  void addScores(ClassMemory &memory) const {
+    if (execution.stack.attention != Attention::Unfused)
       return;
-    ClassMemory &memory = cost.memory;
     for (uint32_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
       if (op.kind != OpKind::Attention || op.phase != Phase::Forward)
@@ -464,10 +510,9 @@ private:
   }
 
   /// Of dropouts: kept, or there while they are repeated.
-  void addMasks() {
-    if (!hardware.execution.stack.keepsMasks)
+  void addMasks(ClassMemory &memory) const {
+    if (!execution.stack.keepsMasks)
       return;
-    ClassMemory &memory = cost.memory;
     for (uint32_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
       if (!op.random || op.phase != Phase::Forward)
@@ -491,18 +536,17 @@ private:
 
   /// Copies of the logits, beside the loss and its gradient; or one in place of
   /// the logits from the loss to its gradient.
-  void addLogitCopies() {
-    ClassMemory &memory = cost.memory;
+  void addLogitCopies(ClassMemory &memory) const {
     for (uint32_t i = 0; i < module.ops.size(); ++i) {
       const Op &op = module.ops[i];
       if (!isLoss(op) || op.phase != Phase::Forward)
         continue;
-      Bytes copies(hardware.execution.stack.logitCopyBytes);
+      Bytes copies(execution.stack.logitCopyBytes);
       for (int64_t extent : sharded.ops[i].extents)
         copies = copies * extent;
       memory.backwardOnce += copies;
       Bytes logits = sharded.valueBytes[op.operands.front().value];
-      if (!hardware.execution.stack.replacesLogits ||
+      if (!execution.stack.replacesLogits ||
           !isSaved(op.operands.front().value)) {
         memory.backwardTransient += copies;
         memory.backwardTotal += copies;
@@ -515,15 +559,6 @@ private:
     }
   }
 
-  /// The op that makes a value, or -1.
-  int64_t makerOf(uint32_t value) const {
-    for (size_t i = 0; i < module.ops.size(); ++i)
-      for (const Access &made : module.ops[i].results)
-        if (made.value == value)
-          return static_cast<int64_t>(i);
-    return -1;
-  }
-
   /// Whether rows go to their experts, or come back from them: a dispatcher of
   /// its own does that, not the product that needs them.
   bool dispatches(const Transfer &transfer) const {
@@ -531,13 +566,12 @@ private:
       return op >= 0 && op < static_cast<int64_t>(module.ops.size()) &&
              module.ops[op].routingLoop() >= 0;
     };
-    return routed(transfer.beforeOp) || routed(makerOf(transfer.value));
+    return routed(transfer.beforeOp) || routed(maker[transfer.value]);
   }
 
   /// The mesh as rows with experts see it.
   LocalMesh meshWithRows() const {
     LocalMesh mesh = context.mesh;
-    const Execution &execution = hardware.execution;
     for (SplitAxis &axis : mesh.axes) {
       if (!execution.stack.balancesExperts)
         axis.fullest = execution.parameters.expertImbalance;
@@ -553,7 +587,7 @@ private:
   /// Rows are sent along one axis after the other, the outermost first.
   RowExchange rowsOf(const Transfer &transfer) const {
     RowExchange rows{transfer.bytes, {}, 1};
-    if (hardware.execution.stack.sendsRowsOnce)
+    if (execution.stack.sendsRowsOnce)
       rows.routing = routing;
     for (uint32_t a = 0; a <= transfer.axis; ++a)
       rows.parts *= routes(a) ? context.mesh.axes[a].size : 1;
@@ -568,7 +602,7 @@ private:
 
   /// Of what is gathered for a product in 8 or fewer bits.
   Bytes gathered(const Transfer &transfer) const {
-    bool narrow = hardware.execution.stack.gathersNarrow &&
+    bool narrow = execution.stack.gathersNarrow &&
                   (workload.precision == "fp8" || workload.precision == "fp4");
     if (!narrow || dispatches(transfer) ||
         transfer.kind != CollectiveKind::AllGather ||
@@ -582,9 +616,9 @@ private:
   }
 
   void addTransfer(const Transfer &transfer) {
-    if (int64_t maker = makerOf(transfer.value);
-        maker >= 0 && !transfer.oncePerStep &&
-        fusion.isAddedFirst(static_cast<uint32_t>(maker)))
+    if (int64_t op = maker[transfer.value];
+        op >= 0 && !transfer.oncePerStep &&
+        fusion.isAddedFirst(static_cast<uint32_t>(op)))
       return;
     Exchange exchange;
     exchange.kind = transfer.kind;
@@ -612,10 +646,11 @@ private:
 
   const Workload &workload;
   const ModuleClass &module;
-  const ClassContext &context;
-  const Hardware &hardware;
+  const ClassContext context;
+  const Execution execution;
   Routing routing;
-  ShardedClass sharded;
+  Rescaled rescaled;
+  const ShardedClass &sharded;
   ResidualPlan plan;
   /// What is repeated at the price of its time.
   std::vector<uint32_t> timed;
@@ -623,11 +658,48 @@ private:
   std::vector<bool> inside;
   HandFusion fusion;
   std::vector<bool> materialised;
+  /// By value the first op that makes it, or -1.
+  std::vector<int64_t> maker;
+  std::vector<Alike> alike;
+  /// The first of each, and with those whose extents memory depends on.
+  std::vector<uint32_t> asked, askedForMemory;
+  ClassWork constant;
+  /// While the work for some samples is made.
+  std::mutex mutex;
   ClassWork result;
   ClassCost &cost = result.cost;
 };
 
-} // namespace
+const ClassMemory &LazyMemory::operator*() const {
+  static const ClassMemory none;
+  if (!state)
+    return none;
+  std::call_once(state->once, [&] {
+    state->found = state->find();
+    state->find = nullptr;
+  });
+  return state->found;
+}
+
+ClassWorks::ClassWorks(const Workload &workload, const ModuleClass &module,
+                       const ClassContext &context, const Hardware &hardware)
+    : impl(std::make_shared<Impl>(workload, module, context,
+                                  hardware.execution)),
+      memories(std::make_shared<Memories>()) {}
+
+std::optional<ClassWork> ClassWorks::of(int64_t samples, unsigned deviceType,
+                                        const Hardware &hardware) const {
+  std::optional<ClassWork> work = impl->run(samples, deviceType, hardware);
+  if (!work)
+    return work;
+  std::lock_guard lock(memories->mutex);
+  LazyMemory &memory = memories->bySamples[samples];
+  if (!memory)
+    memory =
+        LazyMemory([impl = impl, samples] { return impl->memory(samples); });
+  work->cost.memory = memory;
+  return work;
+}
 
 Message &Message::operator+=(const Message &more) {
   forward += more.forward;
@@ -637,62 +709,12 @@ Message &Message::operator+=(const Message &more) {
   return *this;
 }
 
-OpWork localWork(const Workload &workload, const ModuleClass &module,
-                 const ShardedClass &sharded, uint32_t index,
-                 const std::vector<bool> &materialised) {
-  const Op &op = module.ops[index];
-  const LocalOp &local = sharded.ops[index];
-  OpWork work;
-  work.kind = op.kind;
-  work.precision = workload.precision;
-  work.backward = op.phase != Phase::Forward;
-  // Logits stay in 16 bits where the layers are in fewer.
-  if (work.precision == "fp8" && op.findLoop("vocabulary") >= 0)
-    work.precision = "bf16";
-  work.routed = op.kind == OpKind::Contraction && op.routingLoop() >= 0;
-  if (op.kind == OpKind::Attention) {
-    work.scores = scoresOf(op, local);
-    work.keys = extentOf(op, local, "keys");
-    work.headSize = extentOf(op, local, "head");
-  }
-  work.used = static_cast<double>(op.usedNumerator * local.routedParts) /
-              static_cast<double>(op.usedDenominator);
-  work.fused = op.fused &&
-               !(op.results.size() && materialised[op.results.front().value]);
-  double points = 1;
-  for (int64_t extent : local.extents)
-    points *= static_cast<double>(extent);
-  points *= work.used;
-  work.flops = Flops(roundToInt64(points)) * op.flopsPerPoint;
-  auto bytesOf = [&](const Access &access) {
-    return Bytes(accessElements(module, access, local)) *
-           module.values[access.value].elementBytes;
-  };
-  // A gather reads, and a scatter writes, no more rows than there are indices.
-  Bytes touched = Bytes::max();
-  if (op.kind == OpKind::Gather && !op.results.empty())
-    touched = bytesOf(op.results.front());
-  if (op.kind == OpKind::Scatter && !op.operands.empty())
-    touched = bytesOf(op.operands.back());
-  auto add = [&](const Access &access) {
-    if (materialised[access.value])
-      work.bytes += std::min(bytesOf(access), touched);
-  };
-  std::for_each(op.operands.begin(), op.operands.end(), add);
-  std::for_each(op.results.begin(), op.results.end(), add);
-  productShape(op, local, work);
-  return work;
-}
-
-ClassWork classWork(const Workload &workload, const ModuleClass &module,
-                    const ClassContext &context, const Hardware &hardware) {
-  return Adder(workload, module, context, hardware).run();
-}
-
 ClassCost classCost(const Workload &workload, const ModuleClass &module,
                     const ClassContext &context, const Hardware &hardware) {
-  return withGroups(classWork(workload, module, context, hardware), context,
-                    hardware);
+  ClassWorks works(workload, module, context, hardware);
+  return withGroups(
+      *works.of(context.mesh.samples, context.deviceType, hardware), context,
+      hardware);
 }
 
 } // namespace whale::cost

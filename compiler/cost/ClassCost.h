@@ -2,8 +2,10 @@
 //
 // Adds up roofline times of the local ops and times of their collectives, and
 // the bytes that one instance needs. A pure function of (class, mesh, recompute
-// mode, device type, groups): equal instances are computed once, and what does
-// not depend on the groups once for all of them.
+// mode, device type, groups): equal instances are computed once, what does not
+// depend on the groups once for all of them, and what depends neither on the
+// samples nor on the device type once for all of these. Of ops that take the
+// same time (the steps of a recurrent layer) one is looked at.
 //
 //===----------------------------------------------------------------------===//
 
@@ -14,6 +16,10 @@
 #include "compiler/cost/Lifetimes.h"
 #include "compiler/cost/State.h"
 
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 
 namespace whale::cost {
@@ -25,6 +31,28 @@ struct Message {
   Picoseconds gatherForward, gatherBackward;
 
   Message &operator+=(const Message &more);
+};
+
+/// Found when it is first asked for; safe for several threads.
+class LazyMemory {
+public:
+  LazyMemory() = default;
+  explicit LazyMemory(std::function<ClassMemory()> find)
+      : state(std::make_shared<State>()) {
+    state->find = std::move(find);
+  }
+
+  const ClassMemory &operator*() const;
+  const ClassMemory *operator->() const { return &**this; }
+  explicit operator bool() const { return state != nullptr; }
+
+private:
+  struct State {
+    std::once_flag once;
+    std::function<ClassMemory()> find;
+    ClassMemory found;
+  };
+  std::shared_ptr<State> state;
 };
 
 struct ClassCost {
@@ -44,7 +72,7 @@ struct ClassCost {
   Bytes traffic;
   /// Computed by this rank in one micro-batch, recompute not counted.
   Flops flops;
-  ClassMemory memory;
+  LazyMemory memory;
   /// Of all variables, and of those among them that are tied to others.
   StateBytes state, tiedState;
   /// Per replica axis of the mesh: of the variables that it cuts, whose
@@ -93,10 +121,33 @@ struct ClassWork {
   int64_t repeatedKernels = 0;
 };
 
-/// Groups do not matter.
-ClassWork classWork(const workload::Workload &workload,
-                    const workload::ModuleClass &module,
-                    const ClassContext &context, const Hardware &hardware);
+/// The works of a class in contexts that differ in samples, device type and
+/// groups only; safe for several threads.
+class ClassWorks {
+public:
+  /// The first two must outlive it and all costs of it; of the hardware only
+  /// how things run counts.
+  ClassWorks(const workload::Workload &workload,
+             const workload::ModuleClass &module, const ClassContext &context,
+             const Hardware &hardware);
+
+  /// Nothing where so many samples are cut in another way than those of the
+  /// context are: too few for all pieces.
+  std::optional<ClassWork> of(int64_t samples, unsigned deviceType,
+                              const Hardware &hardware) const;
+
+private:
+  struct Impl;
+  /// Of all types of devices.
+  struct Memories {
+    std::mutex mutex;
+    std::map<int64_t, LazyMemory> bySamples;
+  };
+
+  std::shared_ptr<Impl> impl;
+  std::shared_ptr<Memories> memories;
+};
+
 /// The cost of work that was made for a context with other groups at most.
 ClassCost withGroups(const ClassWork &work, const ClassContext &context,
                      const Hardware &hardware);
@@ -104,12 +155,6 @@ ClassCost withGroups(const ClassWork &work, const ClassContext &context,
 ClassCost classCost(const workload::Workload &workload,
                     const workload::ModuleClass &module,
                     const ClassContext &context, const Hardware &hardware);
-
-/// The work of op `index` on one rank.
-OpWork localWork(const workload::Workload &workload,
-                 const workload::ModuleClass &module,
-                 const ShardedClass &sharded, uint32_t index,
-                 const std::vector<bool> &materialised);
 
 } // namespace whale::cost
 

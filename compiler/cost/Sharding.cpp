@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 
 namespace whale::cost {
 
@@ -49,16 +50,18 @@ bool canCut(const Op &op, int32_t loop) {
 /// Shards one class; see the header for the rules.
 class Sharder {
 public:
-  Sharder(const Workload &workload, const ModuleClass &module,
-          const LocalMesh &mesh)
-      : workload(workload), module(module), mesh(mesh),
+  Sharder(const Workload &workload, const ModuleClass &module, LocalMesh mesh)
+      : workload(workload), module(module), mesh(std::move(mesh)),
         batchDims(module.values.size(), -1), known(module.values.size(), false),
         copies(module.values.size()) {
     for (const Value &value : module.values)
       batchExtents.push_back(value.extents);
   }
 
-  ShardedClass run() {
+  const ShardedClass &sharded() const { return result; }
+  ShardedClass take() { return std::move(result); }
+
+  void run() {
     size_t values = module.values.size();
     result.placements.assign(values, std::vector<Placement>(mesh.axes.size()));
     countUses();
@@ -75,7 +78,36 @@ public:
     for (; i < ops; ++i)
       visit(i);
     finish();
-    return std::move(result);
+  }
+
+  /// See Rescaled.
+  bool scale(int64_t samples, std::span<const uint32_t> ops) {
+    if (uses.empty())
+      noteUses();
+    mesh.samples = samples;
+    for (const BatchUse &use : uses)
+      batchExtents[use.value][use.dim] = use.parts * microExtent(*use.loop);
+    auto update = [&](uint32_t index) {
+      LocalOp local = localOp(index);
+      LocalOp &known = result.ops[index];
+      known.extents = std::move(local.extents);
+      return known.loops == local.loops && known.routed == local.routed;
+    };
+    if (!std::all_of(ops.begin(), ops.end(), update))
+      return false;
+    for (const BatchUse &use : uses)
+      result.valueBytes[use.value] =
+          bytesOf(use.value, result.placements[use.value]);
+    for (size_t t = 0; t < moves.size(); ++t) {
+      Transfer &transfer = result.transfers[t];
+      if (moves[t].loop >= 0 && !update(transfer.beforeOp))
+        return false;
+      setBytes(transfer, moves[t]);
+    }
+    for (size_t c = 0; c < result.copies.size(); ++c)
+      result.copies[c].bytes =
+          bytesOf(result.copies[c].value, copyPlacements[c]);
+    return true;
   }
 
   std::optional<ShortLoop> shortLoop() {
@@ -110,6 +142,35 @@ private:
     for (int64_t v : module.argumentGradients)
       if (v >= 0)
         passesEverywhere[1][v] = false;
+  }
+
+  /// A dimension of a value that is the batch: so many of its elements for each
+  /// iteration of the loop. localOp() lets the last op that uses the value say.
+  struct BatchUse {
+    uint32_t value = 0, dim = 0;
+    int64_t parts = 1;
+    const LoopDim *loop = nullptr;
+  };
+
+  void noteUses() {
+    std::map<std::pair<uint32_t, uint32_t>, BatchUse> found;
+    auto note = [&](const Op &op, const Access &access) {
+      for (uint32_t d = 0; d < access.dims.size(); ++d)
+        for (uint32_t l : access.dims[d])
+          if (const LoopDim &loop = op.loops[l];
+              loop.hasName(workload.batchDim))
+            found[{access.value, d}] = {
+                access.value, d,
+                module.values[access.value].extents[d] / loop.extent, &loop};
+    };
+    for (const Op &op : module.ops) {
+      for (const Access &operand : op.operands)
+        note(op, operand);
+      for (const Access &made : op.results)
+        note(op, made);
+    }
+    for (const auto &[where, use] : found)
+      uses.push_back(use);
   }
 
   /// How arguments and results lie on a replica axis: cut along the batch.
@@ -252,12 +313,16 @@ private:
                       workload.globalBatch));
   }
 
+  static bool isCut(const Placement &placement) {
+    return placement.kind == PK::Cut || placement.kind == PK::Routed;
+  }
+
   /// Of a micro-batch of a value under given placements.
   std::vector<int64_t>
   localExtents(uint32_t v, const std::vector<Placement> &placements) const {
     std::vector<int64_t> extents = batchExtents[v];
     for (size_t a = 0; a < placements.size(); ++a)
-      if (placements[a].kind == PK::Cut || placements[a].kind == PK::Routed) {
+      if (isCut(placements[a])) {
         int64_t &extent = extents[placements[a].dim];
         extent = ceilDivide(extent, mesh.axes[a].size);
       }
@@ -266,8 +331,13 @@ private:
 
   Bytes bytesOf(uint32_t v, const std::vector<Placement> &placements) const {
     int64_t bytes = module.values[v].elementBytes;
-    for (int64_t extent : localExtents(v, placements))
+    for (size_t d = 0; d < batchExtents[v].size(); ++d) {
+      int64_t extent = batchExtents[v][d];
+      for (size_t a = 0; a < placements.size(); ++a)
+        if (isCut(placements[a]) && placements[a].dim == d)
+          extent = ceilDivide(extent, mesh.axes[a].size);
       bytes = saturatingMultiply(bytes, extent);
+    }
     double fullest = 1;
     for (size_t a = 0; a < placements.size(); ++a)
       if (placements[a].kind == PK::Routed)
@@ -407,18 +477,51 @@ private:
       result.copies[read].inBackward |= backward(op);
   }
 
+  /// What decides the bytes of a transfer beside its samples.
+  struct Moved {
+    /// Where the larger side is, and where it goes; none = row statistics of an
+    /// op that is cut along this loop.
+    std::vector<Placement> from;
+    Placement to;
+    int32_t loop = -1;
+    /// Its parts are not contiguous in the larger side.
+    bool strided = false;
+  };
+
+  void setBytes(Transfer &transfer, const Moved &moved) const {
+    if (moved.loop >= 0) {
+      const LocalOp &local = result.ops[transfer.beforeOp];
+      int64_t rows = 1;
+      for (size_t l = 0; l < local.extents.size(); ++l)
+        if (static_cast<int32_t>(l) != moved.loop)
+          rows = saturatingMultiply(rows, local.extents[l]);
+      transfer.bytes = Bytes(rows) * 4;
+      return;
+    }
+    transfer.bytes = bytesOf(transfer.value, moved.from);
+    if (transfer.ofRows) {
+      std::vector<Placement> to = moved.from;
+      to[transfer.axis] = moved.to;
+      transfer.bytes = std::max(transfer.bytes, bytesOf(transfer.value, to));
+    }
+    transfer.staging = moved.strided ? transfer.bytes : Bytes();
+    if (transfer.kind == CollectiveKind::ReduceScatter)
+      transfer.staging += transfer.bytes; // The partial sum itself.
+  }
+
   /// All-reduces of the row statistics of an op cut along its whole loop.
   void expansion(uint32_t index, uint32_t axis, int32_t loop) {
-    const LocalOp &local = result.ops[index];
-    int64_t rows = 1;
-    for (size_t l = 0; l < local.extents.size(); ++l)
-      if (static_cast<int32_t>(l) != loop)
-        rows = saturatingMultiply(rows, local.extents[l]);
     const Op &op = module.ops[index];
-    for (uint32_t i = 0; i < op.expansionReductions; ++i)
-      result.transfers.push_back(
-          {CollectiveKind::AllReduce, axis, Bytes(rows) * 4, index,
-           op.results.front().value, op.phase, false, -1, Bytes()});
+    for (uint32_t i = 0; i < op.expansionReductions; ++i) {
+      Transfer transfer;
+      transfer.axis = axis;
+      transfer.beforeOp = index;
+      transfer.value = op.results.front().value;
+      transfer.phase = op.phase;
+      moves.push_back({{}, {}, loop, false});
+      setBytes(transfer, moves.back());
+      result.transfers.push_back(transfer);
+    }
   }
 
   /// Gives value `v` the placement `wanted` for op `index`, by a collective or
@@ -474,7 +577,7 @@ private:
                         uint32_t axis, Placement wanted, uint32_t index) {
     PK now = placements[axis].kind;
     bool gather = now == PK::Cut || now == PK::Routed;
-    std::vector<Placement> larger = placements;
+    Moved moved{placements, wanted};
     Transfer transfer;
     transfer.axis = axis;
     transfer.beforeOp = index;
@@ -485,21 +588,15 @@ private:
       transfer.kind = CollectiveKind::AllToAll;
       transfer.ofRows = now == PK::Routed || wanted.kind == PK::Routed;
     } else {
-      larger[axis] = {};
+      moved.from[axis] = {};
       transfer.kind = gather                   ? CollectiveKind::AllGather
                       : wanted.kind == PK::Cut ? CollectiveKind::ReduceScatter
                                                : CollectiveKind::AllReduce;
     }
-    transfer.bytes = bytesOf(v, larger);
-    if (transfer.ofRows) {
-      larger[axis] = wanted;
-      transfer.bytes = std::max(transfer.bytes, bytesOf(v, larger));
-    }
     uint8_t dim = gather ? placements[axis].dim : wanted.dim;
-    if (transfer.kind != CollectiveKind::AllReduce && dim > 0)
-      transfer.staging = transfer.bytes;
-    if (transfer.kind == CollectiveKind::ReduceScatter)
-      transfer.staging += transfer.bytes; // The partial sum itself.
+    moved.strided = transfer.kind != CollectiveKind::AllReduce && dim > 0;
+    setBytes(transfer, moved);
+    moves.push_back(std::move(moved));
     return result.transfers.emplace_back(transfer);
   }
 
@@ -598,7 +695,7 @@ private:
 
   const Workload &workload;
   const ModuleClass &module;
-  const LocalMesh &mesh;
+  LocalMesh mesh;
   ShardedClass result;
   /// Extents of one micro-batch.
   std::vector<std::vector<int64_t>> batchExtents;
@@ -608,6 +705,10 @@ private:
   std::vector<bool> isBatch;
   std::vector<bool> known;
   std::array<std::vector<bool>, 2> passesEverywhere;
+  /// Once they are asked for.
+  std::vector<BatchUse> uses;
+  /// By transfer.
+  std::vector<Moved> moves;
   /// Copies per value, by what they are made of, axis and placement.
   std::vector<std::map<std::tuple<int32_t, uint32_t, PK, uint8_t>, int32_t>>
       copies;
@@ -619,7 +720,30 @@ private:
 
 ShardedClass shard(const Workload &workload, const ModuleClass &module,
                    const LocalMesh &mesh) {
-  return Sharder(workload, module, mesh).run();
+  Sharder sharder(workload, module, mesh);
+  sharder.run();
+  return sharder.take();
+}
+
+struct Rescaled::Impl {
+  Sharder sharder;
+};
+
+Rescaled::Rescaled(const Workload &workload, const ModuleClass &module,
+                   LocalMesh mesh)
+    : impl(new Impl{Sharder(workload, module, std::move(mesh))}) {
+  impl->sharder.run();
+}
+
+Rescaled::Rescaled(Rescaled &&) noexcept = default;
+Rescaled::~Rescaled() = default;
+
+const ShardedClass &Rescaled::sharded() const {
+  return impl->sharder.sharded();
+}
+
+bool Rescaled::scale(int64_t samples, std::span<const uint32_t> ops) {
+  return impl->sharder.scale(samples, ops);
 }
 
 std::optional<ShortLoop> shortLoop(const Workload &workload,

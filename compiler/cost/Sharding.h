@@ -38,6 +38,9 @@
 #include "compiler/support/Units.h"
 #include "compiler/workload/Workload.h"
 
+#include <memory>
+#include <span>
+
 namespace whale::cost {
 
 /// One split axis, or replica axis with colocated splits, as an op sees it.
@@ -154,6 +157,29 @@ struct ShardedClass {
 /// `module` must have passed workload::check.
 ShardedClass shard(const workload::Workload &workload,
                    const workload::ModuleClass &module, const LocalMesh &mesh);
+
+/// A class on meshes that differ in nothing but their samples: where values
+/// are, what is cut and what is exchanged is found once.
+class Rescaled {
+public:
+  /// The first two must outlive it.
+  Rescaled(const workload::Workload &workload,
+           const workload::ModuleClass &module, LocalMesh mesh);
+  Rescaled(Rescaled &&) noexcept;
+  ~Rescaled();
+
+  /// As shard() gave it for the mesh of the constructor.
+  const ShardedClass &sharded() const;
+  /// From then on sharded() is what shard() gives for so many samples, but for
+  /// the extents of ops that are not in `ops`. False, and of no use, where one
+  /// of these is cut along other loops than before: they must hold one of each
+  /// kind.
+  bool scale(int64_t samples, std::span<const uint32_t> ops);
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl;
+};
 
 /// A loop that an axis must cut and that has fewer iterations than pieces.
 struct ShortLoop {

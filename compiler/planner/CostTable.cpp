@@ -55,11 +55,11 @@ public:
   std::string text;
 };
 
-/// Of a class's work: all of the context but the groups.
-Key workKey(uint32_t moduleClass, const cost::ClassContext &context) {
+/// Of a class's works: all of the context but the samples, the type of the
+/// device and the groups.
+Key worksKey(uint32_t moduleClass, const cost::ClassContext &context) {
   Key key;
-  key.add(moduleClass).add(int64_t(context.recompute)).add(context.deviceType);
-  key.add(context.mesh.samples);
+  key.add(moduleClass).add(int64_t(context.recompute));
   key.add(static_cast<int64_t>(context.mesh.axes.size()));
   // Every field: one that is new does not compile until it is here.
   for (const auto &[size, dims, shardsState, holds, replica, required, rows,
@@ -93,7 +93,9 @@ Key stageKey(const StageForm &stage, const cost::ClassContext &context,
 
 const ClassCost &CostTable::of(uint32_t moduleClass,
                                const cost::ClassContext &context) {
-  Key key = workKey(moduleClass, context);
+  Key key = worksKey(moduleClass, context);
+  std::string worksText = key.text;
+  key.add(context.mesh.samples).add(context.deviceType);
   std::string workText = key.text;
   key.add(context.groups);
   {
@@ -102,26 +104,44 @@ const ClassCost &CostTable::of(uint32_t moduleClass,
     if (it != classes->costs.end())
       return it->second;
   }
-  ClassCost made = cost::withGroups(workOf(workText, moduleClass, context),
-                                    context, hardware);
+  ClassCost made = cost::withGroups(
+      workOf(workText, worksText, moduleClass, context), context, hardware);
   std::lock_guard lock(classes->mutex);
   return classes->costs.emplace(std::move(key.text), std::move(made))
       .first->second;
 }
 
 const cost::ClassWork &CostTable::workOf(const std::string &key,
+                                         const std::string &worksKey,
                                          uint32_t moduleClass,
                                          const cost::ClassContext &context) {
+  auto make = [&] {
+    return cost::ClassWorks(workload, workload.classes[moduleClass], context,
+                            hardware);
+  };
+  auto of = [&](const cost::ClassWorks &works) {
+    return works.of(context.mesh.samples, context.deviceType, hardware);
+  };
+  std::optional<cost::ClassWorks> works;
   {
     std::lock_guard lock(classes->mutex);
     auto it = classes->works.find(key);
     if (it != classes->works.end())
       return it->second;
+    auto all = classes->alike.find(worksKey);
+    if (all != classes->alike.end())
+      works = all->second;
   }
-  cost::ClassWork made = cost::classWork(
-      workload, workload.classes[moduleClass], context, hardware);
+  if (!works) {
+    works = make();
+    std::lock_guard lock(classes->mutex);
+    works = classes->alike.emplace(worksKey, *works).first->second;
+  }
+  std::optional<cost::ClassWork> made = of(*works);
+  if (!made)
+    made = of(make());
   std::lock_guard lock(classes->mutex);
-  return classes->works.emplace(key, std::move(made)).first->second;
+  return classes->works.emplace(key, std::move(*made)).first->second;
 }
 
 const std::vector<const ClassCost *> &

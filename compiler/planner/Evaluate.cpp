@@ -152,7 +152,7 @@ FormCosts::Peak FormCosts::peakOf(unsigned stage, int64_t first, int64_t last,
   std::vector<Saved> savedByPiece = savedOf(stage, first, last, pieces);
   std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
   for (size_t p = 0; p < pieces.size(); ++p) {
-    const cost::ClassMemory &m = costOf(stage, pieces[p]).cost->memory;
+    const cost::ClassMemory &m = *costOf(stage, pieces[p]).cost->memory;
     Bytes here =
         savedByPiece[p].first + savedByPiece[p].each * (pieces[p].count - 1);
     Bytes waiting = waitingByRun[pieces[p].run];
@@ -217,7 +217,7 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
   std::vector<Bytes> waitingByRun = waitingGradients(stage, first, last);
   for (size_t p = 0; p < pieces.size(); ++p) {
     const ClassCost &cost = *costOf(stage, pieces[p]).cost;
-    const cost::ClassMemory &m = cost.memory;
+    const cost::ClassMemory &m = *cost.memory;
     const Saved &next = savedByPiece[p];
     int64_t n = pieces[p].count;
     Bytes own = gradientsOf(pieces[p]);
@@ -335,11 +335,11 @@ FormCosts::LeastMemory FormCosts::newLeastMemory(unsigned stage,
   if (form.microBatches > 1) {
     state += all.gradients;
     least.once = least.saved = Bytes::max();
-    addLeast(cost.memory, least);
+    addLeast(*cost.memory, least);
     for (const auto *mode : {&fullCosts, &selectiveCosts})
       if (const std::vector<RunCost> &runs = (*mode)[like[stage]];
           !runs.empty())
-        addLeast(runs[which].cost->memory, least);
+        addLeast(*runs[which].cost->memory, least);
   }
   // Variables of other instances may stand for a part of it.
   for (const Tie &tie : table.ties)

@@ -184,9 +184,11 @@ std::vector<Tie> ties(const workload::Workload &workload);
 /// its nodes at most; safe for several threads.
 struct ClassCosts {
   std::mutex mutex;
-  /// By class and context as text; of `works` without the groups.
+  /// By class and context as text; of `works` without the groups, of `alike`
+  /// without samples and device type.
   std::unordered_map<std::string, cost::ClassCost> costs;
   std::unordered_map<std::string, cost::ClassWork> works;
+  std::unordered_map<std::string, cost::ClassWorks> alike;
 };
 
 /// What stages do to fit, by their first instance and the one behind their
@@ -241,7 +243,9 @@ public:
   const std::vector<Tie> ties;
 
 private:
-  const cost::ClassWork &workOf(const std::string &key, uint32_t moduleClass,
+  const cost::ClassWork &workOf(const std::string &key,
+                                const std::string &worksKey,
+                                uint32_t moduleClass,
                                 const cost::ClassContext &context);
 
   std::shared_ptr<ClassCosts> classes;

@@ -40,7 +40,7 @@ FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
       return one.run == static_cast<size_t>(source.run);
     });
     return maker >= first && maker < last &&
-           costOf(stage, *piece).cost->memory.savedResults[source.result] >
+           costOf(stage, *piece).cost->memory->savedResults[source.result] >
                Bytes();
   };
   std::vector<Saved> result;
@@ -48,7 +48,7 @@ FormCosts::savedOf(unsigned stage, int64_t first, int64_t last,
   const cost::ClassMemory *before = nullptr;
   for (size_t p = 0; p < pieces.size(); ++p) {
     size_t r = pieces[p].run;
-    const cost::ClassMemory &m = costOf(stage, pieces[p]).cost->memory;
+    const cost::ClassMemory &m = *costOf(stage, pieces[p]).cost->memory;
     Saved saved{m.saved, m.saved};
     size_t chained = runs[r].count > 1 ? m.savedResults.size() : 0;
     bool goesOn = p > 0 && pieces[p - 1].run == r;
@@ -83,7 +83,7 @@ std::vector<Bytes> FormCosts::waitingGradients(unsigned stage, int64_t first,
     const ClassCost &cost = run(stage, r);
     for (size_t k = 0; k < runs[r].arguments.size(); ++k) {
       const workload::Source &source = runs[r].arguments[k];
-      bool isShared = n > 1 && k >= cost.memory.savedResults.size();
+      bool isShared = n > 1 && k >= cost.memory->savedResults.size();
       if (source.run >= 0 && cost.argumentGradientBytes[k] > Bytes())
         values[{source.run, source.result}] = {
             static_cast<int64_t>(r) + isShared, cost.argumentGradientBytes[k]};

@@ -178,32 +178,59 @@ Picoseconds timeOfOne(const workload::Workload &workload,
          all.update;
 }
 
+/// Groups of replicas of one stage, by timeOfOne().
+std::vector<TimedWorkers> workersOfOne(const Sharing &sharing, bool fitting) {
+  return sharing.workers(
+      [&sharing, fitting](const ReplicaGroup &group, int64_t share) {
+        Picoseconds time;
+        for (const auto &costs : sharing.costsOf(group, share))
+          time = std::max(time, timeOfOne(sharing.table.workload, *costs,
+                                          sharing.form.microBatches, fitting));
+        return time;
+      });
+}
+
+/// Whether each replica may have the same share of the batch.
+bool dividesBatch(const CostTable &table, const NormalForm &form) {
+  int64_t units = table.workload.globalBatch /
+                  (form.microBatches * table.workload.sampleGroup);
+  return units % form.stages.front().degree(AxisKind::Replica) == 0;
+}
+
+/// Whether there is nothing to choose: one replica, or equal ones.
+bool isEven(const CostTable &table, const NormalForm &form,
+            const DeviceMap &devices) {
+  return form.stages.front().degree(AxisKind::Replica) == 1 ||
+         (dividesBatch(table, form) &&
+          areReplicasAlike(table.hardware, form, devices));
+}
+
 } // namespace
+
+bool mayShareWithin(CostTable &table, const NormalForm &form,
+                    const DeviceMap &devices, Picoseconds limit) {
+  if (form.stages.size() > 1 || isEven(table, form, devices))
+    return true;
+  Sharing sharing(table, form, devices);
+  if (!sharing.isWhole())
+    return true;
+  auto guess = fillShares(sharing.units, Speeds(sharing).workers());
+  std::vector<TimedWorkers> workers = workersOfOne(sharing, false);
+  return !guess || canDoWithin(sharing.units, workers, limit, *guess);
+}
 
 bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
                bool fitting) {
-  int64_t replicas = form.stages.front().degree(AxisKind::Replica);
-  int64_t units = table.workload.globalBatch /
-                  (form.microBatches * table.workload.sampleGroup);
-  bool even = units % replicas == 0;
-  if (replicas == 1 ||
-      (even && areReplicasAlike(table.hardware, form, devices)))
+  if (isEven(table, form, devices))
     return true;
   Sharing sharing(table, form, devices);
-  if (even && !sharing.isChoice())
+  if (dividesBatch(table, form) && !sharing.isChoice())
     return true;
   if (!sharing.isWhole())
     return false;
   auto shares = fillShares(sharing.units, Speeds(sharing).workers());
   if (shares && form.stages.size() == 1) {
-    std::vector<TimedWorkers> workers =
-        sharing.workers([&](const ReplicaGroup &group, int64_t share) {
-          Picoseconds time;
-          for (const auto &costs : sharing.costsOf(group, share))
-            time = std::max(time, timeOfOne(table.workload, *costs,
-                                            form.microBatches, fitting));
-          return time;
-        });
+    std::vector<TimedWorkers> workers = workersOfOne(sharing, fitting);
     shares = fillByTimes(sharing.units, workers, *shares);
   }
   if (!shares)
@@ -217,9 +244,9 @@ static std::vector<ReplicaCosts> costsOfOthers(CostTable &table,
                                                const NormalForm &form,
                                                const DeviceMap &devices) {
   std::vector<ReplicaCosts> costs;
-  bool isOne = form.stages.size() == 1;
-  if (table.hardware.pools().size() == 1 ||
-      (!isOne && table.hardware.deviceCount() > fewMixedDevices) ||
+  // One stage has its best shares already.
+  if (table.hardware.pools().size() == 1 || form.stages.size() == 1 ||
+      table.hardware.deviceCount() > fewMixedDevices ||
       form.stages.front().degree(AxisKind::Replica) == 1 ||
       areReplicasAlike(table.hardware, form, devices))
     return costs;
@@ -266,9 +293,6 @@ Picoseconds boundOfOthers(CostTable &table, const NormalForm &form,
                           const DeviceMap &devices, Picoseconds known,
                           Picoseconds limit) {
   Picoseconds least = Picoseconds::max();
-  // One stage has its best shares already.
-  if (form.stages.size() == 1)
-    return least;
   for (const ReplicaCosts &costs : costsOfOthers(table, form, devices))
     least = std::min(
         least,

@@ -1,6 +1,7 @@
 #include "compiler/cost/CatalogueHardware.h"
 #include "compiler/cost/ClassCost.h"
 #include "compiler/cost/HandFusion.h"
+#include "compiler/cost/LocalWork.h"
 #include "test/unit/workload/Models.h"
 
 #include <catch2/catch.hpp>
