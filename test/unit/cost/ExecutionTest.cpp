@@ -215,7 +215,7 @@ TEST_CASE("inputs of products are kept in 8 bits") {
   Machine machine;
   auto saved = [&] {
     return classCost(workload, module, context(1), *machine.hardware)
-        .memory.saved;
+        .memory->saved;
   };
   Bytes wide = saved();
   machine.stack().keepsNarrow = true;
@@ -249,8 +249,8 @@ TEST_CASE("scores of attention are kept unless they are repeated") {
   auto memory = [&](Recompute mode) {
     ClassContext asked = context(1);
     asked.recompute = mode;
-    return classCost(workload, block(workload), asked, *machine.hardware)
-        .memory;
+    return *classCost(workload, block(workload), asked, *machine.hardware)
+                .memory;
   };
   Bytes none = memory(Recompute::None).saved;
   Bytes full = memory(Recompute::Full).saved;
@@ -270,8 +270,8 @@ TEST_CASE("masks of dropout are kept unless their layer is repeated") {
   auto memory = [&](Recompute mode, int64_t split = 1) {
     ClassContext asked = context(split);
     asked.recompute = mode;
-    return classCost(workload, block(workload), asked, *machine.hardware)
-        .memory;
+    return *classCost(workload, block(workload), asked, *machine.hardware)
+                .memory;
   };
   ClassMemory none = memory(Recompute::None), half = memory(Recompute::None, 2);
   ClassMemory full = memory(Recompute::Full);
@@ -409,21 +409,21 @@ TEST_CASE("a loss on float32 logits moves and keeps more") {
   ClassCost none = cost(0), one = cost(4), two = cost(8);
   // 4 samples of 64 positions and 256 words.
   constexpr int64_t logits = 4 * 64 * 256;
-  CHECK(one.memory.backwardTransient ==
-        none.memory.backwardTransient + Bytes(4 * logits));
-  CHECK(two.memory.backwardTransient ==
-        none.memory.backwardTransient + Bytes(8 * logits));
+  CHECK(one.memory->backwardTransient ==
+        none.memory->backwardTransient + Bytes(4 * logits));
+  CHECK(two.memory->backwardTransient ==
+        none.memory->backwardTransient + Bytes(8 * logits));
   CHECK(one.forward > none.forward);
   CHECK(one.backward >= none.backward);
   CHECK(two.forward == one.forward);
   // In place of the logits of 2 bytes: they go when the copy is there.
   machine.stack().replacesLogits = true;
   ClassCost replaced = cost(4);
-  CHECK(replaced.memory.saved == none.memory.saved + Bytes(2 * logits));
-  CHECK(replaced.memory.backwardTransient == none.memory.backwardTransient);
-  CHECK(replaced.memory.backwardTotal ==
-        none.memory.backwardTotal + Bytes(2 * logits));
-  CHECK(replaced.memory.backwardOnce == one.memory.backwardOnce);
+  CHECK(replaced.memory->saved == none.memory->saved + Bytes(2 * logits));
+  CHECK(replaced.memory->backwardTransient == none.memory->backwardTransient);
+  CHECK(replaced.memory->backwardTotal ==
+        none.memory->backwardTotal + Bytes(2 * logits));
+  CHECK(replaced.memory->backwardOnce == one.memory->backwardOnce);
 }
 
 TEST_CASE("elementwise kernels of a framework move more bytes") {
@@ -479,13 +479,13 @@ TEST_CASE("sequence parallelism gathers in 8 bits, and again") {
   ClassCost narrow = cost();
   CHECK(narrow.forwardCommunication < wide.forwardCommunication);
   // As many bytes are counted; 16 bits go back.
-  CHECK(narrow.memory.saved == wide.memory.saved);
+  CHECK(narrow.memory->saved == wide.memory->saved);
   machine.stack().gathersNarrow = false;
   machine.stack().gathersAgain = true;
   ClassCost again = cost();
   // Both gathered inputs of products: 4 samples x 64 x 128, of which a quarter
   // is kept in any case.
-  CHECK(again.memory.saved < wide.memory.saved);
+  CHECK(again.memory->saved < wide.memory->saved);
   CHECK(again.forward == wide.forward);
 }
 
@@ -538,7 +538,7 @@ TEST_CASE("the backward kernels of activations read less") {
     return classCost(workload, block(workload), context(1), *machine.hardware);
   };
   ClassCost read = cost(false), repeated = cost(true);
-  CHECK(repeated.memory.saved <= read.memory.saved);
+  CHECK(repeated.memory->saved <= read.memory->saved);
   CHECK(repeated.flops == read.flops);
 }
 
@@ -555,9 +555,9 @@ TEST_CASE("a selection by operator keeps every second product") {
             half = cost(Recompute::Selective, true),
             full = cost(Recompute::Full, true);
   // Between keeping all and keeping nothing.
-  CHECK(full.memory.saved < half.memory.saved);
-  CHECK(half.memory.saved < none.memory.saved);
+  CHECK(full.memory->saved < half.memory->saved);
+  CHECK(half.memory->saved < none.memory->saved);
   CHECK(none.recompute < half.recompute);
   CHECK(half.recompute < full.recompute);
-  CHECK(cost(Recompute::None, false).memory.saved == none.memory.saved);
+  CHECK(cost(Recompute::None, false).memory->saved == none.memory->saved);
 }

@@ -238,11 +238,11 @@ TEST_CASE("the fullest rank's rows count, in traffic and in memory") {
   CHECK(once == Approx(countedParts({8, 2}, 4) / 2).epsilon(1e-4));
   execution.stack.sendsRowsOnce = true;
   // Kept: none, there is no backward part; live: what products make of rows.
-  CHECK(uneven.memory.forwardTotal > even.memory.forwardTotal);
+  CHECK(uneven.memory->forwardTotal > even.memory->forwardTotal);
   execution.stack.balancesExperts = true;
   CHECK(fixture.cost(overNodes(4)).traffic == even.traffic);
-  CHECK(fixture.cost(overNodes(4)).memory.forwardTotal ==
-        even.memory.forwardTotal);
+  CHECK(fixture.cost(overNodes(4)).memory->forwardTotal ==
+        even.memory->forwardTotal);
 }
 
 TEST_CASE("exchanges hide behind the compute of their direction") {
