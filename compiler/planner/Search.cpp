@@ -269,20 +269,6 @@ private:
                     spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
   }
 
-  /// Whether one stage on unequal devices is slower than the best plan with any
-  /// shares: to know that takes fewer costs than to find the best ones.
-  bool isTooSlow(const Entry &entry) {
-    if (!space.isMixed() || entry.choice.pipeline > 1 ||
-        limitStep() == Picoseconds::max())
-      return false;
-    NormalForm form = formOf(entry.choice, dims);
-    const std::vector<DeviceMap> &all = maps.of(form).maps;
-    Picoseconds most =
-        mostAlone(problem.hardware, entry.choice.ranks(), limitStep());
-    return entry.map < all.size() &&
-           !mayShareWithin(table, form, all[entry.map], most);
-  }
-
   /// The same where one of several costs counts.
   Picoseconds stepBound(const std::vector<SpreadCosts> &any,
                         const Choice &choice, bool anyOrder) {
@@ -298,13 +284,7 @@ private:
     DeviceMap devices;
     Picoseconds known = entry.bound;
     entry.bound = Picoseconds::max();
-    if (!state.mayFit(entry.choice))
-      return;
-    if (isTooSlow(entry)) {
-      entry.bound = std::max(known, limitStep());
-      return;
-    }
-    if (!place(entry, form, devices))
+    if (!state.mayFit(entry.choice) || !place(entry, form, devices))
       return;
     entry.costs = std::make_shared<std::vector<SpreadCosts>>(
         spreadsOf(table, form, devices));
@@ -360,10 +340,6 @@ private:
   /// Bounds a family by its own costs, as far as those of its shape are below
   /// the best plan; false where no shares fit.
   bool boundFamily(Entry &entry) {
-    if (isTooSlow(entry)) {
-      entry.bound = std::max(entry.bound, limitStep());
-      return true;
-    }
     NormalForm form;
     DeviceMap devices;
     if (!place(entry, form, devices))

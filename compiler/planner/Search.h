@@ -217,10 +217,6 @@ std::optional<CutResult> balancedCuts(CostTable &table, const NormalForm &form,
 /// of all variants of a shape.
 bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
                bool fitting = true);
-/// Whether one stage with unequal replicas may do all micro-batches within
-/// `limit`, whatever their shares and memory; true where that is no question.
-bool mayShareWithin(CostTable &table, const NormalForm &form,
-                    const DeviceMap &devices, Picoseconds limit);
 /// Moves single units of unequal shares between groups of replicas as long as
 /// that helps.
 void polishShares(CostTable &table, CutResult &result);

@@ -178,59 +178,32 @@ Picoseconds timeOfOne(const workload::Workload &workload,
          all.update;
 }
 
-/// Groups of replicas of one stage, by timeOfOne().
-std::vector<TimedWorkers> workersOfOne(const Sharing &sharing, bool fitting) {
-  return sharing.workers(
-      [&sharing, fitting](const ReplicaGroup &group, int64_t share) {
-        Picoseconds time;
-        for (const auto &costs : sharing.costsOf(group, share))
-          time = std::max(time, timeOfOne(sharing.table.workload, *costs,
-                                          sharing.form.microBatches, fitting));
-        return time;
-      });
-}
-
-/// Whether each replica may have the same share of the batch.
-bool dividesBatch(const CostTable &table, const NormalForm &form) {
-  int64_t units = table.workload.globalBatch /
-                  (form.microBatches * table.workload.sampleGroup);
-  return units % form.stages.front().degree(AxisKind::Replica) == 0;
-}
-
-/// Whether there is nothing to choose: one replica, or equal ones.
-bool isEven(const CostTable &table, const NormalForm &form,
-            const DeviceMap &devices) {
-  return form.stages.front().degree(AxisKind::Replica) == 1 ||
-         (dividesBatch(table, form) &&
-          areReplicasAlike(table.hardware, form, devices));
-}
-
 } // namespace
-
-bool mayShareWithin(CostTable &table, const NormalForm &form,
-                    const DeviceMap &devices, Picoseconds limit) {
-  if (form.stages.size() > 1 || isEven(table, form, devices))
-    return true;
-  Sharing sharing(table, form, devices);
-  if (!sharing.isWhole())
-    return true;
-  auto guess = fillShares(sharing.units, Speeds(sharing).workers());
-  std::vector<TimedWorkers> workers = workersOfOne(sharing, false);
-  return !guess || canDoWithin(sharing.units, workers, limit, *guess);
-}
 
 bool setShares(CostTable &table, NormalForm &form, const DeviceMap &devices,
                bool fitting) {
-  if (isEven(table, form, devices))
+  int64_t replicas = form.stages.front().degree(AxisKind::Replica);
+  int64_t units = table.workload.globalBatch /
+                  (form.microBatches * table.workload.sampleGroup);
+  bool even = units % replicas == 0;
+  if (replicas == 1 ||
+      (even && areReplicasAlike(table.hardware, form, devices)))
     return true;
   Sharing sharing(table, form, devices);
-  if (dividesBatch(table, form) && !sharing.isChoice())
+  if (even && !sharing.isChoice())
     return true;
   if (!sharing.isWhole())
     return false;
   auto shares = fillShares(sharing.units, Speeds(sharing).workers());
   if (shares && form.stages.size() == 1) {
-    std::vector<TimedWorkers> workers = workersOfOne(sharing, fitting);
+    std::vector<TimedWorkers> workers =
+        sharing.workers([&](const ReplicaGroup &group, int64_t share) {
+          Picoseconds time;
+          for (const auto &costs : sharing.costsOf(group, share))
+            time = std::max(time, timeOfOne(table.workload, *costs,
+                                            form.microBatches, fitting));
+          return time;
+        });
     shares = fillByTimes(sharing.units, workers, *shares);
   }
   if (!shares)
