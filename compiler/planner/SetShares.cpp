@@ -217,9 +217,9 @@ static std::vector<ReplicaCosts> costsOfOthers(CostTable &table,
                                                const NormalForm &form,
                                                const DeviceMap &devices) {
   std::vector<ReplicaCosts> costs;
-  // One stage has its best shares already.
-  if (table.hardware.pools().size() == 1 || form.stages.size() == 1 ||
-      table.hardware.deviceCount() > fewMixedDevices ||
+  bool isOne = form.stages.size() == 1;
+  if (table.hardware.pools().size() == 1 ||
+      (!isOne && table.hardware.deviceCount() > fewMixedDevices) ||
       form.stages.front().degree(AxisKind::Replica) == 1 ||
       areReplicasAlike(table.hardware, form, devices))
     return costs;
@@ -266,6 +266,9 @@ Picoseconds boundOfOthers(CostTable &table, const NormalForm &form,
                           const DeviceMap &devices, Picoseconds known,
                           Picoseconds limit) {
   Picoseconds least = Picoseconds::max();
+  // One stage has its best shares already.
+  if (form.stages.size() == 1)
+    return least;
   for (const ReplicaCosts &costs : costsOfOthers(table, form, devices))
     least = std::min(
         least,
