@@ -61,7 +61,7 @@ FormCosts::chunkedMemory(unsigned stage, const std::vector<int64_t> &cuts,
                          const cost::StateBytes &state,
                          std::vector<StagePrediction> &parts) const {
   simulator::Layout layout = partLayout(form);
-  MemoryParts memory = heldState(stage, state);
+  MemoryParts memory = heldState(stage, 0, state, 0);
   Bytes gathered, in, out;
   for (int64_t chunk = 0; chunk < layout.chunks; ++chunk) {
     StagePrediction &one = parts[chunk];
@@ -112,7 +112,7 @@ FormCosts::Chunked FormCosts::chunked(unsigned stage,
   }
   cost::StateBytes state = stateOf(stage, whole.chunks);
   whole.memory = chunkedMemory(stage, cuts, state, result.parts);
-  setSynchronisation(stage, state, whole);
+  setSynchronisation(stage, state, 0, whole);
   setUpdate(stage, {}, state, whole);
   return result;
 }

@@ -52,6 +52,9 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   offloads = std::any_of(
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.offload != Offload(); });
+  gathers = std::any_of(
+      form.stages.begin(), form.stages.end(),
+      [](const StageForm &stage) { return stage.gatheredLayers != 0; });
   place = placeOf(form, devices, replica, table.hardware);
   bool alike = cutsBatchAlike(form);
   costs.resize(form.stages.size());
@@ -242,13 +245,13 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
 }
 
 /// Parameters, gradients and optimizer state of a stage on one rank.
-MemoryParts FormCosts::stateMemory(unsigned stage,
-                                   const StateBytes &state) const {
+MemoryParts FormCosts::stateMemory(unsigned stage, const StateBytes &state,
+                                   bool gathered) const {
   const StageForm &shape = form.stages[stage];
   int64_t shards = shardDegree(shape);
-  bool masters = keepsCopies(stage);
+  bool masters = keepsCopies(stage, gathered);
   MemoryParts parts;
-  parts.parameters = cutsParameters(shape)
+  parts.parameters = cutsParameters(shape) && !gathered
                          ? ceilDivide(state.owned.parameters, shards)
                      : masters ? state.copies + state.frozen
                                : state.parameters;
@@ -261,9 +264,22 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   return parts;
 }
 
-MemoryParts FormCosts::heldState(unsigned stage,
-                                 const StateBytes &state) const {
-  MemoryParts parts = stateMemory(stage, state);
+MemoryParts FormCosts::heldState(unsigned stage, int64_t first,
+                                 const StateBytes &state,
+                                 int64_t gathered) const {
+  MemoryParts parts;
+  if (gathered == 0 || !cutsParameters(form.stages[stage])) {
+    parts = stateMemory(stage, state, false);
+  } else {
+    StateBytes some = gatheredState(stage, first, gathered), rest = state;
+    rest -= some;
+    parts = stateMemory(stage, rest.notNegative(), false);
+    const MemoryParts more = stateMemory(stage, some, true);
+    parts.parameters += more.parameters;
+    parts.gradients += more.gradients;
+    parts.optimizer += more.optimizer;
+    parts.other = state.other;
+  }
   // Micro-batches enter at both ends: a stage has the opposite one's part too,
   // which is taken to be as large.
   if (form.schedule == Schedule::DualPipe)
@@ -277,7 +293,7 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
                                   const Relief &relief) const {
   StateBytes state = stateOf(stage, first, last);
   MemoryParts parts = relief.offload.optimizer == 0
-                          ? heldState(stage, state)
+                          ? heldState(stage, first, state, relief.gatheredLayers)
                           : offloadedState(stage, first, state, relief.offload);
   int64_t slots = this->slots(stage);
   std::vector<Piece> held = pieces(stage, first, last, relief);
@@ -285,7 +301,7 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
     setSinglePeak(parts, stage, first, last, held);
   else
     setPeak(parts, peakOf(stage, first, last, held), slots);
-  parts.transients += gatheredMemory(stage, first, last, state, relief.offload);
+  parts.transients += gatheredMemory(stage, first, last, state, relief);
   parts.transients += stagedMemory(stage, first, relief.offload);
   if (form.microBatches > 1 && stage > 0)
     parts.communication += boundary(stage, first, false);
@@ -328,7 +344,7 @@ FormCosts::LeastMemory FormCosts::newLeastMemory(unsigned stage,
   const Run &run = table.workload.runs[which];
   const ClassCost &cost = this->run(stage, which);
   // Together, so that little is lost to rounding.
-  MemoryParts all = stateMemory(stage, cost.state * run.count);
+  MemoryParts all = stateMemory(stage, cost.state * run.count, false);
   Bytes state = all.parameters + all.optimizer + all.other;
   LeastMemory least;
   // With one micro-batch gradients take the place of activations.
@@ -422,11 +438,11 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
 void FormCosts::setCompute(unsigned stage, const Relief &relief,
                            StagePrediction &result) const {
   for (const Piece &piece : pieces(stage, result.first, result.last, relief)) {
-    const RunCost &one = costOf(stage, piece);
-    const ClassCost &cost = *one.cost;
+    const ClassCost &cost = *costOf(stage, piece).cost;
     int64_t n = piece.count;
-    result.forward += one.forward * n;
-    result.backward += one.backward * n;
+    const Times &times = timesOf(stage, piece);
+    result.forward += times.forward * n;
+    result.backward += times.backward * n;
     result.weight += cost.weight * n;
     result.communication +=
         (cost.forwardCommunication + cost.backwardCommunication) * n;
@@ -477,49 +493,64 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
   return sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
 }
 
-Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first, int64_t last,
-                                    const StateBytes &state) const {
+Picoseconds FormCosts::gradientTime(const Held &held, const StateBytes &state,
+                                    int64_t gathered) const {
   StagePrediction once;
-  once.first = first;
-  once.last = last;
-  forEachRun(first, last, [&](size_t r, int64_t n) {
-    once.gradientSync += summedAlone(stage, run(stage, r)) * n;
+  once.first = held.first;
+  once.last = held.last;
+  forEachRun(held.first, held.last, [&](size_t r, int64_t n) {
+    once.gradientSync += summedAlone(held.stage, run(held.stage, r)) * n;
   });
-  setSynchronisation(stage, state, once);
+  setSynchronisation(held.stage, state, gathered, once);
   return once.gradientSync;
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
+  // Of a number that stays gathered and is open there may be none.
+  Relief atEnd;
+  atEnd.gatheredLayers =
+      std::clamp<int64_t>(form.stages[stage].gatheredLayers, 0, last - first);
   // What overlaps takes as long as the tasks leave it.
   if (table.hardware.execution.stack.overlapsGradients) {
-    StagePrediction once = this->stage(stage, first, last);
+    Relief relief = this->relief(stage, first, last);
+    atEnd.offload = relief.offload;
+    StagePrediction once = stageWith({stage, first, last}, relief, atEnd);
     return once.gradientSync + once.update;
   }
   // Else it is no matter what is saved or recomputed, and memory of the host
   // makes it no shorter.
   StagePrediction once;
+  once.first = first;
   StateBytes state = stateOf(stage, first, last);
-  setUpdate(stage, {}, state, once);
-  return gradientTime(stage, first, last, state) + once.update;
+  setUpdate(stage, atEnd, state, once);
+  return gradientTime({stage, first, last}, state, atEnd.gatheredLayers) +
+         once.update;
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,
                                  int64_t last) const {
+  Relief relief = this->relief(stage, first, last);
+  return stageWith({stage, first, last}, relief, relief);
+}
+
+/// The same with one relief, but with another one where all is done once.
+StagePrediction FormCosts::stageWith(const Held &held, const Relief &relief,
+                                     const Relief &atEnd) const {
+  auto [stage, first, last] = held;
   StagePrediction result;
   result.first = first;
   result.last = last;
   result.deviceType = deviceType(stage);
   result.capacity = table.hardware.capacity(result.deviceType);
   result.hostCapacity = hostMemory(stage);
-  Relief relief = this->relief(stage, first, last);
   result.memory = memoryWith(stage, first, last, relief);
   setCompute(stage, relief, result);
   if (relief.offload != Offload())
     setHostTimes(stage, relief, result);
   setMessages(stage, first, last, result);
   StateBytes state = stateOf(stage, first, last);
-  setSynchronisation(stage, state, result);
-  setUpdate(stage, relief, state, result);
+  setSynchronisation(stage, state, atEnd.gatheredLayers, result);
+  setUpdate(stage, atEnd, state, result);
   return result;
 }
 

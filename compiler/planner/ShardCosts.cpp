@@ -26,7 +26,7 @@ static Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
 
 /// Scatters the gradients of an instance after its backward part, where they
 /// are cut over the replicas, and gathers its parameters before either part
-/// where those are.
+/// where those are and do not stay gathered.
 void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
                                 std::vector<RunCost> &runs) const {
   const cost::Execution &execution = table.hardware.execution;
@@ -57,11 +57,13 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
     double overlap = execution.stack.overlapsGradients
                          ? execution.parameters.shardOverlap
                          : 0;
-    one.forward = overlapped(one.forward, gather, overlap);
     bool twice =
         execution.stack.gathersTwiceBackward && recompute == Recompute::Full;
-    one.backward =
-        overlapped(one.backward, gather * (twice ? 2 : 1) + scatter, overlap);
+    const Times alone = one.each;
+    one.each = {overlapped(alone.forward, gather, overlap),
+                overlapped(alone.backward, gather * (twice ? 2 : 1) + scatter,
+                           overlap)};
+    one.gathered.backward = overlapped(alone.backward, scatter, overlap);
   }
 }
 
@@ -128,36 +130,48 @@ std::vector<StateBytes> FormCosts::cutOf(unsigned stage,
   return sums;
 }
 
-/// Copies of parameters that are made when they are needed: of the whole stage,
-/// or of the instance that runs and the next one, with those gradients of one
-/// that are scattered.
+/// Copies of parameters that are made when they are needed: of all instances
+/// whose parameters are there, and of that which runs and the next one of the
+/// others, with those gradients of one that are scattered.
 Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
                                 const StateBytes &state,
-                                const Offload &offload) const {
+                                const Relief &relief) const {
   const StageForm &shape = form.stages[stage];
-  Bytes whole = keepsCopies(stage) ? Bytes() : state.copies;
-  if (offload.parameters > 0 && whole > Bytes())
-    whole -= stateOf(stage, first, first + offload.parameters).copies;
+  bool cuts = cutsParameters(shape);
+  int64_t there = cuts ? relief.gatheredLayers : last - first;
+  Bytes whole;
+  if (!keepsCopies(stage, true))
+    whole = cuts ? gatheredState(stage, first, there).copies : state.copies;
+  int64_t away = relief.offload.parameters;
+  if (!cuts && away > 0 && whole > Bytes())
+    whole -= stateOf(stage, first, first + away).copies;
   if (!cutsGradients(shape))
     return whole;
   Bytes weights, gradients;
-  forEachRun(first, last, [&](size_t r, int64_t) {
+  forEachRun(first, last, [&](size_t r, int64_t n) {
     const ClassCost &one = run(stage, r);
     StateBytes gathered = scattered(stage, {one.state, one.cut});
+    gradients = std::max(gradients, wireGradients(gathered));
+    there -= n;
     // Of masters that are not gathered there are copies as well.
     Bytes copies = one.state.copies - gathered.copies;
-    weights = std::max(weights, gathered.read() + copies);
-    gradients = std::max(gradients, wireGradients(gathered));
+    if (there < 0)
+      weights = std::max(weights, gathered.read() + copies);
   });
-  return gradients + (cutsParameters(shape) ? weights * 2 : whole);
+  return gradients + weights * 2 + whole;
 }
 
 /// Whether masters are cut over the ranks that have the same ones, and copies
-/// are what remains.
-bool FormCosts::keepsCopies(unsigned stage) const {
+/// are what remains: of instances that stay gathered, if they are cut, or not.
+bool FormCosts::keepsCopies(unsigned stage, bool gathered) const {
   const StageForm &shape = form.stages[stage];
   return table.hardware.execution.stack.shardsMasters && cutsState(shape) &&
-         !cutsParameters(shape);
+         (gathered || !cutsParameters(shape));
+}
+
+StateBytes FormCosts::gatheredState(unsigned stage, int64_t first,
+                                    int64_t gathered) const {
+  return gathered > 0 ? stateOf(stage, first, first + gathered) : StateBytes();
 }
 
 /// During how many micro-batches' tasks gradients become ready: those of a part
@@ -237,13 +251,21 @@ StateBytes FormCosts::scattered(unsigned stage, const CutState &state) const {
 /// shared out; once a step, partly beside the last backward and the first
 /// forward part.
 void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
+                                   int64_t gathered,
                                    StagePrediction &result) const {
   const CutState held = {state, cutOf(stage, result.held())};
   auto gradients = [&](unsigned axis) {
     return wireGradients(sharesOver(stage, axis, held));
   };
+  // What stays gathered, where parameters are cut.
+  bool cuts = cutsParameters(form.stages[stage]);
+  CutState some;
+  if (cuts && gathered > 0) {
+    const Range range[] = {{result.first, result.first + gathered}};
+    some = {stateOf(stage, range), cutOf(stage, range)};
+  }
   auto parameters = [&](unsigned axis) {
-    StateBytes here = sharesOver(stage, axis, held);
+    StateBytes here = sharesOver(stage, axis, cuts ? some : held);
     return std::min(here.copies > Bytes() ? here.copies : here.parameters,
                     here.gradients);
   };
@@ -253,7 +275,7 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
   if (!cutsGradients(form.stages[stage]))
     reduce +=
         overReplicas(stage, CollectiveKind::ReduceScatter, true, gradients);
-  if (!cutsParameters(form.stages[stage]))
+  if (!cuts || gathered > 0)
     gather = overReplicas(stage, CollectiveKind::AllGather, true, parameters);
   reduce += result.gradientSync;
   const cost::Execution &execution = table.hardware.execution;

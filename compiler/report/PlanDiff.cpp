@@ -134,6 +134,11 @@ Traits traitsOf(const Plan &plan) {
                                    stage.selectiveLayers);
              return mode;
            })},
+          {"gathered layers", each([](const StageForm &stage) {
+             return stage.gatheredLayers > 0
+                        ? fmt::format("{}", stage.gatheredLayers)
+                        : std::string("-");
+           })},
           {"offload", each(offloadOf)}};
 }
 

@@ -11,7 +11,8 @@
 // lie in several, of which pools ranks take how many devices one after another,
 // in every order; recompute, and of
 // each stage that does not fit all numbers of layers that recompute in full and
-// selectively, or where there is memory of the host, the numbers of layers by
+// selectively, and of each whose parameters are cut also of those that stay
+// gathered (the least time of a micro-batch counts), or where there is memory of the host, the numbers of layers by
 // the cost model's rule for recompute and offload (FormCosts::relief;
 // OffloadTest.cpp compares that with all numbers); the schedules and virtual
 // stages of any parts; ZeRO-1, in the full space ZeRO-2 and -3 and their

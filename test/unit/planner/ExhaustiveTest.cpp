@@ -26,7 +26,8 @@ void compare(const Plan &plan, const test::Exhausted &all) {
 }
 
 struct Kinds {
-  int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0, both = 0;
+  int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0, both = 0,
+      gathered = 0;
 };
 
 bool cutsTable(const NormalForm &form) {
@@ -44,6 +45,12 @@ bool cutsBoth(const NormalForm &form) {
   return std::any_of(axes.begin(), axes.end(), [](const Axis &axis) {
     return !axis.colocated.empty() && axis.shard >= Shard::Gradients;
   });
+}
+
+bool gathers(const NormalForm &form) {
+  return std::any_of(
+      form.stages.begin(), form.stages.end(),
+      [](const StageForm &stage) { return stage.gatheredLayers > 0; });
 }
 
 /// The first `cases` problems from a seed on that have few enough plans.
@@ -72,6 +79,7 @@ Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
     kinds.pipelines += all.best->form.stages.size() > 1;
     kinds.tables += cutsTable(all.best->form);
     kinds.both += cutsBoth(all.best->form);
+    kinds.gathered += gathers(all.best->form);
   }
   return kinds;
 }
@@ -87,6 +95,7 @@ TEST_CASE("no plan beats the search, and where none fits it finds none") {
   CHECK(kinds.pipelines > cases / 20);
   CHECK(kinds.tables > 4);
   CHECK(kinds.both > 4);
+  CHECK(kinds.gathered > 10);
 }
 
 namespace {
