@@ -292,9 +292,10 @@ MemoryParts FormCosts::heldState(unsigned stage, int64_t first,
 MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
                                   const Relief &relief) const {
   StateBytes state = stateOf(stage, first, last);
-  MemoryParts parts = relief.offload.optimizer == 0
-                          ? heldState(stage, first, state, relief.gatheredLayers)
-                          : offloadedState(stage, first, state, relief.offload);
+  MemoryParts parts =
+      relief.offload.optimizer == 0
+          ? heldState(stage, first, state, relief.gatheredLayers)
+          : offloadedState(stage, first, state, relief.offload);
   int64_t slots = this->slots(stage);
   std::vector<Piece> held = pieces(stage, first, last, relief);
   if (form.microBatches == 1 && !table.hardware.execution.stack.holdsGradients)
@@ -506,15 +507,26 @@ Picoseconds FormCosts::gradientTime(const Held &held, const StateBytes &state,
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
-  // Of a number that stays gathered and is open there may be none.
+  int64_t gathered = gathers ? relief(stage, first, last).gatheredLayers : 0;
+  return tailWith({stage, first, last}, gathered);
+}
+
+Picoseconds FormCosts::leastTail(unsigned stage, int64_t first,
+                                 int64_t last) const {
+  int64_t gathered = form.stages[stage].gatheredLayers;
+  return tailWith({stage, first, last},
+                  std::clamp<int64_t>(gathered, 0, last - first));
+}
+
+Picoseconds FormCosts::tailWith(const Held &held, int64_t gathered) const {
+  auto [stage, first, last] = held;
   Relief atEnd;
-  atEnd.gatheredLayers =
-      std::clamp<int64_t>(form.stages[stage].gatheredLayers, 0, last - first);
+  atEnd.gatheredLayers = gathered;
   // What overlaps takes as long as the tasks leave it.
   if (table.hardware.execution.stack.overlapsGradients) {
     Relief relief = this->relief(stage, first, last);
     atEnd.offload = relief.offload;
-    StagePrediction once = stageWith({stage, first, last}, relief, atEnd);
+    StagePrediction once = stageWith(held, relief, atEnd);
     return once.gradientSync + once.update;
   }
   // Else it is no matter what is saved or recomputed, and memory of the host
@@ -523,8 +535,7 @@ Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
   once.first = first;
   StateBytes state = stateOf(stage, first, last);
   setUpdate(stage, atEnd, state, once);
-  return gradientTime({stage, first, last}, state, atEnd.gatheredLayers) +
-         once.update;
+  return gradientTime(held, state, gathered) + once.update;
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,

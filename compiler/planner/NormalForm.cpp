@@ -297,10 +297,9 @@ private:
                     fmt::format("{} layers whose parameters stay gathered {}",
                                 stage.gatheredLayers, why));
       };
-      if (std::none_of(stage.axes.begin(), stage.axes.end(),
-                       [](const Axis &axis) {
-                         return axis.shard == Shard::Parameters;
-                       }))
+      if (std::none_of(
+              stage.axes.begin(), stage.axes.end(),
+              [](const Axis &axis) { return axis.shard == Shard::Parameters; }))
         return refuse("in a stage whose replicas do not cut them");
       if (stage.offload.optimizer > 0)
         return refuse("in a stage with optimizer state in the host's memory");

@@ -221,8 +221,7 @@ void FormCosts::setUpdate(unsigned stage, const Relief &relief,
       heldState(stage, result.first, state, relief.gatheredLayers);
   Bytes frozen = state.frozen;
   if (cutsParameters(shape)) {
-    StateBytes some =
-        gatheredState(stage, result.first, relief.gatheredLayers);
+    StateBytes some = gatheredState(stage, result.first, relief.gatheredLayers);
     frozen = some.frozen + ceilDivide(state.owned.frozen - some.owned.frozen,
                                       shardDegree(shape));
   }

@@ -18,24 +18,26 @@
 // the same. With one more instance of a run gathered, but for its last one (two
 // copies of the largest instance that is not gathered are there), the stage
 // needs no less memory, so that what fits with k + n fits with k; there, with
-// all recompute as it is, it takes more time by no more than those n save in the
-// way of recompute that saves most. So from the least time with k, numbers
+// all recompute as it is, it takes more time by no more than those n save in
+// the way of recompute that saves most. So from the least time with k, numbers
 // behind it are left out up to the first that may be faster than what is known.
 // That is first the most that fits without recompute, and with all of it.
-// With the host none are gathered: activations whose transfer hides beside compute go first; then
+// With the host: activations whose transfer hides beside compute go first; then
 // one way after another is taken, the one with the least time for what it frees
 // (all of it against none) first, each for the fewest instances with which the
 // stage fits; then each is made as small as goes, the dearest first. Where that
 // takes several ways, fixed orders of them are tried, too. All of that from no
 // recompute and, where that alone takes less time than what was found, from
 // selective recompute of all instances. The least time counts, also that of
-// recompute alone.
-// Guarantee: recompute and what is gathered are exact where memory falls with each further instance
-// of a run; at the ends of runs nothing is taken for granted (a head that
-// recomputes may need more). With the host a heuristic, but for one way alone.
-// Complexity: O(runs + log(instances)) evaluations of the stage's memory for
-// each way; recompute takes that for each k that it looks at, and what is
-// gathered takes recompute for each number that it looks at.
+// recompute alone. Where that leaves the state on the device, recompute and
+// what is gathered are chosen once more, with the activations that it takes
+// away. Guarantee: recompute and what is gathered are exact where memory falls
+// with each further instance of a run; at the ends of runs nothing is taken for
+// granted (a head that recomputes may need more). With the host a heuristic,
+// but for one way alone. Complexity: O(runs + log(instances)) evaluations of
+// the stage's memory for each way; recompute takes that for each k that it
+// looks at, and what is gathered takes recompute for each number that it looks
+// at.
 //
 //===----------------------------------------------------------------------===//
 
@@ -115,8 +117,7 @@ std::vector<FormCosts::Piece> FormCosts::pieces(unsigned stage, int64_t first,
                        : at < behindSelective ? Recompute::Selective
                                               : form.stages[stage].recompute;
       bool isAway = at < wrapped || (at >= behindFull && at < away);
-      result.push_back(
-          {r, to - at, mode, isAway, at < hosted, at < gathered});
+      result.push_back({r, to - at, mode, isAway, at < hosted, at < gathered});
       at = to;
     }
   }
@@ -525,8 +526,8 @@ Relief FormCosts::reliefNeeded(const Held &held) const {
   for (size_t way = 0; way < ways; ++way)
     set(none, way,
         std::clamp<int64_t>(get(none, way), 0, held.last - held.first));
-  none.gatheredLayers = std::clamp<int64_t>(none.gatheredLayers, 0,
-                                            held.last - held.first);
+  none.gatheredLayers =
+      std::clamp<int64_t>(none.gatheredLayers, 0, held.last - held.first);
   bool isEnough = fitsWith(held, none);
   if (isEnough && !mayGather(held.stage))
     return none;
@@ -535,11 +536,16 @@ Relief FormCosts::reliefNeeded(const Held &held) const {
     return alone;
   Relief best = alone;
   double least = fitsWith(held, best) ? timeWith(held, best) : infinity;
-  auto consider = [&](const Relief &from, const std::vector<size_t> &order) {
-    Relief found = trimmed(held, filled(held, from, order), order);
+  auto judge = [&](const Relief &found) {
     double time = fitsWith(held, found) ? timeWith(held, found) : infinity;
     if (time < least || least == infinity)
       best = found, least = time;
+  };
+  auto consider = [&](const Relief &from, const std::vector<size_t> &order) {
+    Relief found = trimmed(held, filled(held, from, order), order);
+    judge(found);
+    if (mayGather(held.stage) && found.offload.optimizer == 0)
+      judge(leastTime(held, found));
     return found;
   };
   auto considerFrom = [&](const Relief &base) {

@@ -42,7 +42,10 @@ std::string shardOf(const StageForm &stage) {
   Shard most = Shard::None;
   for (const Axis &axis : stage.axes)
     most = std::max(most, axis.shard);
-  return std::string(nameOf(most));
+  std::string text(nameOf(most));
+  if (stage.gatheredLayers > 0)
+    text += fmt::format(", {} layers gathered", stage.gatheredLayers);
+  return text;
 }
 
 std::string sharesOf(const StageForm &stage) {
@@ -133,11 +136,6 @@ Traits traitsOf(const Plan &plan) {
                mode += fmt::format(", {} layers selective",
                                    stage.selectiveLayers);
              return mode;
-           })},
-          {"gathered layers", each([](const StageForm &stage) {
-             return stage.gatheredLayers > 0
-                        ? fmt::format("{}", stage.gatheredLayers)
-                        : std::string("-");
            })},
           {"offload", each(offloadOf)}};
 }

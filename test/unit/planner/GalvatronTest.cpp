@@ -274,8 +274,8 @@ galvatron::Plan asGalvatron(const Candidate &candidate) {
   return plan;
 }
 
-/// State is cut over all replicas or over none, and where embedding and head are
-/// cut over replicas, both stay gathered or none.
+/// State is cut over all replicas or over none, and where embedding and head
+/// are cut over replicas, both stay gathered or none.
 bool isGalvatrons(const Candidate &candidate) {
   const NormalForm &form = candidate.form;
   std::set<Shard> shards;

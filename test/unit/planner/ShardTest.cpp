@@ -89,6 +89,54 @@ TEST_CASE("what a table's split cuts is not cut again over the same replicas") {
   CHECK(memory.optimizer == Bytes(8 * held(Shard::Optimizer)));
 }
 
+TEST_CASE("what stays gathered costs as with ZeRO-2, the rest as with ZeRO-3") {
+  // Masters apart from what the ops read, also cut with the state, or not.
+  auto halves = GENERATE(false, true);
+  auto cutsMasters = GENERATE(false, true);
+  auto microBatches = GENERATE(1, 2);
+  auto hybrid = GENERATE(false, true);
+  if (cutsMasters && !halves)
+    return;
+  test::GptShape shape;
+  shape.elementBytes = halves ? 2 : 4;
+  workload::Workload workload = test::gpt(shape);
+  RoundHardware hardware = oneNode();
+  hardware.execution.stack.shardsMasters = cutsMasters;
+  CostTable table(workload, hardware);
+  int64_t instances = workload::instanceCount(workload);
+  auto stageWith = [&](Shard shard, int64_t gathered) {
+    Choice choice;
+    choice.data = 8, choice.microBatches = microBatches;
+    choice.shard = shard, choice.hybrid = hybrid;
+    choice.group = hybrid ? 4 : 1;
+    choice.gatheredLayers = gathered;
+    NormalForm form = formOf(choice, {});
+    return evaluate(table,
+                    {form, {0, instances}, deviceMaps(form, hardware).front()})
+        .stages.front();
+  };
+  const StagePrediction two = stageWith(Shard::Gradients, 0),
+                        three = stageWith(Shard::Parameters, 0);
+  CHECK(stageWith(Shard::Gradients, 2).forward == two.forward);
+  StagePrediction all = stageWith(Shard::Parameters, instances);
+  CHECK(namedParts(all.memory) == namedParts(two.memory));
+  for (auto time : {&StagePrediction::forward, &StagePrediction::backward,
+                    &StagePrediction::gradientSync, &StagePrediction::update}) {
+    CHECK(all.*time == two.*time);
+    // Layers 1 and 2 of those behind the embedding are alike.
+    std::vector<Picoseconds> of;
+    for (int64_t gathered = 0; gathered <= instances; ++gathered)
+      of.push_back(stageWith(Shard::Parameters, gathered).*time);
+    CHECK(of.front() == three.*time);
+    CHECK(of[3] - of[2] == of[2] - of[1]);
+  }
+  CHECK(two.forward < three.forward);
+  MemoryParts one = stageWith(Shard::Parameters, 1).memory,
+              more = stageWith(Shard::Parameters, 2).memory;
+  CHECK(one.gradients == more.gradients);
+  CHECK(one.total() < more.total());
+}
+
 TEST_CASE("what is gathered and scattered over a table's replicas") {
   workload::Workload workload = model();
   RoundHardware hardware = oneNode();
