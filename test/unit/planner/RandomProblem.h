@@ -163,7 +163,7 @@ private:
 
   /// Seldom the best, but where little else has room: as a pin.
   void cutParameters() {
-    if (options.space != planner::Space::Full || !percent(20))
+    if (options.space != planner::Space::Full || !percent(8))
       return;
     options.pins.zero = 3;
     for (RoundDevice &device : machine.devices)
