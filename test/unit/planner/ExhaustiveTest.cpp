@@ -203,7 +203,7 @@ std::optional<test::RandomProblem> shortOfGathered(unsigned seed) {
 
 TEST_CASE("no numbers of layers that stay gathered beat those found") {
   int gathered = 0, recompute = 0, pipelines = 0;
-  for (unsigned seed = 30000; seed < 30200; ++seed) {
+  for (unsigned seed = 30000; seed < 30400; ++seed) {
     std::optional<test::RandomProblem> some = shortOfGathered(seed);
     if (!some)
       continue;
