@@ -323,7 +323,7 @@ static double tailOf(const CostTable &table, const NormalForm &form,
     start += spread.runs[r].count;
   int64_t count = spread.runs[longest].count;
   double time = spread.runs[longest].each.sum() * static_cast<double>(count);
-  double tail = costs.leastTail(stage, start, start + count).asDouble();
+  double tail = costs.tail(stage, start, start + count).asDouble();
   return time > 0 ? tail / time * (1 - 1e-6) : 0;
 }
 

@@ -112,7 +112,7 @@ FormCosts::Chunked FormCosts::chunked(unsigned stage,
   }
   cost::StateBytes state = stateOf(stage, whole.chunks);
   whole.memory = chunkedMemory(stage, cuts, state, result.parts);
-  setSynchronisation(stage, state, 0, whole);
+  setSynchronisation(stage, state, whole);
   setUpdate(stage, {}, state, whole);
   return result;
 }

@@ -111,17 +111,14 @@ double CutCosts::tail(unsigned stage, int64_t first, int64_t last) const {
   if (isNew)
     for (const auto &one : costs)
       it->second =
-          std::min(it->second, one->leastTail(stage, first, last).asDouble());
+          std::min(it->second, one->tail(stage, first, last).asDouble());
   return it->second + ties(stage, first, last);
 }
 
 double CutCosts::tailOf(size_t replicaClass, unsigned stage, int64_t first,
                         int64_t last) const {
   auto [from, to] = shifted(first, last);
-  // What stays gathered depends on memory.
-  int64_t same =
-      costs[replicaClass]->keepsGathered() ? memoryLike(stage) : like[stage];
-  uint64_t key = keyOf(same, from, to) * costs.size() + replicaClass;
+  uint64_t key = keyOf(like[stage], from, to) * costs.size() + replicaClass;
   auto [it, isNew] = tailsOf.try_emplace(key);
   if (isNew)
     it->second = costs[replicaClass]->tail(stage, first, last).asDouble();

@@ -35,9 +35,8 @@ public:
   /// What is done so that the instances fit adds.
   Parts relieved(size_t replicaClass, unsigned stage, int64_t first,
                  int64_t last) const;
-  /// The least of gradients and update after the last task of a stage, on the
-  /// replica that has the least of them, with exchanges of gradients with other
-  /// stages.
+  /// Gradients and update after the last task of a stage, on the replica that
+  /// has the least of them, with exchanges of gradients with other stages.
   double tail(unsigned stage, int64_t first, int64_t last) const;
   /// The same on one class of replicas. What other stages hold of shared
   /// variables is known here, so that holding more may make it less.

@@ -494,74 +494,49 @@ Picoseconds FormCosts::messageBack(unsigned stage, int64_t position) const {
   return sendTime(stage + 1, stage, sent.backward) + sent.gatherBackward;
 }
 
-Picoseconds FormCosts::gradientTime(const Held &held, const StateBytes &state,
-                                    int64_t gathered) const {
+Picoseconds FormCosts::gradientTime(unsigned stage, int64_t first, int64_t last,
+                                    const StateBytes &state) const {
   StagePrediction once;
-  once.first = held.first;
-  once.last = held.last;
-  forEachRun(held.first, held.last, [&](size_t r, int64_t n) {
-    once.gradientSync += summedAlone(held.stage, run(held.stage, r)) * n;
+  once.first = first;
+  once.last = last;
+  forEachRun(first, last, [&](size_t r, int64_t n) {
+    once.gradientSync += summedAlone(stage, run(stage, r)) * n;
   });
-  setSynchronisation(held.stage, state, gathered, once);
+  setSynchronisation(stage, state, once);
   return once.gradientSync;
 }
 
 Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
-  int64_t gathered = gathers ? relief(stage, first, last).gatheredLayers : 0;
-  return tailWith({stage, first, last}, gathered);
-}
-
-Picoseconds FormCosts::leastTail(unsigned stage, int64_t first,
-                                 int64_t last) const {
-  int64_t gathered = form.stages[stage].gatheredLayers;
-  return tailWith({stage, first, last},
-                  std::clamp<int64_t>(gathered, 0, last - first));
-}
-
-Picoseconds FormCosts::tailWith(const Held &held, int64_t gathered) const {
-  auto [stage, first, last] = held;
-  Relief atEnd;
-  atEnd.gatheredLayers = gathered;
   // What overlaps takes as long as the tasks leave it.
   if (table.hardware.execution.stack.overlapsGradients) {
-    Relief relief = this->relief(stage, first, last);
-    atEnd.offload = relief.offload;
-    StagePrediction once = stageWith(held, relief, atEnd);
+    StagePrediction once = this->stage(stage, first, last);
     return once.gradientSync + once.update;
   }
   // Else it is no matter what is saved or recomputed, and memory of the host
   // makes it no shorter.
   StagePrediction once;
-  once.first = first;
   StateBytes state = stateOf(stage, first, last);
-  setUpdate(stage, atEnd, state, once);
-  return gradientTime(held, state, gathered) + once.update;
+  setUpdate(stage, {}, state, once);
+  return gradientTime(stage, first, last, state) + once.update;
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,
                                  int64_t last) const {
-  Relief relief = this->relief(stage, first, last);
-  return stageWith({stage, first, last}, relief, relief);
-}
-
-/// The same with one relief, but with another one where all is done once.
-StagePrediction FormCosts::stageWith(const Held &held, const Relief &relief,
-                                     const Relief &atEnd) const {
-  auto [stage, first, last] = held;
   StagePrediction result;
   result.first = first;
   result.last = last;
   result.deviceType = deviceType(stage);
   result.capacity = table.hardware.capacity(result.deviceType);
   result.hostCapacity = hostMemory(stage);
+  Relief relief = this->relief(stage, first, last);
   result.memory = memoryWith(stage, first, last, relief);
   setCompute(stage, relief, result);
   if (relief.offload != Offload())
     setHostTimes(stage, relief, result);
   setMessages(stage, first, last, result);
   StateBytes state = stateOf(stage, first, last);
-  setSynchronisation(stage, state, atEnd.gatheredLayers, result);
-  setUpdate(stage, atEnd, state, result);
+  setSynchronisation(stage, state, result);
+  setUpdate(stage, relief, state, result);
   return result;
 }
 

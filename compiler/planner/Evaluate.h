@@ -291,18 +291,14 @@ public:
   /// something in the host's memory.
   bool hasRelief() const { return layered || offloads || gathers; }
   bool mayOffload() const { return offloads; }
-  bool keepsGathered() const { return gathers; }
   /// Micro-batches whose activations the stage holds at once, in whole stages;
   /// and in chunks of them.
   int64_t slots(unsigned stage) const {
     return slotsOf(aliveChunks[stage], form.virtualStages);
   }
   int64_t alive(unsigned stage) const { return aliveChunks[stage]; }
-  /// What a stage does once per step, after its last task; and what it does
-  /// then however many instances it keeps gathered, where that is open: holding
-  /// more makes it no less.
+  /// What a stage does once per step, after its last task.
   Picoseconds tail(unsigned stage, int64_t first, int64_t last) const;
-  Picoseconds leastTail(unsigned stage, int64_t first, int64_t last) const;
   /// The exchange of gradients between instances on two stages that share a
   /// variable; it follows the stages' own.
   Picoseconds tieTime(const Tie &tie, unsigned user, unsigned owner) const;
@@ -353,6 +349,8 @@ public:
   void addAllowance(unsigned stage, MemoryParts &parts) const;
 
 private:
+  Picoseconds gradientTime(unsigned stage, int64_t first, int64_t last,
+                           const cost::StateBytes &state) const;
   int64_t replicas(unsigned stage) const {
     return form.stages[stage].degree(AxisKind::Replica);
   }
@@ -409,11 +407,6 @@ private:
 
     auto operator<=>(const Held &) const = default;
   };
-  Picoseconds tailWith(const Held &held, int64_t gathered) const;
-  StagePrediction stageWith(const Held &held, const Relief &relief,
-                            const Relief &atEnd) const;
-  Picoseconds gradientTime(const Held &held, const cost::StateBytes &state,
-                           int64_t gathered) const;
   Relief reliefNeeded(const Held &held) const;
   KnownReliefs &knownReliefs(unsigned stage) const;
   Relief fewest(const Held &held, Relief relief, size_t way) const;
@@ -555,7 +548,7 @@ private:
   Bytes keptGradients(unsigned stage, const cost::StateBytes &state) const;
   double overlapWindow() const;
   void setSynchronisation(unsigned stage, const cost::StateBytes &state,
-                          int64_t gathered, StagePrediction &result) const;
+                          StagePrediction &result) const;
   void setCompute(unsigned stage, const Relief &relief,
                   StagePrediction &result) const;
   void setMessages(unsigned stage, int64_t first, int64_t last,

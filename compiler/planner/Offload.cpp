@@ -217,14 +217,10 @@ void FormCosts::setUpdate(unsigned stage, const Relief &relief,
   const StageForm &shape = form.stages[stage];
   const Offload &offload = relief.offload;
   // All gradients are read, also where they are not all there at once.
-  MemoryParts parts =
-      heldState(stage, result.first, state, relief.gatheredLayers);
-  Bytes frozen = state.frozen;
-  if (cutsParameters(shape)) {
-    StateBytes some = gatheredState(stage, result.first, relief.gatheredLayers);
-    frozen = some.frozen + ceilDivide(state.owned.frozen - some.owned.frozen,
-                                      shardDegree(shape));
-  }
+  MemoryParts parts = heldState(stage, result.first, state, 0);
+  Bytes frozen = cutsParameters(shape)
+                     ? ceilDivide(state.owned.frozen, shardDegree(shape))
+                     : state.frozen;
   cost::OpWork update;
   update.kind = workload::OpKind::Elementwise;
   update.bytes =

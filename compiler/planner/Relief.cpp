@@ -14,19 +14,19 @@
 // takes no less time, so that from a known k' + s(k') on all smaller k take at
 // least what k in full and the rest of these selectively take. Ranges of k in
 // which that is not below the best time are left out, others are halved.
-// Gathered (leastTime): the least time of all numbers, the fewest of those with
-// the same. With one more instance of a run gathered, but for its last one (two
-// copies of the largest instance that is not gathered are there), the stage
-// needs no less memory, so that what fits with k + n fits with k; there, with
-// all recompute as it is, it takes more time by no more than those n save in
-// the way of recompute that saves most. So from the least time with k, numbers
-// behind it are left out up to the first that may be faster than what is known.
-// That is first the most that fits without recompute, and with all of it.
-// With the host: activations whose transfer hides beside compute go first; then
-// one way after another is taken, the one with the least time for what it frees
-// (all of it against none) first, each for the fewest instances with which the
-// stage fits; then each is made as small as goes, the dearest first. Where that
-// takes several ways, fixed orders of them are tried, too. All of that from no
+// Gathered (leastTime): the least time of all numbers, the fewest of those that
+// take it. While some of a run are not gathered, one more needs no less memory
+// (once all are, the two copies of the largest instance that is not gathered
+// may be smaller): what fits with k + n fits with k. So the least time with k
+// is no more than that with k + n and what those n save at most, each in the
+// way of recompute in which it saves most. Behind k, numbers are left out up to
+// the first that may by this be faster than what is known; that are at first
+// the most that fit without recompute, and with all of it. With the host:
+// activations whose transfer hides beside compute go first; then one way after
+// another is taken, the one with the least time for what it frees (all of it
+// against none) first, each for the fewest instances with which the stage fits;
+// then each is made as small as goes, the dearest first. Where that takes
+// several ways, fixed orders of them are tried, too. All of that from no
 // recompute and, where that alone takes less time than what was found, from
 // selective recompute of all instances. The least time counts, also that of
 // recompute alone. Where that leaves the state on the device, recompute and

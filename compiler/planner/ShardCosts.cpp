@@ -4,6 +4,8 @@
 // share; what ZeRO-2 and -3 cut is scattered and gathered for every instance
 // and micro-batch. Over an axis with splits on its devices (Axis::colocated)
 // that goes for what these do not cut: the rest is another one on each rank.
+// Parameters that stay gathered are gathered for the first micro-batch of a
+// step, whose time all of them share here.
 // Of several axes the inner ones scatter first, and gather last, so that the
 // outer ones move a share.
 //
@@ -26,7 +28,7 @@ static Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
 
 /// Scatters the gradients of an instance after its backward part, where they
 /// are cut over the replicas, and gathers its parameters before either part
-/// where those are and do not stay gathered.
+/// where those are; where they stay gathered, before the first forward part.
 void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
                                 std::vector<RunCost> &runs) const {
   const cost::Execution &execution = table.hardware.execution;
@@ -63,7 +65,10 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
     one.each = {overlapped(alone.forward, gather, overlap),
                 overlapped(alone.backward, gather * (twice ? 2 : 1) + scatter,
                            overlap)};
-    one.gathered.backward = overlapped(alone.backward, scatter, overlap);
+    Picoseconds once = one.each.forward - alone.forward;
+    one.gathered = {alone.forward + Picoseconds(ceilDivide(once.value(),
+                                                           form.microBatches)),
+                    overlapped(alone.backward, scatter, overlap)};
   }
 }
 
@@ -251,21 +256,13 @@ StateBytes FormCosts::scattered(unsigned stage, const CutState &state) const {
 /// shared out; once a step, partly beside the last backward and the first
 /// forward part.
 void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
-                                   int64_t gathered,
                                    StagePrediction &result) const {
   const CutState held = {state, cutOf(stage, result.held())};
   auto gradients = [&](unsigned axis) {
     return wireGradients(sharesOver(stage, axis, held));
   };
-  // What stays gathered, where parameters are cut.
-  bool cuts = cutsParameters(form.stages[stage]);
-  CutState some;
-  if (cuts && gathered > 0) {
-    const Range range[] = {{result.first, result.first + gathered}};
-    some = {stateOf(stage, range), cutOf(stage, range)};
-  }
   auto parameters = [&](unsigned axis) {
-    StateBytes here = sharesOver(stage, axis, cuts ? some : held);
+    StateBytes here = sharesOver(stage, axis, held);
     return std::min(here.copies > Bytes() ? here.copies : here.parameters,
                     here.gradients);
   };
@@ -275,7 +272,7 @@ void FormCosts::setSynchronisation(unsigned stage, const StateBytes &state,
   if (!cutsGradients(form.stages[stage]))
     reduce +=
         overReplicas(stage, CollectiveKind::ReduceScatter, true, gradients);
-  if (!cuts || gathered > 0)
+  if (!cutsParameters(form.stages[stage]))
     gather = overReplicas(stage, CollectiveKind::AllGather, true, parameters);
   reduce += result.gradientSync;
   const cost::Execution &execution = table.hardware.execution;

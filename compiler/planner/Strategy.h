@@ -238,7 +238,7 @@ struct StageForm {
   int64_t recomputeLayers = 0, selectiveLayers = 0;
   Offload offload;
   /// Where replicas cut the parameters (ZeRO-3), the first so many instances
-  /// keep theirs gathered from step to step, as with ZeRO-2.
+  /// gather theirs once a step, for the first micro-batch, and keep them.
   int64_t gatheredLayers = 0;
 
   /// How an instance recomputes, by its position in the stage.

@@ -427,22 +427,13 @@ private:
     return form.virtualStages == 1 && cutsParameters(form.stages.front());
   }
 
-  /// What no numbers of layers make faster: all gathered, and at the end of the
-  /// step none of that.
+  /// What no numbers of layers make faster.
   Picoseconds leastStep(Candidate candidate, const Prediction &none) {
     if (!mayGather(candidate.form))
       return none.step;
     for (StageForm &stage : candidate.form.stages)
       stage.gatheredLayers = instances;
-    Prediction all = evaluate(table, candidate);
-    Picoseconds more;
-    for (size_t s = 0; s < none.stages.size(); ++s) {
-      auto once = [&](const Prediction &one) {
-        return one.stages[s].gradientSync + one.stages[s].update;
-      };
-      more = std::max(more, once(all) - once(none));
-    }
-    return std::min(none.step, all.step - more);
+    return evaluate(table, candidate).step;
   }
 
   /// Whether the full space has the host's memory for this one.

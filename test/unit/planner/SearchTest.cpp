@@ -301,7 +301,7 @@ TEST_CASE("layers stay gathered as a pin says, or all that have room") {
   CHECK(solved("", some.strategy).strategy == some.strategy);
   // There is room for all.
   Plan open = solved(",zero=3");
-  CHECK(open.prediction.step == two.prediction.step);
+  CHECK(open.prediction.step < some.prediction.step);
   CHECK(open.prediction.stages[0].memory.total() ==
         two.prediction.stages[0].memory.total());
   Problem both = asked("gathered_layers=2,offload_optimizer=1");
