@@ -61,7 +61,7 @@ FormCosts::chunkedMemory(unsigned stage, const std::vector<int64_t> &cuts,
                          const cost::StateBytes &state,
                          std::vector<StagePrediction> &parts) const {
   simulator::Layout layout = partLayout(form);
-  MemoryParts memory = heldState(stage, state);
+  MemoryParts memory = heldState(stage, 0, state, 0);
   Bytes gathered, in, out;
   for (int64_t chunk = 0; chunk < layout.chunks; ++chunk) {
     StagePrediction &one = parts[chunk];

@@ -188,7 +188,8 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
   key.add(open.recomputeLayers).add(open.selectiveLayers).add(offloads);
   key.add(open.offload.optimizer)
       .add(open.offload.parameters)
-      .add(open.offload.activations);
+      .add(open.offload.activations)
+      .add(open.gatheredLayers);
   for (const Axis &axis : shape.axes)
     key.add(int64_t(axis.kind)).add(int64_t(axis.shard)).addSplits(axis);
   auto it = straddling.find(stage);
@@ -199,8 +200,10 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
     key.add(std::ssize((*ofRuns)[like[stage]]));
     for (const RunCost &one : (*ofRuns)[like[stage]])
       key.add(reinterpret_cast<intptr_t>(one.cost))
-          .add(one.forward.value())
-          .add(one.backward.value());
+          .add(one.each.forward.value())
+          .add(one.each.backward.value())
+          .add(one.gathered.forward.value())
+          .add(one.gathered.backward.value());
   }
   known[stage] = &table.reliefs(key.text);
   return *known[stage];

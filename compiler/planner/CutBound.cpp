@@ -614,6 +614,7 @@ bool fits(const ReplicaCosts &costs, unsigned stage, int64_t first,
 Relief mostRelief(const ReplicaCosts &costs, unsigned stage, int64_t first,
                   int64_t last) {
   Relief most;
+  most.gatheredLayers = INT64_MAX;
   for (const auto &one : costs) {
     Relief here = one->relief(stage, first, last);
     // Each instance as much as it does anywhere.
@@ -624,6 +625,8 @@ Relief mostRelief(const ReplicaCosts &costs, unsigned stage, int64_t first,
     forEachOffload(
         [](auto, int64_t &all, int64_t own) { all = std::max(all, own); },
         most.offload, here.offload);
+    // No more than any has room for.
+    most.gatheredLayers = std::min(most.gatheredLayers, here.gatheredLayers);
   }
   return most;
 }

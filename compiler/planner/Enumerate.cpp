@@ -406,6 +406,12 @@ std::vector<Sharding> shardings(const Problem &problem, const Choice &shape) {
 /// whole modes, for time.
 constexpr int64_t mostMixedDevices = 128;
 
+/// Whether numbers of layers may be left to memory: on few unequal devices.
+bool leavesLayers(const cost::Hardware &hardware) {
+  return hardware.pools().size() == 1 ||
+         hardware.deviceCount() <= mostMixedDevices;
+}
+
 /// Whether one mode for all layers is a case of as many layers as needed. On
 /// unequal devices the shares of the batch depend on the mode.
 bool coversModes(const Problem &problem) {
@@ -428,8 +434,7 @@ std::vector<RecomputeMode> layerModes(const Problem &problem) {
   const Pins &pins = problem.options.pins;
   bool pinned = pins.recomputeLayers.value_or(0) > 0 ||
                 pins.selectiveLayers.value_or(0) > 0;
-  bool isFew = problem.hardware.pools().size() == 1 ||
-               problem.hardware.deviceCount() <= mostMixedDevices;
+  bool isFew = leavesLayers(problem.hardware);
   RecomputeMode mode;
   mode.rest = pins.recompute.value_or(Recompute::None);
   bool isOpen = !pins.recompute && isFew;
@@ -461,14 +466,30 @@ std::vector<RecomputeMode> recomputeModes(const Problem &problem) {
   return modes;
 }
 
+/// Gives a placement what it keeps gathered; false where that does not go with
+/// its sharding, or with what the host's memory holds.
+bool setGathered(const Problem &problem, Choice &choice) {
+  const std::optional<int64_t> &pin = problem.options.pins.gatheredLayers;
+  choice.gatheredLayers = 0;
+  if (choice.shard != Shard::Parameters)
+    return pin.value_or(0) == 0;
+  Offload &offload = choice.offload;
+  bool isHosted = offload.optimizer > 0;
+  if (!isHosted && leavesLayers(problem.hardware))
+    choice.gatheredLayers = asNeeded;
+  choice.gatheredLayers = pin.value_or(choice.gatheredLayers);
+  if (choice.gatheredLayers > 0)
+    offload.optimizer = offload.parameters = 0;
+  return choice.gatheredLayers <= 0 || !isHosted;
+}
+
 } // namespace
 
 Offload offloadOf(const Problem &problem) {
   const Pins &pins = problem.options.pins;
   const cost::Hardware &hardware = problem.hardware;
   bool isOpen = problem.options.space == Space::Full &&
-                (hardware.pools().size() == 1 ||
-                 hardware.deviceCount() <= mostMixedDevices) &&
+                leavesLayers(hardware) &&
                 std::any_of(hardware.pools().begin(), hardware.pools().end(),
                             [&](const cost::Pool &pool) {
                               return hardware.host(pool.type).memory > Bytes();
@@ -565,6 +586,7 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims) {
   stage.recomputeLayers = choice.recomputeLayers;
   stage.selectiveLayers = choice.selectiveLayers;
   stage.offload = choice.offload;
+  stage.gatheredLayers = choice.gatheredLayers;
   stage.axes = replicaAxes(choice);
   if (!choice.pipelineOutside)
     form.outerAxes = stage.axes.size();
@@ -668,7 +690,7 @@ std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
   std::vector<Choice> result;
   result.reserve(2 * modes.size() * cuts.size());
   Choice choice = shape;
-  choice.offload = offloadOf(problem);
+  const Offload offload = offloadOf(problem);
   for (const RecomputeMode &mode : modes)
     for (const Sharding &sharding : cuts)
       for (bool outside : {false, true}) {
@@ -682,7 +704,9 @@ std::vector<Choice> placements(const Problem &problem, const Choice &shape) {
         choice.group = sharding.group;
         choice.hybrid = sharding.hybrid;
         choice.pipelineOutside = outside;
-        result.push_back(choice);
+        choice.offload = offload;
+        if (setGathered(problem, choice))
+          result.push_back(choice);
       }
   return result;
 }
@@ -725,8 +749,10 @@ bool settle(const Problem &problem, Choice &choice) {
   bool offloads = pins.offloadOptimizer.value_or(0) > 0 ||
                   pins.offloadParameters.value_or(0) > 0 ||
                   pins.offloadActivations.value_or(0) > 0;
+  bool gathers = choice.gatheredLayers > 0;
   choice.offload = Offload();
-  return !layers && !offloads;
+  choice.gatheredLayers = 0;
+  return !layers && !offloads && !gathers;
 }
 
 std::vector<Choice> variants(const Problem &problem, const Choice &shape) {

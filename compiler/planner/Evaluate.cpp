@@ -52,6 +52,9 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
   offloads = std::any_of(
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.offload != Offload(); });
+  gathers = std::any_of(
+      form.stages.begin(), form.stages.end(),
+      [](const StageForm &stage) { return stage.gatheredLayers != 0; });
   place = placeOf(form, devices, replica, table.hardware);
   bool alike = cutsBatchAlike(form);
   costs.resize(form.stages.size());
@@ -242,13 +245,13 @@ void FormCosts::setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
 }
 
 /// Parameters, gradients and optimizer state of a stage on one rank.
-MemoryParts FormCosts::stateMemory(unsigned stage,
-                                   const StateBytes &state) const {
+MemoryParts FormCosts::stateMemory(unsigned stage, const StateBytes &state,
+                                   bool gathered) const {
   const StageForm &shape = form.stages[stage];
   int64_t shards = shardDegree(shape);
-  bool masters = keepsCopies(stage);
+  bool masters = keepsCopies(stage, gathered);
   MemoryParts parts;
-  parts.parameters = cutsParameters(shape)
+  parts.parameters = cutsParameters(shape) && !gathered
                          ? ceilDivide(state.owned.parameters, shards)
                      : masters ? state.copies + state.frozen
                                : state.parameters;
@@ -261,9 +264,22 @@ MemoryParts FormCosts::stateMemory(unsigned stage,
   return parts;
 }
 
-MemoryParts FormCosts::heldState(unsigned stage,
-                                 const StateBytes &state) const {
-  MemoryParts parts = stateMemory(stage, state);
+MemoryParts FormCosts::heldState(unsigned stage, int64_t first,
+                                 const StateBytes &state,
+                                 int64_t gathered) const {
+  MemoryParts parts;
+  if (gathered == 0 || !cutsParameters(form.stages[stage])) {
+    parts = stateMemory(stage, state, false);
+  } else {
+    StateBytes some = gatheredState(stage, first, gathered), rest = state;
+    rest -= some;
+    parts = stateMemory(stage, rest.notNegative(), false);
+    const MemoryParts more = stateMemory(stage, some, true);
+    parts.parameters += more.parameters;
+    parts.gradients += more.gradients;
+    parts.optimizer += more.optimizer;
+    parts.other = state.other;
+  }
   // Micro-batches enter at both ends: a stage has the opposite one's part too,
   // which is taken to be as large.
   if (form.schedule == Schedule::DualPipe)
@@ -276,16 +292,17 @@ MemoryParts FormCosts::heldState(unsigned stage,
 MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
                                   const Relief &relief) const {
   StateBytes state = stateOf(stage, first, last);
-  MemoryParts parts = relief.offload.optimizer == 0
-                          ? heldState(stage, state)
-                          : offloadedState(stage, first, state, relief.offload);
+  MemoryParts parts =
+      relief.offload.optimizer == 0
+          ? heldState(stage, first, state, relief.gatheredLayers)
+          : offloadedState(stage, first, state, relief.offload);
   int64_t slots = this->slots(stage);
   std::vector<Piece> held = pieces(stage, first, last, relief);
   if (form.microBatches == 1 && !table.hardware.execution.stack.holdsGradients)
     setSinglePeak(parts, stage, first, last, held);
   else
     setPeak(parts, peakOf(stage, first, last, held), slots);
-  parts.transients += gatheredMemory(stage, first, last, state, relief.offload);
+  parts.transients += gatheredMemory(stage, first, last, state, relief);
   parts.transients += stagedMemory(stage, first, relief.offload);
   if (form.microBatches > 1 && stage > 0)
     parts.communication += boundary(stage, first, false);
@@ -328,7 +345,7 @@ FormCosts::LeastMemory FormCosts::newLeastMemory(unsigned stage,
   const Run &run = table.workload.runs[which];
   const ClassCost &cost = this->run(stage, which);
   // Together, so that little is lost to rounding.
-  MemoryParts all = stateMemory(stage, cost.state * run.count);
+  MemoryParts all = stateMemory(stage, cost.state * run.count, false);
   Bytes state = all.parameters + all.optimizer + all.other;
   LeastMemory least;
   // With one micro-batch gradients take the place of activations.
@@ -422,11 +439,11 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
 void FormCosts::setCompute(unsigned stage, const Relief &relief,
                            StagePrediction &result) const {
   for (const Piece &piece : pieces(stage, result.first, result.last, relief)) {
-    const RunCost &one = costOf(stage, piece);
-    const ClassCost &cost = *one.cost;
+    const ClassCost &cost = *costOf(stage, piece).cost;
     int64_t n = piece.count;
-    result.forward += one.forward * n;
-    result.backward += one.backward * n;
+    const Times &times = timesOf(stage, piece);
+    result.forward += times.forward * n;
+    result.backward += times.backward * n;
     result.weight += cost.weight * n;
     result.communication +=
         (cost.forwardCommunication + cost.backwardCommunication) * n;

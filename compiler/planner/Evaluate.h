@@ -121,10 +121,13 @@ struct Prediction {
   bool usesHost() const;
 };
 
-/// What instances of a stage do so that it fits, by number.
+/// What instances of a stage do so that it fits and takes the least time, by
+/// number.
 struct Relief {
   int64_t recomputeLayers = 0, selectiveLayers = 0;
   Offload offload;
+  /// No relief, but what memory to spare is good for.
+  int64_t gatheredLayers = 0;
 
   auto operator<=>(const Relief &) const = default;
   bool isOpen() const;
@@ -288,9 +291,9 @@ public:
   Bytes hostMemory(unsigned stage) const;
   /// The first stage whose classes cost what this one's do.
   unsigned likeStage(unsigned stage) const { return like[stage]; }
-  /// Whether some stage recomputes single layers or has something in the host's
-  /// memory.
-  bool hasRelief() const { return layered || offloads; }
+  /// Whether some stage recomputes single layers, keeps some gathered, or has
+  /// something in the host's memory.
+  bool hasRelief() const { return layered || offloads || gathers; }
   bool mayOffload() const { return offloads; }
   /// Micro-batches whose activations the stage holds at once, in whole stages;
   /// and in chunks of them.
@@ -373,13 +376,15 @@ private:
   struct RunCost {
     /// On the slowest rank.
     const cost::ClassCost *cost = nullptr;
-    /// With what is gathered and scattered.
-    Picoseconds forward, backward;
+    /// With what is gathered and scattered; and where its parameters stay
+    /// gathered.
+    Times each, gathered;
   };
   static void takeSlower(const cost::ClassCost &cost, RunCost &slowest);
-  /// Over the ways in which instances of the stage may recompute.
+  /// Over the ways in which instances of the stage may recompute, gathered or
+  /// not.
   Picoseconds fastest(unsigned stage, size_t run,
-                      Picoseconds RunCost::*time) const;
+                      Picoseconds Times::*time) const;
   /// Instances of one run that follow each other and have the same relief.
   struct Piece {
     size_t run = 0;
@@ -387,11 +392,16 @@ private:
     Recompute recompute = Recompute::None;
     /// In the host's memory: what is saved; parameters and gradients.
     bool savedAway = false, parametersAway = false;
+    bool gathered = false;
   };
   std::vector<Piece> pieces(unsigned stage, int64_t first, int64_t last,
                             const Relief &relief) const;
   const RunCost &costOf(unsigned stage, const Piece &piece) const {
     return costsOf(stage, piece.recompute)[piece.run];
+  }
+  const Times &timesOf(unsigned stage, const Piece &piece) const {
+    const RunCost &one = costOf(stage, piece);
+    return piece.gathered ? one.gathered : one.each;
   }
   const std::vector<RunCost> &costsOf(unsigned stage, Recompute mode) const;
   /// A stage, and what it holds.
@@ -405,6 +415,13 @@ private:
   KnownReliefs &knownReliefs(unsigned stage) const;
   Relief fewest(const Held &held, Relief relief, size_t way) const;
   Relief leastRecompute(const Held &held, Relief start) const;
+  Relief leastTime(const Held &held, const Relief &start) const;
+  void gatherMore(const Held &held, const Relief &start, int64_t first,
+                  int64_t last, Relief &best) const;
+  int64_t mostGathered(const Held &held, Relief relief, int64_t first,
+                       int64_t last) const;
+  Picoseconds mostSaved(const Held &held, int64_t first, int64_t last) const;
+  bool mayGather(unsigned stage) const;
   void takeFaster(const Held &held, const Relief &other, Relief &best) const;
   void mix(const Held &held, int64_t first, const Relief &full,
            Relief &best) const;
@@ -547,11 +564,17 @@ private:
                             std::vector<StagePrediction> &parts) const;
   Bytes gatheredMemory(unsigned stage, int64_t first, int64_t last,
                        const cost::StateBytes &state,
-                       const Offload &offload) const;
-  bool keepsCopies(unsigned stage) const;
-  MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state) const;
-  /// The same of all parts of the model that the schedule gives the stage.
-  MemoryParts heldState(unsigned stage, const cost::StateBytes &state) const;
+                       const Relief &relief) const;
+  bool keepsCopies(unsigned stage, bool gathered) const;
+  /// Of instances whose parameters stay gathered, if they are cut, or not.
+  MemoryParts stateMemory(unsigned stage, const cost::StateBytes &state,
+                          bool gathered) const;
+  /// The same of all parts of the model that the schedule gives the stage; the
+  /// state of so many instances from the first on stays gathered.
+  MemoryParts heldState(unsigned stage, int64_t first,
+                        const cost::StateBytes &state, int64_t gathered) const;
+  cost::StateBytes gatheredState(unsigned stage, int64_t first,
+                                 int64_t gathered) const;
   /// Some state, and what of it splits on the devices of each replica axis cut
   /// (ClassCost::cut).
   struct CutState {
@@ -589,9 +612,9 @@ private:
   ReplicaPlace place;
   /// Of each stage: the first one with the same costs.
   std::vector<unsigned> like;
-  /// Instances of some stage recompute in a way of their own; or have something
-  /// in the host's memory.
-  bool layered = false, offloads = false;
+  /// Instances of some stage recompute in a way of their own; stay gathered; or
+  /// have something in the host's memory.
+  bool layered = false, gathers = false, offloads = false;
   mutable std::map<std::pair<unsigned, unsigned>, std::vector<cost::Group>>
       groups;
   mutable std::map<std::pair<unsigned, unsigned>, std::vector<Route>> sends;

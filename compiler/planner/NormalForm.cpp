@@ -103,6 +103,7 @@ public:
     checkBatchCuts(root);
     checkSchedule(root);
     checkRecompute(root);
+    checkGathered(root);
     checkOffload(root);
     if (diags.errorCount() != errorsBefore)
       return std::nullopt;
@@ -127,6 +128,7 @@ private:
         node.recomputeLayers.value_or(stage.recomputeLayers);
     stage.selectiveLayers =
         node.selectiveLayers.value_or(stage.selectiveLayers);
+    stage.gatheredLayers = node.gatheredLayers.value_or(stage.gatheredLayers);
     forEachOffload(
         [](auto, int64_t &here, std::optional<int64_t> said) {
           here = said.value_or(here);
@@ -283,6 +285,27 @@ private:
             root.place, fmt::format("recompute of {} layers of stages that "
                                     "have {} virtual stages",
                                     layers, form.virtualStages)));
+    }
+  }
+
+  void checkGathered(const Node &root) {
+    for (const StageForm &stage : form.stages) {
+      if (stage.gatheredLayers == 0)
+        continue;
+      auto refuse = [&](std::string_view why) {
+        diags.error(root.place,
+                    fmt::format("{} layers whose parameters stay gathered {}",
+                                stage.gatheredLayers, why));
+      };
+      if (std::none_of(
+              stage.axes.begin(), stage.axes.end(),
+              [](const Axis &axis) { return axis.shard == Shard::Parameters; }))
+        return refuse("in a stage whose replicas do not cut them");
+      if (stage.offload.optimizer > 0)
+        return refuse("in a stage with optimizer state in the host's memory");
+      if (form.virtualStages > 1)
+        return refuse(fmt::format("in stages that have {} virtual stages",
+                                  form.virtualStages));
     }
   }
 
@@ -464,6 +487,8 @@ Node toTree(const NormalForm &form) {
       node.recomputeLayers = stage.recomputeLayers;
     if (stage.selectiveLayers > 0)
       node.selectiveLayers = stage.selectiveLayers;
+    if (stage.gatheredLayers > 0)
+      node.gatheredLayers = stage.gatheredLayers;
     forEachOffload(
         [](auto, std::optional<int64_t> &said, int64_t layers) {
           if (layers > 0)

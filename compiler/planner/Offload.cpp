@@ -95,7 +95,7 @@ Bytes FormCosts::updatedState(unsigned stage, int64_t first,
 void FormCosts::addMiddle(unsigned stage, int64_t first, int64_t last,
                           MemoryParts &parts) const {
   const StageForm &shape = form.stages[stage];
-  if (cutsParameters(shape) || keepsCopies(stage))
+  if (cutsParameters(shape) || keepsCopies(stage, false))
     parts.parameters += weightsOf(stage, first, last);
   else
     forEachRun(first, last, [&](size_t r, int64_t n) {
@@ -112,7 +112,7 @@ MemoryParts FormCosts::offloadedState(unsigned stage, int64_t first,
   int64_t middle = first + offload.parameters;
   int64_t last = first + offload.optimizer;
   MemoryParts parts =
-      stateMemory(stage, without(state, stateOf(stage, first, last)));
+      stateMemory(stage, without(state, stateOf(stage, first, last)), false);
   parts.other = state.other;
   addMiddle(stage, middle, last, parts);
   parts.hostOptimizer = updatedState(stage, first, last);
@@ -217,7 +217,7 @@ void FormCosts::setUpdate(unsigned stage, const Relief &relief,
   const StageForm &shape = form.stages[stage];
   const Offload &offload = relief.offload;
   // All gradients are read, also where they are not all there at once.
-  MemoryParts parts = heldState(stage, state);
+  MemoryParts parts = heldState(stage, result.first, state, 0);
   Bytes frozen = cutsParameters(shape)
                      ? ceilDivide(state.owned.frozen, shardDegree(shape))
                      : state.frozen;

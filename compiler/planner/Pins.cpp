@@ -61,11 +61,6 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
     pins.sequence = n.value_or(0) == 1;
     return (n && *n <= 1) || bad("0 or 1");
   }
-  if (key == "recompute_layers" || key == "selective_layers") {
-    (key == "recompute_layers" ? pins.recomputeLayers : pins.selectiveLayers) =
-        n;
-    return n || bad("0 or a positive number");
-  }
   bool offloads = key.starts_with("offload_");
   if (offloads && value == "all")
     n = allLayers;
@@ -76,6 +71,8 @@ bool readPin(std::string_view key, std::string_view value, Pins &pins,
   });
   if (offloads)
     return n || bad("'all', 0 or a positive number");
+  if (key.ends_with("_layers"))
+    return n || bad("0 or a positive number");
   return (n && *n > 0) || bad("a positive number");
 }
 
@@ -150,8 +147,8 @@ static std::vector<std::string> pinsNotLowered(const Pins &pins) {
   pipeline.schedule = pins.schedule;
   if (notLowered(pipeline))
     kept.schedule = pins.schedule;
-  for (auto pin : {&Pins::offloadOptimizer, &Pins::offloadParameters,
-                   &Pins::offloadActivations})
+  for (auto pin : {&Pins::gatheredLayers, &Pins::offloadOptimizer,
+                   &Pins::offloadParameters, &Pins::offloadActivations})
     if ((pins.*pin).value_or(0) > 0)
       kept.*pin = pins.*pin;
   std::string text = printPins(kept);

@@ -191,6 +191,8 @@ private:
         w.field("recompute_layers", form.stages[s].recomputeLayers);
       if (form.stages[s].selectiveLayers > 0)
         w.field("selective_layers", form.stages[s].selectiveLayers);
+      if (form.stages[s].gatheredLayers > 0)
+        w.field("gathered_layers", form.stages[s].gatheredLayers);
       forEachOffload(
           [&](std::string_view key, int64_t layers) {
             if (layers > 0)
@@ -479,6 +481,7 @@ private:
     r.optional("recompute");
     r.optional("recompute_layers");
     r.optional("selective_layers");
+    r.optional("gathered_layers");
     Offload offload;
     forEachOffload([&](std::string_view key, int64_t) { r.optional(key); },
                    offload);

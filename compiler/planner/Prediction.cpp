@@ -44,17 +44,19 @@ namedHostParts(const MemoryParts &memory) {
 bool Relief::isOpen() const {
   return recomputeLayers == asNeeded || selectiveLayers == asNeeded ||
          offload.optimizer == asNeeded || offload.parameters == asNeeded ||
-         offload.activations == asNeeded;
+         offload.activations == asNeeded || gatheredLayers == asNeeded;
 }
 
 Relief reliefOf(const StageForm &stage) {
-  return {stage.recomputeLayers, stage.selectiveLayers, stage.offload};
+  return {stage.recomputeLayers, stage.selectiveLayers, stage.offload,
+          stage.gatheredLayers};
 }
 
 void setRelief(StageForm &stage, const Relief &relief) {
   stage.recomputeLayers = relief.recomputeLayers;
   stage.selectiveLayers = relief.selectiveLayers;
   stage.offload = relief.offload;
+  stage.gatheredLayers = relief.gatheredLayers;
 }
 
 bool Prediction::usesHost() const {

@@ -36,7 +36,7 @@ struct Pins {
   /// Alone it also says that no layers recompute in another way.
   std::optional<Recompute> recompute;
   /// Of each stage.
-  std::optional<int64_t> recomputeLayers, selectiveLayers;
+  std::optional<int64_t> recomputeLayers, selectiveLayers, gatheredLayers;
   /// As StageForm's: of each stage.
   std::optional<int64_t> offloadOptimizer, offloadParameters,
       offloadActivations;
@@ -62,6 +62,7 @@ template <class F> void forEachPin(F visit) {
   visit("recompute", &Pins::recompute);
   visit("recompute_layers", &Pins::recomputeLayers);
   visit("selective_layers", &Pins::selectiveLayers);
+  visit("gathered_layers", &Pins::gatheredLayers);
   visit("offload_optimizer", &Pins::offloadOptimizer);
   visit("offload_parameters", &Pins::offloadParameters);
   visit("offload_activations", &Pins::offloadActivations);

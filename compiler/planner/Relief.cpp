@@ -5,25 +5,39 @@
 // behind those selectively, and of how many the host's memory holds
 // activations, optimizer state, parameters (granular, as in Mist, arXiv
 // 2503.19050, and DeepSpeed's Twin-Flow).
+// And where replicas cut the parameters, how many keep theirs gathered (the
+// first ones as well: ZeRO-2 beside ZeRO-3, as with a reshard_after_forward for
+// each module of FSDP2), which takes memory and saves time.
 // Recompute alone (leastRecompute): the least time. With k in full let s(k) be
 // the fewest that must recompute selectively. An instance in full frees no less
 // than one that recomputes selectively, so k + s(k) never rises with k; and it
 // takes no less time, so that from a known k' + s(k') on all smaller k take at
 // least what k in full and the rest of these selectively take. Ranges of k in
 // which that is not below the best time are left out, others are halved.
-// With the host: activations whose transfer hides beside compute go first; then
-// one way after another is taken, the one with the least time for what it frees
-// (all of it against none) first, each for the fewest instances with which the
-// stage fits; then each is made as small as goes, the dearest first. Where that
-// takes several ways, fixed orders of them are tried, too. All of that from no
+// Gathered (leastTime): the least time of all numbers, the fewest of those that
+// take it. While some of a run are not gathered, one more needs no less memory
+// (once all are, the two copies of the largest instance that is not gathered
+// may be smaller): what fits with k + n fits with k. So the least time with k
+// is no more than that with k + n and what those n save at most, each in the
+// way of recompute in which it saves most. Behind k, numbers are left out up to
+// the first that may by this be faster than what is known; that are at first
+// the most that fit without recompute, and with all of it. With the host:
+// activations whose transfer hides beside compute go first; then one way after
+// another is taken, the one with the least time for what it frees (all of it
+// against none) first, each for the fewest instances with which the stage fits;
+// then each is made as small as goes, the dearest first. Where that takes
+// several ways, fixed orders of them are tried, too. All of that from no
 // recompute and, where that alone takes less time than what was found, from
 // selective recompute of all instances. The least time counts, also that of
-// recompute alone.
-// Guarantee: recompute is exact where memory falls with each further instance
-// of a run; at the ends of runs nothing is taken for granted (a head that
-// recomputes may need more). With the host a heuristic, but for one way alone.
-// Complexity: O(runs + log(instances)) evaluations of the stage's memory for
-// each way; recompute takes that for each k that it looks at.
+// recompute alone. Where that leaves the state on the device, recompute and
+// what is gathered are chosen once more, with the activations that it takes
+// away. Guarantee: recompute and what is gathered are exact where memory falls
+// with each further instance of a run; at the ends of runs nothing is taken for
+// granted (a head that recomputes may need more). With the host a heuristic,
+// but for one way alone. Complexity: O(runs + log(instances)) evaluations of
+// the stage's memory for each way; recompute takes that for each k that it
+// looks at, and what is gathered takes recompute for each number that it looks
+// at.
 //
 //===----------------------------------------------------------------------===//
 
@@ -85,8 +99,9 @@ std::vector<FormCosts::Piece> FormCosts::pieces(unsigned stage, int64_t first,
   int64_t away = behindFull + relief.offload.activations;
   int64_t wrapped = first + std::max<int64_t>(0, away - last);
   int64_t hosted = first + relief.offload.parameters;
+  int64_t gathered = first + relief.gatheredLayers;
   std::vector<Piece> result;
-  result.reserve(table.workload.runs.size() + 5);
+  result.reserve(table.workload.runs.size() + 6);
   int64_t start = 0;
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
     int64_t at = std::max(first, start);
@@ -95,14 +110,14 @@ std::vector<FormCosts::Piece> FormCosts::pieces(unsigned stage, int64_t first,
     while (at < end) {
       int64_t to = end;
       for (int64_t border :
-           {behindFull, behindSelective, away, wrapped, hosted})
+           {behindFull, behindSelective, away, wrapped, hosted, gathered})
         if (border > at)
           to = std::min(to, border);
       Recompute mode = at < behindFull        ? Recompute::Full
                        : at < behindSelective ? Recompute::Selective
                                               : form.stages[stage].recompute;
       bool isAway = at < wrapped || (at >= behindFull && at < away);
-      result.push_back({r, to - at, mode, isAway, at < hosted});
+      result.push_back({r, to - at, mode, isAway, at < hosted, at < gathered});
       at = to;
     }
   }
@@ -110,29 +125,31 @@ std::vector<FormCosts::Piece> FormCosts::pieces(unsigned stage, int64_t first,
 }
 
 Picoseconds FormCosts::fastest(unsigned stage, size_t run,
-                               Picoseconds RunCost::*time) const {
-  Picoseconds result = costs[like[stage]][run].*time;
+                               Picoseconds Times::*time) const {
+  // What is gathered takes no longer than what is not.
+  Times RunCost::*of = gathers ? &RunCost::gathered : &RunCost::each;
+  Picoseconds result = costs[like[stage]][run].*of.*time;
   if (!layered)
     return result;
   for (const auto *mode : {&fullCosts, &selectiveCosts})
     if (const std::vector<RunCost> &runs = (*mode)[like[stage]]; !runs.empty())
-      result = std::min(result, runs[run].*time);
+      result = std::min(result, runs[run].*of.*time);
   return result;
 }
 
 Picoseconds FormCosts::forward(unsigned stage, size_t run) const {
-  return fastest(stage, run, &RunCost::forward);
+  return fastest(stage, run, &Times::forward);
 }
 
 Picoseconds FormCosts::backward(unsigned stage, size_t run) const {
-  return fastest(stage, run, &RunCost::backward);
+  return fastest(stage, run, &Times::backward);
 }
 
 FormCosts::Times FormCosts::relieved(unsigned stage, int64_t first,
                                      int64_t last) const {
   Times more;
   Relief relief = this->relief(stage, first, last);
-  if (relief == Relief())
+  if (relief == Relief() && !gathers)
     return more;
   StagePrediction whole;
   whole.first = first, whole.last = last;
@@ -186,6 +203,7 @@ Relief FormCosts::relief(unsigned stage, int64_t first, int64_t last) const {
     });
   for (size_t way = 0; way < ways; ++way)
     set(relief, way, std::min(get(relief, way), last - first));
+  relief.gatheredLayers = std::min(relief.gatheredLayers, last - first);
   return relief;
 }
 
@@ -260,7 +278,7 @@ Picoseconds FormCosts::computeTime(const Held &held,
                                    const Relief &relief) const {
   Picoseconds time;
   for (const Piece &piece : pieces(held.stage, held.first, held.last, relief)) {
-    const RunCost &one = costOf(held.stage, piece);
+    const Times &one = timesOf(held.stage, piece);
     time += (one.forward + one.backward) * piece.count;
   }
   return time;
@@ -337,6 +355,109 @@ void FormCosts::mix(const Held &held, int64_t first, const Relief &full,
   }
 }
 
+bool FormCosts::mayGather(unsigned stage) const {
+  return form.stages[stage].gatheredLayers == asNeeded &&
+         cutsParameters(form.stages[stage]);
+}
+
+/// The most of `first` .. `last` that may be gathered, or less than `first`:
+/// what fits with some fits with fewer.
+int64_t FormCosts::mostGathered(const Held &held, Relief relief, int64_t first,
+                                int64_t last) const {
+  auto fitsAt = [&](int64_t gathered) {
+    relief.gatheredLayers = gathered;
+    return fitsWith(held, relief);
+  };
+  int64_t good = first - 1, bad = last + 1;
+  while (bad - good > 1) {
+    int64_t middle = good + (bad - good) / 2;
+    (fitsAt(middle) ? good : bad) = middle;
+  }
+  return good;
+}
+
+/// What instances first..last-1 of the stage save at most where they are
+/// gathered, whatever they recompute.
+Picoseconds FormCosts::mostSaved(const Held &held, int64_t first,
+                                 int64_t last) const {
+  Picoseconds sum;
+  forEachRun(held.first + first, held.first + last, [&](size_t r, int64_t n) {
+    Picoseconds most;
+    for (const auto *mode : {&costs, &fullCosts, &selectiveCosts})
+      if (const std::vector<RunCost> &runs = (*mode)[like[held.stage]];
+          !runs.empty()) {
+        const auto &[each, gathered] = std::tie(runs[r].each, runs[r].gathered);
+        most = std::max(most, each.forward - gathered.forward + each.backward -
+                                  gathered.backward);
+      }
+    sum += most * n;
+  });
+  return sum;
+}
+
+/// Takes what is faster, or as fast with fewer gathered, with first..last of
+/// them, where what fits with some fits with fewer.
+void FormCosts::gatherMore(const Held &held, const Relief &start, int64_t first,
+                           int64_t last, Relief &best) const {
+  using Rank = std::pair<Picoseconds, int64_t>;
+  auto rank = [&](const Relief &relief) {
+    return fitsWith(held, relief)
+               ? Rank(computeTime(held, relief), relief.gatheredLayers)
+               : Rank(Picoseconds::max(), INT64_MAX);
+  };
+  auto with = [&](Relief relief, int64_t gathered) {
+    relief.gatheredLayers = gathered;
+    return relief;
+  };
+  Rank least = rank(best);
+  auto tryAt = [&](int64_t gathered) {
+    Relief one = leastRecompute(held, with(start, gathered));
+    Rank here = rank(one);
+    if (here < least)
+      best = one, least = here;
+    return here.first;
+  };
+  if (Rank(computeTime(held, with(start, last)), first) >= least)
+    return;
+  Relief all = start;
+  if (isOpen(held.stage, recompute))
+    set(all, recompute, held.last - held.first);
+  else if (isOpen(held.stage, selective))
+    set(all, selective, held.last - held.first);
+  for (const Relief &some : {start, all})
+    if (int64_t most = mostGathered(held, some, first, last); most >= first)
+      tryAt(most);
+  for (int64_t at = first; at <= last;) {
+    Picoseconds here = tryAt(at);
+    if (here == Picoseconds::max())
+      return;
+    auto maySave = [&](int64_t next) {
+      return Rank(here - mostSaved(held, at, next), next) < least;
+    };
+    int64_t bad = at, good = last + 1;
+    while (good - bad > 1) {
+      int64_t middle = bad + (good - bad) / 2;
+      (maySave(middle) ? good : bad) = middle;
+    }
+    at = good;
+  }
+}
+
+/// The recompute, and what is gathered, with which the stage fits that takes
+/// the least time.
+Relief FormCosts::leastTime(const Held &held, const Relief &start) const {
+  Relief best = leastRecompute(held, start);
+  if (!mayGather(held.stage))
+    return best;
+  int64_t first = 0;
+  for (const Piece &run : pieces(held.stage, held.first, held.last, {})) {
+    gatherMore(held, start, first, first + run.count - 1, best);
+    first += run.count;
+  }
+  gatherMore(held, start, first, first, best);
+  return best;
+}
+
 Relief FormCosts::filled(const Held &held, Relief relief,
                          const std::vector<size_t> &order) const {
   for (size_t way : order) {
@@ -405,18 +526,26 @@ Relief FormCosts::reliefNeeded(const Held &held) const {
   for (size_t way = 0; way < ways; ++way)
     set(none, way,
         std::clamp<int64_t>(get(none, way), 0, held.last - held.first));
-  if (fitsWith(held, none))
+  none.gatheredLayers =
+      std::clamp<int64_t>(none.gatheredLayers, 0, held.last - held.first);
+  bool isEnough = fitsWith(held, none);
+  if (isEnough && !mayGather(held.stage))
     return none;
-  Relief alone = leastRecompute(held, none);
-  if (!mayOffload() || hostMemory(held.stage) == Bytes())
+  Relief alone = leastTime(held, none);
+  if (isEnough || !mayOffload() || hostMemory(held.stage) == Bytes())
     return alone;
   Relief best = alone;
   double least = fitsWith(held, best) ? timeWith(held, best) : infinity;
-  auto consider = [&](const Relief &from, const std::vector<size_t> &order) {
-    Relief found = trimmed(held, filled(held, from, order), order);
+  auto judge = [&](const Relief &found) {
     double time = fitsWith(held, found) ? timeWith(held, found) : infinity;
     if (time < least || least == infinity)
       best = found, least = time;
+  };
+  auto consider = [&](const Relief &from, const std::vector<size_t> &order) {
+    Relief found = trimmed(held, filled(held, from, order), order);
+    judge(found);
+    if (mayGather(held.stage) && found.offload.optimizer == 0)
+      judge(leastTime(held, found));
     return found;
   };
   auto considerFrom = [&](const Relief &base) {

@@ -27,6 +27,7 @@ private:
     };
     pin(result.pins.recomputeLayers, node.recomputeLayers);
     pin(result.pins.selectiveLayers, node.selectiveLayers);
+    pin(result.pins.gatheredLayers, node.gatheredLayers);
     pin(result.pins.offloadOptimizer, node.offload.optimizer);
     pin(result.pins.offloadParameters, node.offload.parameters);
     pin(result.pins.offloadActivations, node.offload.activations);

@@ -66,6 +66,7 @@ struct Choice {
   /// As StageForm's: of each stage.
   int64_t recomputeLayers = 0, selectiveLayers = 0;
   Offload offload;
+  int64_t gatheredLayers = 0;
   Schedule schedule = Schedule::OneFOneB;
   int64_t virtualStages = 1;
   /// Replicas inside the stages, so that they are neighbours.
@@ -144,7 +145,8 @@ private:
 /// that is planned at all and devices are searched one layer at a time.
 Offload offloadOf(const Problem &problem);
 /// Leaves a placement what its schedule lets it have: where stages have several
-/// chunks, nothing lies in the host's memory and no single layers recompute;
+/// chunks, nothing lies in the host's memory, and no single layers recompute or
+/// stay gathered;
 /// elsewhere one mode for all may be a case of that. False where the two do not
 /// go together.
 bool settle(const Problem &problem, Choice &choice);
@@ -198,8 +200,8 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
 CutResult givenCuts(CostTable &table, const NormalForm &form,
                     const DeviceMap &devices, const std::vector<int64_t> &cuts);
 /// A better bound of a result with a candidate, as far as it is below `limit`,
-/// and better cuts if there are some: looks at `nodes` sets of cuts at most, and
-/// takes off those that it looked at (CutTree.h).
+/// and better cuts if there are some: looks at `nodes` sets of cuts at most,
+/// and takes off those that it looked at (CutTree.h).
 void tightenCuts(CostTable &table, CutResult &result, Picoseconds limit,
                  int &nodes);
 /// Moves instances between stages, in the end single ones, on large problems

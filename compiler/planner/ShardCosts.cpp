@@ -4,6 +4,8 @@
 // share; what ZeRO-2 and -3 cut is scattered and gathered for every instance
 // and micro-batch. Over an axis with splits on its devices (Axis::colocated)
 // that goes for what these do not cut: the rest is another one on each rank.
+// Parameters that stay gathered are gathered for the first micro-batch of a
+// step, whose time all of them share here.
 // Of several axes the inner ones scatter first, and gather last, so that the
 // outer ones move a share.
 //
@@ -26,7 +28,7 @@ static Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
 
 /// Scatters the gradients of an instance after its backward part, where they
 /// are cut over the replicas, and gathers its parameters before either part
-/// where those are.
+/// where those are; where they stay gathered, before the first forward part.
 void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
                                 std::vector<RunCost> &runs) const {
   const cost::Execution &execution = table.hardware.execution;
@@ -57,11 +59,16 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
     double overlap = execution.stack.overlapsGradients
                          ? execution.parameters.shardOverlap
                          : 0;
-    one.forward = overlapped(one.forward, gather, overlap);
     bool twice =
         execution.stack.gathersTwiceBackward && recompute == Recompute::Full;
-    one.backward =
-        overlapped(one.backward, gather * (twice ? 2 : 1) + scatter, overlap);
+    const Times alone = one.each;
+    one.each = {overlapped(alone.forward, gather, overlap),
+                overlapped(alone.backward, gather * (twice ? 2 : 1) + scatter,
+                           overlap)};
+    Picoseconds once = one.each.forward - alone.forward;
+    one.gathered = {alone.forward + Picoseconds(ceilDivide(once.value(),
+                                                           form.microBatches)),
+                    overlapped(alone.backward, scatter, overlap)};
   }
 }
 
@@ -128,36 +135,48 @@ std::vector<StateBytes> FormCosts::cutOf(unsigned stage,
   return sums;
 }
 
-/// Copies of parameters that are made when they are needed: of the whole stage,
-/// or of the instance that runs and the next one, with those gradients of one
-/// that are scattered.
+/// Copies of parameters that are made when they are needed: of all instances
+/// whose parameters are there, and of that which runs and the next one of the
+/// others, with those gradients of one that are scattered.
 Bytes FormCosts::gatheredMemory(unsigned stage, int64_t first, int64_t last,
                                 const StateBytes &state,
-                                const Offload &offload) const {
+                                const Relief &relief) const {
   const StageForm &shape = form.stages[stage];
-  Bytes whole = keepsCopies(stage) ? Bytes() : state.copies;
-  if (offload.parameters > 0 && whole > Bytes())
-    whole -= stateOf(stage, first, first + offload.parameters).copies;
+  bool cuts = cutsParameters(shape);
+  int64_t there = cuts ? relief.gatheredLayers : last - first;
+  Bytes whole;
+  if (!keepsCopies(stage, true))
+    whole = cuts ? gatheredState(stage, first, there).copies : state.copies;
+  int64_t away = relief.offload.parameters;
+  if (!cuts && away > 0 && whole > Bytes())
+    whole -= stateOf(stage, first, first + away).copies;
   if (!cutsGradients(shape))
     return whole;
   Bytes weights, gradients;
-  forEachRun(first, last, [&](size_t r, int64_t) {
+  forEachRun(first, last, [&](size_t r, int64_t n) {
     const ClassCost &one = run(stage, r);
     StateBytes gathered = scattered(stage, {one.state, one.cut});
+    gradients = std::max(gradients, wireGradients(gathered));
+    there -= n;
     // Of masters that are not gathered there are copies as well.
     Bytes copies = one.state.copies - gathered.copies;
-    weights = std::max(weights, gathered.read() + copies);
-    gradients = std::max(gradients, wireGradients(gathered));
+    if (there < 0)
+      weights = std::max(weights, gathered.read() + copies);
   });
-  return gradients + (cutsParameters(shape) ? weights * 2 : whole);
+  return gradients + weights * 2 + whole;
 }
 
 /// Whether masters are cut over the ranks that have the same ones, and copies
-/// are what remains.
-bool FormCosts::keepsCopies(unsigned stage) const {
+/// are what remains: of instances that stay gathered, if they are cut, or not.
+bool FormCosts::keepsCopies(unsigned stage, bool gathered) const {
   const StageForm &shape = form.stages[stage];
   return table.hardware.execution.stack.shardsMasters && cutsState(shape) &&
-         !cutsParameters(shape);
+         (gathered || !cutsParameters(shape));
+}
+
+StateBytes FormCosts::gatheredState(unsigned stage, int64_t first,
+                                    int64_t gathered) const {
+  return gathered > 0 ? stateOf(stage, first, first + gathered) : StateBytes();
 }
 
 /// During how many micro-batches' tasks gradients become ready: those of a part

@@ -13,7 +13,10 @@ std::vector<Picoseconds> ShardTraffic::of(const Choice &choice, size_t map,
       table.hardware.execution.stack.overlapsGradients)
     return {};
   Choice key = choice;
-  key.microBatches = key.virtualStages = 1;
+  key.virtualStages = 1;
+  // All of them share what stays gathered.
+  if (choice.gatheredLayers == 0)
+    key.microBatches = 1;
   key.schedule = Schedule();
   key.recomputeLayers = key.selectiveLayers = 0;
   {

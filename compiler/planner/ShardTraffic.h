@@ -2,9 +2,9 @@
 //
 // Problem: many placements of a shape differ in what ZeRO-2 and -3 cut over
 // which replicas. What gathering parameters and scattering gradients adds to an
-// instance depends on neither micro-batches nor schedule: it is looked up once,
-// and with it most of them are slower than the best plan before they have costs
-// of their own.
+// instance depends neither on micro-batches (but for what stays gathered) nor on
+// the schedule: it is looked up once, and with it most of them are slower than
+// the best plan before they have costs of their own.
 //
 //===----------------------------------------------------------------------===//
 

@@ -72,6 +72,8 @@ std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
     for (size_t r = 0; r < here.size(); ++r)
       takeSlower(*here[r], result[r]);
   }
+  for (RunCost &one : result)
+    one.gathered = one.each;
   if (cutsGradients(stage))
     addShardTraffic(s, recompute, result);
   return result;
@@ -82,8 +84,9 @@ void FormCosts::takeSlower(const ClassCost &cost, RunCost &slowest) {
   if (!slowest.cost || slowest.cost->forward + slowest.cost->backward <
                            cost.forward + cost.backward)
     slowest.cost = &cost;
-  slowest.forward = std::max(slowest.forward, cost.forward);
-  slowest.backward = std::max(slowest.backward, cost.backward);
+  Times &each = slowest.each;
+  each.forward = std::max(each.forward, cost.forward);
+  each.backward = std::max(each.backward, cost.backward);
 }
 
 cost::ClassContext FormCosts::contextOf(const Coordinates &rank,

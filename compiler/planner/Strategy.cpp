@@ -133,6 +133,9 @@ struct NodeCheck {
     if (node.selectiveLayers.value_or(0) < 0)
       fail(fmt::format("{} selective layers: must not be negative",
                        *node.selectiveLayers));
+    if (node.gatheredLayers.value_or(0) < 0)
+      fail(fmt::format("{} gathered layers: must not be negative",
+                       *node.gatheredLayers));
     forEachOffload(
         [&](std::string_view name, std::optional<int64_t> layers) {
           if (layers.value_or(0) < 0)
@@ -228,7 +231,8 @@ bool Node::operator==(const Node &other) const {
          virtualStages == other.virtualStages && paths == other.paths &&
          recompute == other.recompute &&
          recomputeLayers == other.recomputeLayers &&
-         selectiveLayers == other.selectiveLayers && offload == other.offload &&
+         selectiveLayers == other.selectiveLayers &&
+         gatheredLayers == other.gatheredLayers && offload == other.offload &&
          body == other.body;
 }
 
@@ -264,6 +268,7 @@ static bool isPlainPipeline(const Node &node) {
          node.body[0].recompute.value_or(Recompute::None) == Recompute::None &&
          node.body[0].recomputeLayers.value_or(0) == 0 &&
          node.body[0].selectiveLayers.value_or(0) == 0 &&
+         node.body[0].gatheredLayers.value_or(0) == 0 &&
          !offloads(node.body[0]);
 }
 
@@ -326,6 +331,8 @@ std::string printStrategy(const Node &node) {
     words.push_back(fmt::format("recompute layers {}", *node.recomputeLayers));
   if (node.selectiveLayers.value_or(0) > 0)
     words.push_back(fmt::format("selective layers {}", *node.selectiveLayers));
+  if (node.gatheredLayers.value_or(0) > 0)
+    words.push_back(fmt::format("gathered layers {}", *node.gatheredLayers));
   if (offloads(node))
     words.push_back(offloadWords(node));
   std::vector<std::string> inner;
@@ -347,13 +354,14 @@ std::string printCompact(const Node &node) {
   Node copy = node;
   if (copy.primitive == Primitive::Pipeline && copy.body.size() > 1) {
     // Stages are alike if they differ in no more than what they hold and how
-    // many layers that leads them to recompute.
-    int64_t layers = 0, selective = 0;
+    // many layers that leads them to recompute or to keep gathered.
+    int64_t layers = 0, selective = 0, gathered = 0;
     Offload offload;
     for (Node &stage : copy.body) {
       stage.paths.clear();
       layers += std::exchange(stage.recomputeLayers, {}).value_or(0);
       selective += std::exchange(stage.selectiveLayers, {}).value_or(0);
+      gathered += std::exchange(stage.gatheredLayers, {}).value_or(0);
       forEachOffload(
           [](auto, int64_t &sum, std::optional<int64_t> &said) {
             sum = saturatingAdd(sum, std::exchange(said, {}).value_or(0));
@@ -370,6 +378,8 @@ std::string printCompact(const Node &node) {
           layers ? fmt::format(", {} layers in full", layers) : std::string();
       if (selective)
         sums += fmt::format(", {} layers selectively", selective);
+      if (gathered)
+        sums += fmt::format(", {} layers gathered", gathered);
       forEachOffload(
           [&](std::string_view name, int64_t sum) {
             if (sum > 0)

@@ -122,7 +122,7 @@ struct Node {
   /// Any scope; unset = as the parent says.
   std::optional<Recompute> recompute;
   /// Any scope; unset = as the parent says: see StageForm.
-  std::optional<int64_t> recomputeLayers, selectiveLayers;
+  std::optional<int64_t> recomputeLayers, selectiveLayers, gatheredLayers;
   /// Any scope; unset = as the parent says.
   OffloadOf<std::optional<int64_t>> offload;
   /// Where it was written.
@@ -223,7 +223,7 @@ struct Axis {
 };
 
 /// StageForm's numbers of instances in a form without cuts, in the search only:
-/// as few as fit.
+/// those that fit and take the least time.
 constexpr int64_t asNeeded = -1;
 
 struct StageForm {
@@ -237,6 +237,9 @@ struct StageForm {
   /// behind those selectively, whatever `recompute` says of the others.
   int64_t recomputeLayers = 0, selectiveLayers = 0;
   Offload offload;
+  /// Where replicas cut the parameters (ZeRO-3), the first so many instances
+  /// gather theirs once a step, for the first micro-batch, and keep them.
+  int64_t gatheredLayers = 0;
 
   /// How an instance recomputes, by its position in the stage.
   Recompute recomputeOf(int64_t position) const {

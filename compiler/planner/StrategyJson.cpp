@@ -90,6 +90,7 @@ Node readNode(const json::Value &value, Diagnostics &diags) {
                                        {"none", "selective", "full"}, diags);
   node.recomputeLayers = reader.integer("recompute_layers", json::nonNegative);
   node.selectiveLayers = reader.integer("selective_layers", json::nonNegative);
+  node.gatheredLayers = reader.integer("gathered_layers", json::nonNegative);
   forEachOffload(
       [&](std::string_view key, std::optional<int64_t> &layers) {
         layers = readLayers(reader, key, diags);
@@ -146,6 +147,8 @@ void writeStrategy(json::Writer &writer, const Node &node) {
     writer.field("recompute_layers", *node.recomputeLayers);
   if (node.selectiveLayers)
     writer.field("selective_layers", *node.selectiveLayers);
+  if (node.gatheredLayers)
+    writer.field("gathered_layers", *node.gatheredLayers);
   forEachOffload(
       [&](std::string_view key, std::optional<int64_t> layers) {
         if (layers == allLayers)

@@ -42,7 +42,10 @@ std::string shardOf(const StageForm &stage) {
   Shard most = Shard::None;
   for (const Axis &axis : stage.axes)
     most = std::max(most, axis.shard);
-  return std::string(nameOf(most));
+  std::string text(nameOf(most));
+  if (stage.gatheredLayers > 0)
+    text += fmt::format(", {} layers gathered", stage.gatheredLayers);
+  return text;
 }
 
 std::string sharesOf(const StageForm &stage) {

@@ -178,10 +178,11 @@ private:
                        form.stages.front().recompute == Recompute::Full
                            ? "whole instances"
                            : "cheap values"));
-    int64_t layers = 0, selective = 0;
+    int64_t layers = 0, selective = 0, gathered = 0;
     for (const StageForm &stage : form.stages) {
       layers += stage.recomputeLayers;
       selective += stage.selectiveLayers;
+      gathered += stage.gatheredLayers;
     }
     if (layers > 0)
       line(fmt::format("the first instances of stages, {} together, are "
@@ -193,6 +194,11 @@ private:
                        layers > 0 ? "behind those"
                                   : "at the beginning of stages",
                        selective));
+    if (gathered > 0)
+      line(fmt::format("the first instances of stages, {} together, keep their "
+                       "parameters gathered, which spares gathering them for "
+                       "every micro-batch: there is memory for that",
+                       gathered));
     offloadWords();
   }
 

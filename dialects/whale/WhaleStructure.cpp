@@ -500,6 +500,7 @@ LogicalResult SplitOp::verify() {
 LogicalResult StageOp::verify() {
   auto counts = {std::pair("recompute_layers", getRecomputeLayers()),
                  std::pair("selective_layers", getSelectiveLayers()),
+                 std::pair("gathered_layers", getGatheredLayers()),
                  std::pair("offload_optimizer", getOffloadOptimizer()),
                  std::pair("offload_parameters", getOffloadParameters()),
                  std::pair("offload_activations", getOffloadActivations())};

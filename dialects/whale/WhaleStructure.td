@@ -302,19 +302,22 @@ def StageOp : Whale_ScopeOp<"stage",
     (ins OptionalAttr<StrAttr>:$recompute,
          OptionalAttr<Whale_Int>:$recompute_layers,
          OptionalAttr<Whale_Int>:$selective_layers,
+         OptionalAttr<Whale_Int>:$gathered_layers,
          OptionalAttr<Whale_Int>:$offload_optimizer,
          OptionalAttr<Whale_Int>:$offload_parameters,
          OptionalAttr<Whale_Int>:$offload_activations),
     "(`recompute` $recompute^)? (`recompute_layers` $recompute_layers^)?"
     " (`selective_layers` $selective_layers^)?"
+    " (`gathered_layers` $gathered_layers^)?"
     " (`offload_optimizer` $offload_optimizer^)?"
     " (`offload_parameters` $offload_parameters^)?"
     " (`offload_activations` $offload_activations^)?"> {
   let summary = "one stage of a pipeline";
   let description = [{
     The first `recompute_layers` instances of the stage recompute in full, the
-    next `selective_layers` selectively, the others as `recompute` says. Of so
-    many instances the host's memory holds the optimizer's state, the parameters
+    next `selective_layers` selectively, the others as `recompute` says. Where
+    replicas cut the parameters, the first `gathered_layers` instances keep
+    theirs gathered. Of so many instances the host's memory holds the optimizer's state, the parameters
     with their gradients, and what the backward part needs.
   }];
   let hasVerifier = 1;

@@ -55,6 +55,7 @@ static Node readScope(Operation *op) {
         };
         node.recomputeLayers = read(scope.getRecomputeLayers());
         node.selectiveLayers = read(scope.getSelectiveLayers());
+        node.gatheredLayers = read(scope.getGatheredLayers());
         node.offload = {read(scope.getOffloadOptimizer()),
                         read(scope.getOffloadParameters()),
                         read(scope.getOffloadActivations())};

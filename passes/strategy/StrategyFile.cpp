@@ -60,6 +60,7 @@ private:
   }
   void scope();
   void recomputeScope();
+  void gatheredScope();
   void offloadScope();
   /// What a word that is no scope says belongs to the scope before it, or to a
   /// new one.
@@ -191,6 +192,19 @@ void ScopeParser::recomputeScope() {
   }
 }
 
+/// `gathered(layers = 4)`.
+void ScopeParser::gatheredScope() {
+  if (!eat('(') || word() != "layers" || !eat('='))
+    return fail("expected '(layers = ' behind 'gathered'");
+  std::string value = word();
+  std::optional<int64_t> &layers = saidOf().gatheredLayers;
+  layers = number(value);
+  if (layers.value_or(-1) < 0)
+    return fail("gathered layers '" + value + "' is no number");
+  if (!eat(')'))
+    fail("expected ')'");
+}
+
 /// `offload(optimizer)`, `offload(optimizer = 8, activations = 2)`.
 void ScopeParser::offloadScope() {
   Node &node = saidOf();
@@ -223,13 +237,16 @@ void ScopeParser::scope() {
   std::string name = word();
   if (name == "recompute")
     return recomputeScope();
+  if (name == "gathered")
+    return gatheredScope();
   if (name == "offload")
     return offloadScope();
   auto primitive = planner::primitiveOf(name == "replicate" ? "replica" : name);
   if (!primitive) {
     fail("unknown primitive '" + name + "'");
     std::vector<std::string> known = {"replica",  "split",     "stage",
-                                      "pipeline", "recompute", "offload"};
+                                      "pipeline", "recompute", "gathered",
+                                      "offload"};
     if (auto near = suggest(name, known); near && added)
       added->hint("did you mean '" + *near + "'?");
     return;
@@ -253,6 +270,7 @@ std::vector<Node> ScopeParser::run() {
     nodes.front().recompute = alone->recompute;
     nodes.front().recomputeLayers = alone->recomputeLayers;
     nodes.front().selectiveLayers = alone->selectiveLayers;
+    nodes.front().gatheredLayers = alone->gatheredLayers;
     nodes.front().offload = alone->offload;
   }
   if (nodes.empty())
@@ -316,12 +334,14 @@ static std::optional<Node> readShortForm(const json::Value &file,
       if (node.primitive == Primitive::Cluster) {
         if (!all)
           diagnostics.error(node.place,
-                            "recompute or offload of a part of the model that "
+                            "recompute, gathered layers or offload of a part "
+                            "of the model that "
                             "is no stage is not compilable yet",
                             ExitCode::Unsupported);
         root.recompute = node.recompute;
         root.recomputeLayers = node.recomputeLayers;
         root.selectiveLayers = node.selectiveLayers;
+        root.gatheredLayers = node.gatheredLayers;
         root.offload = node.offload;
         continue;
       }

@@ -45,8 +45,9 @@ static void declare(CLI::App &command, Options &options) {
       .add_option(
           "--pin", options.pins,
           "fix decisions: dp, tp, pp, cp, ep, sp, vp, micro_batches, zero, "
-          "recompute, recompute_layers, selective_layers, offload_optimizer, "
-          "offload_parameters, offload_activations, schedule, layout")
+          "recompute, recompute_layers, selective_layers, gathered_layers, "
+          "offload_optimizer, offload_parameters, offload_activations, "
+          "schedule, layout")
       ->type_name("KEY=VALUE,...")
       ->take_all();
   command

@@ -15,8 +15,8 @@ whale.model @good {
     %0 = whale.cluster layout "grid" {
       // CHECK: whale.pipeline 4 schedule "1f1b" {
       %1 = whale.pipeline 4 schedule "1f1b" {
-        // CHECK: whale.stage recompute "none" recompute_layers 2 selective_layers 3 offload_optimizer 4 offload_parameters 1 offload_activations 3 {
-        %2 = whale.stage recompute "none" recompute_layers 2 selective_layers 3 offload_optimizer 4 offload_parameters 1 offload_activations 3 {
+        // CHECK: whale.stage recompute "none" recompute_layers 2 selective_layers 3 gathered_layers 1 offload_optimizer 4 offload_parameters 1 offload_activations 3 {
+        %2 = whale.stage recompute "none" recompute_layers 2 selective_layers 3 gathered_layers 1 offload_optimizer 4 offload_parameters 1 offload_activations 3 {
           // CHECK: whale.replica 2 shares [3, 5] shard "optimizer" {
           %3 = whale.replica 2 shares [3, 5] shard "optimizer" {
             // CHECK: whale.split 2 [hidden, batch] {

@@ -21,7 +21,7 @@
 // WRONG: wrong.json:2:9: error: unknown primitive 'replcia' in 'replcia(2)'
 // WRONG: note: did you mean 'replica'?
 
-// PARTIAL: partial.json:1:14: error: recompute or offload of a part of the model that is no stage is not compilable yet
+// PARTIAL: partial.json:1:14: error: recompute, gathered layers or offload of a part of the model that is no stage is not compilable yet
 whale.model @m {
   whale.module @main() {
     whale.replica 3 {

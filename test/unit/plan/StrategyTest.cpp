@@ -34,12 +34,14 @@ TEST_CASE("a tree survives as the model's attribute") {
   auto none = strategyOf(*model);
   REQUIRE(succeeded(none));
   CHECK_FALSE(*none);
-  for (const char *text : {
-           R"J({"**": "replica(2, shard = optimizer) split(4, heads, ffn)"})J",
-           R"J({"**": "replica(shares = [3, 5]) pipeline(8, gpipe)",
+  for (const char *text :
+       {R"J({"**": "replica(2, shard = optimizer) split(4, heads, ffn)"})J",
+        R"J({"**": "replica(shares = [3, 5]) pipeline(8, gpipe)",
                 "a": "stage recompute(full)",
                 "b": "stage recompute(selective, layers = 2)"})J",
-           R"J({"**": "recompute(layers = 3, selective_layers = 2) replica(2)"})J"}) {
+        R"J({"**": "recompute(layers = 3, selective_layers = 2) replica(2)"})J",
+        R"J({"**": "replica(2, shard = parameters) gathered(layers = 3)"})J",
+        R"J({"a": "stage gathered(layers = 3)", "b": "stage"})J"}) {
     Node tree = read(text);
     setStrategy(*model, tree);
     auto again = strategyOf(*model);
@@ -86,6 +88,10 @@ TEST_CASE("wrong texts are refused where they stand") {
   CHECK_THAT(
       errorOf(R"J({"**": "recompute(layers = 1, selective_layers = x)"})J"),
       Catch::Contains("recompute selective_layers 'x' is no number"));
+  CHECK_THAT(errorOf(R"J({"**": "gathered(3)"})J"),
+             Catch::Contains("expected '(layers = ' behind 'gathered'"));
+  CHECK_THAT(errorOf(R"J({"**": "gathered(layers = x)"})J"),
+             Catch::Contains("gathered layers 'x' is no number"));
   CHECK_THAT(errorOf(R"J({"**": 3})J"), Catch::Contains("'**'"));
   CHECK_THAT(errorOf(R"J({"**": ""})J"), Catch::Contains("no scope"));
   CHECK_THAT(errorOf("[]"), Catch::Contains("must be an object"));

@@ -40,6 +40,13 @@ public:
     } while (choice.microBatches < 1 || choice.schedule == Schedule::DualPipe ||
              simulator::brokenRule(spec));
     choice.shard = oneOf({0, 1}) ? Shard::Optimizer : Shard::None;
+    // As many layers gathered as is best, and recompute so that they fit.
+    if (seed % 3 == 0 && choice.data > 1 && choice.virtualStages == 1) {
+      choice.shard = Shard::Parameters;
+      choice.gatheredLayers = asNeeded;
+      choice.recomputeLayers = choice.selectiveLayers =
+          seed % 2 == 0 ? asNeeded : 0;
+    }
     form = formOf(choice, {});
     std::vector<DeviceMap> maps = deviceMaps(form, machine);
     map = maps[random() % maps.size()];
@@ -183,7 +190,7 @@ TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
   RoundHardware machine(types, {{0, 4, 2}, {1, 4, 2}});
   CostTable shared(model, machine);
   int64_t instances = workload::instanceCount(model);
-  int64_t full = 0, selective = 0, offloaded = 0;
+  int64_t full = 0, selective = 0, offloaded = 0, gathered = 0;
   auto compare = [&](const NormalForm &form, const DeviceMap &map) {
     CostTable fresh(model, machine);
     ReplicaCosts one = replicaCosts(shared, form, map);
@@ -197,12 +204,14 @@ TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
             full += relief.recomputeLayers > 0;
             selective += relief.selectiveLayers > 0;
             offloaded += relief.offload != Offload();
+            gathered += relief.gatheredLayers > 0;
           }
   };
   const Relief opens[] = {{asNeeded, 0, {}},
                           {asNeeded, asNeeded, {}},
                           {0, 0, {asNeeded, asNeeded, asNeeded}},
-                          {asNeeded, 2, {0, 0, asNeeded}}};
+                          {asNeeded, 2, {0, 0, asNeeded}},
+                          {asNeeded, asNeeded, {}, asNeeded}};
   for (Schedule schedule :
        {Schedule::GPipe, Schedule::OneFOneB, Schedule::ZeroBubbleH1})
     for (int64_t stages : {2, 4})
@@ -217,6 +226,7 @@ TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
               choice.recomputeLayers = open.recomputeLayers;
               choice.selectiveLayers = open.selectiveLayers;
               choice.offload = open.offload;
+              choice.gatheredLayers = open.gatheredLayers;
               NormalForm form = formOf(choice, {});
               for (const DeviceMap &map : deviceMaps(form, machine))
                 compare(form, map);
@@ -225,6 +235,7 @@ TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
   CHECK(full > 100);
   CHECK(selective > 100);
   CHECK(offloaded > 100);
+  CHECK(gathered > 100);
 }
 
 TEST_CASE("the tree of cuts is never above the best, and ends there") {

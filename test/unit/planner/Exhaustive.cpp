@@ -386,32 +386,54 @@ private:
     });
   }
 
-  /// Gives each stage that does not fit those numbers of layers in full and
-  /// selectively, of all there are, that fit and take the least time; false
-  /// where none do.
-  bool recomputeLeast(Candidate &candidate, const Prediction &none) {
+  /// Gives stages those numbers of layers that stay gathered, recompute in full
+  /// and selectively, of all there are, that fit and take the least time, with
+  /// the fewest gathered; false where none do. What fits as it is recomputes
+  /// only so that more stays gathered.
+  bool leastNumbers(Candidate &candidate, const Prediction &none, bool layers) {
+    bool gathers = mayGather(candidate.form);
+    int64_t most = 0;
+    for (const StagePrediction &stage : none.stages)
+      most = std::max(most, stage.last - stage.first);
     std::vector<Picoseconds> least(none.stages.size(), Picoseconds::max());
     Candidate tried = candidate;
-    for (int64_t full = 0; full <= instances; ++full)
-      for (int64_t some = 0; full + some <= instances; ++some) {
-        for (size_t s = 0; s < none.stages.size(); ++s)
-          if (none.stages[s].deficit() > Bytes()) {
-            tried.form.stages[s].recomputeLayers = full;
-            tried.form.stages[s].selectiveLayers = some;
-          }
-        Prediction all = evaluate(table, tried);
-        for (size_t s = 0; s < none.stages.size(); ++s) {
-          const StagePrediction &stage = all.stages[s];
-          Picoseconds time = stage.forward + stage.backward;
-          if (full + some > stage.last - stage.first ||
-              stage.deficit() > Bytes() || time >= least[s])
-            continue;
-          least[s] = time;
-          setRelief(candidate.form.stages[s], reliefOf(tried.form.stages[s]));
-        }
+    auto consider = [&](const Relief &numbers) {
+      for (size_t s = 0; s < none.stages.size(); ++s)
+        if (gathers || none.stages[s].deficit() > Bytes())
+          setRelief(tried.form.stages[s], numbers);
+      Prediction all = evaluate(table, tried);
+      for (size_t s = 0; s < none.stages.size(); ++s) {
+        const StagePrediction &stage = all.stages[s];
+        int64_t held = stage.last - stage.first;
+        Picoseconds time = stage.forward + stage.backward;
+        if (numbers.recomputeLayers + numbers.selectiveLayers > held ||
+            numbers.gatheredLayers > held || stage.deficit() > Bytes() ||
+            time >= least[s])
+          continue;
+        least[s] = time;
+        setRelief(candidate.form.stages[s], reliefOf(tried.form.stages[s]));
       }
+    };
+    for (int64_t gathered = 0; gathered <= (gathers ? most : 0); ++gathered)
+      for (int64_t full = 0; full <= (layers ? most : 0); ++full)
+        for (int64_t some = 0; full + some <= (layers ? most : 0); ++some)
+          consider({full, some, {}, gathered});
     return std::find(least.begin(), least.end(), Picoseconds::max()) ==
            least.end();
+  }
+
+  /// Whether stages may keep some of their cut parameters gathered.
+  bool mayGather(const NormalForm &form) const {
+    return form.virtualStages == 1 && cutsParameters(form.stages.front());
+  }
+
+  /// What no numbers of layers make faster.
+  Picoseconds leastStep(Candidate candidate, const Prediction &none) {
+    if (!mayGather(candidate.form))
+      return none.step;
+    for (StageForm &stage : candidate.form.stages)
+      stage.gatheredLayers = instances;
+    return evaluate(table, candidate).step;
   }
 
   /// Whether the full space has the host's memory for this one.
@@ -430,6 +452,7 @@ private:
     for (StageForm &stage : open.stages) {
       stage.recomputeLayers = stage.selectiveLayers = layers ? asNeeded : 0;
       stage.offload = {asNeeded, asNeeded, asNeeded};
+      stage.gatheredLayers = mayGather(candidate.form) ? asNeeded : 0;
     }
     ReplicaCosts costs = replicaCosts(table, open, candidate.devices);
     for (unsigned s = 0; s < open.stages.size(); ++s)
@@ -445,20 +468,25 @@ private:
     for (bool open : {false, true})
       if (Candidate relieved = candidate; layers || !open) {
         relieve(relieved, open);
-        considerAs(std::move(relieved), false);
+        keepBest(relieved, evaluate(table, relieved));
       }
   }
 
   void considerAs(Candidate candidate, bool layers) {
     Prediction prediction = evaluate(table, candidate);
     // What recomputes is no faster.
-    if (prediction.step >= result.step)
+    if (leastStep(candidate, prediction) >= result.step)
       return;
-    if (prediction.deficit() > Bytes()) {
-      if (!layers || !recomputeLeast(candidate, prediction))
+    bool gathers = mayGather(candidate.form);
+    if (gathers || prediction.deficit() > Bytes()) {
+      if ((!layers && !gathers) || !leastNumbers(candidate, prediction, layers))
         return;
       prediction = evaluate(table, candidate);
     }
+    keepBest(candidate, prediction);
+  }
+
+  void keepBest(const Candidate &candidate, const Prediction &prediction) {
     if (prediction.deficit() > Bytes() || prediction.step >= result.step)
       return;
     result.step = prediction.step;

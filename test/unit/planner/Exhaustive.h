@@ -11,22 +11,23 @@
 // lie in several, of which pools ranks take how many devices one after another,
 // in every order; recompute, and of
 // each stage that does not fit all numbers of layers that recompute in full and
-// selectively, or where there is memory of the host, the numbers of layers by
-// the cost model's rule for recompute and offload (FormCosts::relief;
-// OffloadTest.cpp compares that with all numbers); the schedules and virtual
-// stages of any parts; ZeRO-1, in the full space ZeRO-2 and -3 and their
-// sharding within a group; the split of experts, of a table (vocabulary,
-// classes) and of the sequence.
-// Taken as given: the dimensions of a split (splitDims), which table is large
-// enough (largeTable) and its sizes (divisors of a node, whole nodes); parts of
-// a sequence (powers of two of 1,024 positions or more); the parts at the turn
-// of a V share equally; interleaving, whose micro-batches are a multiple of the
-// stages; how rows reach experts without a limit of rows (no such
-// model is here); DualPipe, which is only tried when asked for. On request:
-// recompute and ZeRO of each stage by itself, which the search does not look
-// for (of 163 random problems 3 have a faster plan with it, by 0.6, 2 and 4 %).
-// Not covered, since no plan has it: other degrees for each stage, uneven
-// tensor shards, precision and global batch.
+// selectively, and of each whose parameters are cut also of those that stay
+// gathered (the least time of a micro-batch counts), or where there is memory
+// of the host, the numbers of layers by the cost model's rule for recompute and
+// offload (FormCosts::relief; OffloadTest.cpp compares that with all numbers);
+// the schedules and virtual stages of any parts; ZeRO-1, in the full space
+// ZeRO-2 and -3 and their sharding within a group; the split of experts, of a
+// table (vocabulary, classes) and of the sequence. Taken as given: the
+// dimensions of a split (splitDims), which table is large enough (largeTable)
+// and its sizes (divisors of a node, whole nodes); parts of a sequence (powers
+// of two of 1,024 positions or more); the parts at the turn of a V share
+// equally; interleaving, whose micro-batches are a multiple of the stages; how
+// rows reach experts without a limit of rows (no such model is here); DualPipe,
+// which is only tried when asked for. On request: recompute and ZeRO of each
+// stage by itself, which the search does not look for (of 163 random problems 3
+// have a faster plan with it, by 0.6, 2 and 4 %). Not covered, since no plan
+// has it: other degrees for each stage, uneven tensor shards, precision and
+// global batch.
 //
 //===----------------------------------------------------------------------===//
 

@@ -26,7 +26,8 @@ void compare(const Plan &plan, const test::Exhausted &all) {
 }
 
 struct Kinds {
-  int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0, both = 0;
+  int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0, both = 0,
+      gathered = 0;
 };
 
 bool cutsTable(const NormalForm &form) {
@@ -46,6 +47,12 @@ bool cutsBoth(const NormalForm &form) {
   });
 }
 
+bool gathers(const NormalForm &form) {
+  return std::any_of(
+      form.stages.begin(), form.stages.end(),
+      [](const StageForm &stage) { return stage.gatheredLayers > 0; });
+}
+
 /// The first `cases` problems from a seed on that have few enough plans.
 Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
   Kinds kinds;
@@ -54,7 +61,10 @@ Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
     Problem problem = some.problem();
     Diagnostics diags;
     REQUIRE(check(problem, diags));
-    test::Exhausted all = test::tryEverything(problem, mostPlans);
+    // Numbers of layers are many where parameters are cut.
+    bool cuts = problem.options.pins.zero == 3;
+    test::Exhausted all =
+        test::tryEverything(problem, cuts ? mostPlans / 16 : mostPlans);
     if (all.limited)
       continue;
     ++tried;
@@ -72,6 +82,7 @@ Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
     kinds.pipelines += all.best->form.stages.size() > 1;
     kinds.tables += cutsTable(all.best->form);
     kinds.both += cutsBoth(all.best->form);
+    kinds.gathered += gathers(all.best->form);
   }
   return kinds;
 }
@@ -87,6 +98,7 @@ TEST_CASE("no plan beats the search, and where none fits it finds none") {
   CHECK(kinds.pipelines > cases / 20);
   CHECK(kinds.tables > 4);
   CHECK(kinds.both > 4);
+  CHECK(kinds.gathered > 6);
 }
 
 namespace {
@@ -146,6 +158,76 @@ TEST_CASE("no numbers of layers that recompute beat those found") {
   }
   CHECK(selective > 50);
   CHECK(both > 10);
+}
+
+namespace {
+
+/// A problem of replicas that cut their parameters, with room for a part of
+/// what is gathered and saved.
+std::optional<test::RandomProblem> shortOfGathered(unsigned seed) {
+  test::RandomProblem some(seed);
+  some.options.space = Space::Full;
+  Pins &pins = some.options.pins;
+  pins = {};
+  pins.zero = 3;
+  pins.virtualStages = 1;
+  pins.vocabulary = 1;
+  for (test::RoundDevice &device : some.hardware().devices) {
+    device.hostMemory = 0;
+    device.memory = test::RoundDevice().memory;
+  }
+  Diagnostics diags;
+  Answer rich = solve(some.problem(), diags);
+  if (!rich.plan)
+    return std::nullopt;
+  const NormalForm &form = rich.plan->chosen.form;
+  pins.pipeline = static_cast<int64_t>(form.stages.size());
+  pins.tensor = form.stages[0].degree(AxisKind::Split);
+  pins.data = form.stages[0].degree(AxisKind::Replica);
+  pins.microBatches = form.microBatches;
+  pins.schedule = form.schedule;
+  if (seed % 3 == 0)
+    pins.recompute = Recompute::None;
+  Bytes most;
+  for (const StagePrediction &stage : rich.plan->prediction.stages) {
+    Bytes part = stage.memory.activations + stage.memory.parameters;
+    most = std::max(most, stage.memory.total() -
+                              Bytes(part.value() * (1 + seed % 9) / 10));
+  }
+  for (test::RoundDevice &device : some.hardware().devices)
+    device.memory = most.value();
+  return some;
+}
+
+} // namespace
+
+TEST_CASE("no numbers of layers that stay gathered beat those found") {
+  int gathered = 0, recompute = 0, pipelines = 0;
+  for (unsigned seed = 30000; seed < 30400; ++seed) {
+    std::optional<test::RandomProblem> some = shortOfGathered(seed);
+    if (!some)
+      continue;
+    Problem problem = some->problem();
+    test::Exhausted all = test::tryEverything(problem, usualPlans / 16);
+    if (all.limited || all.tried == 0)
+      continue;
+    INFO("seed " << seed << ": " << some->text());
+    Diagnostics diags;
+    Answer answer = solve(problem, diags);
+    CHECK(answer.plan.has_value() == all.best.has_value());
+    if (!answer.plan || !all.best)
+      continue;
+    compare(*answer.plan, all);
+    for (const StageForm &stage : answer.plan->chosen.form.stages) {
+      bool some = stage.gatheredLayers > 0;
+      gathered += some;
+      recompute += some && stage.selectiveLayers + stage.recomputeLayers > 0;
+      pipelines += some && answer.plan->chosen.form.stages.size() > 1;
+    }
+  }
+  CHECK(gathered > 20);
+  CHECK(recompute > 4);
+  CHECK(pipelines > 4);
 }
 
 // Found by the judge: replicas whose stages send each other messages over

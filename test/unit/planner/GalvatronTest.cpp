@@ -261,25 +261,32 @@ galvatron::Plan asGalvatron(const Candidate &candidate) {
   plan.vocabularySharded = cutsParameters(form.stages.front());
   for (size_t s = 0; s < form.stages.size(); ++s) {
     const StageForm &stage = form.stages[s];
-    std::map<bool, int64_t> counts;
+    std::map<std::pair<bool, bool>, int64_t> counts;
     for (int64_t at = candidate.cuts[s]; at < candidate.cuts[s + 1]; ++at)
-      if (at > 0 && at <= galvatron::layerCount)
-        ++counts[stage.recomputeOf(at - candidate.cuts[s]) == Recompute::Full];
+      if (int64_t position = at - candidate.cuts[s];
+          at > 0 && at <= galvatron::layerCount)
+        ++counts[{stage.recomputeOf(position) == Recompute::Full,
+                  cutsParameters(stage) && position >= stage.gatheredLayers}];
     plan.stages.emplace_back();
-    for (auto [recompute, count] : counts)
-      plan.stages.back().push_back({count, recompute, cutsParameters(stage)});
+    for (auto [what, count] : counts)
+      plan.stages.back().push_back({count, what.first, what.second});
   }
   return plan;
 }
 
-/// State is cut over all replicas or over none.
-bool isGalvatrons(const NormalForm &form) {
+/// State is cut over all replicas or over none, and where embedding and head
+/// are cut over replicas, both stay gathered or none.
+bool isGalvatrons(const Candidate &candidate) {
+  const NormalForm &form = candidate.form;
   std::set<Shard> shards;
   for (const StageForm &stage : form.stages)
     for (const Axis &axis : stage.axes)
       if (axis.kind == AxisKind::Replica)
         shards.insert(axis.shard);
-  return shards.size() <= 1;
+  galvatron::Plan plan = asGalvatron(candidate);
+  bool isWhole = plan.vocabularyTensor * plan.pipeline == galvatron::devices;
+  return shards.size() <= 1 &&
+         (isWhole || form.stages.front().gatheredLayers == 0);
 }
 
 struct Found {
@@ -298,9 +305,30 @@ std::optional<Found> planFor(const workload::Workload &model, const Pins &pins,
   Diagnostics diags;
   REQUIRE(check(problem, diags));
   Answer answer = solve(problem, diags);
-  if (!answer.plan || !isGalvatrons(answer.plan->chosen.form))
+  if (!answer.plan || !isGalvatrons(answer.plan->chosen))
     return std::nullopt;
   return Found{asGalvatron(answer.plan->chosen), answer.plan->prediction.step};
+}
+
+/// Takes our plan of given degrees if it fits by Galvatron's formula, and is
+/// faster: with each per cent of memory, and each part in a thousand of those
+/// around the last one that fits.
+void considerPlans(const workload::Workload &model, const Pins &pins,
+                   Found &best) {
+  int last = 0;
+  auto consider = [&](int permille) {
+    std::optional<Found> found =
+        planFor(model, pins, galvatron::memoryLimit * permille / 1000);
+    if (!found || galvatron::memory(found->plan) > galvatron::memoryLimit)
+      return;
+    last = permille;
+    if (found->step < best.step)
+      best = *found;
+  };
+  for (int permille = 940; permille <= 1600; permille += 10)
+    consider(permille);
+  for (int from = last, more = 1; last > 0 && more < 10; ++more)
+    consider(from + more);
 }
 
 /// The best of our plans with so many micro-batches in Galvatron's space (all
@@ -322,16 +350,10 @@ Found bestPlan(int64_t microBatches, const std::vector<int64_t> &pipelines) {
         pins.schedule = Schedule::OneFOneB;
       if (microBatches * *pins.data > galvatron::batch)
         continue;
-      for (int64_t vocabulary = 1; vocabulary <= *pins.data; vocabulary *= 2)
-        for (int percent = 94; percent <= 160; ++percent) {
-          pins.vocabulary = vocabulary;
-          std::optional<Found> found =
-              planFor(model, pins, galvatron::memoryLimit * percent / 100);
-          if (found &&
-              galvatron::memory(found->plan) <= galvatron::memoryLimit &&
-              found->step < best.step)
-            best = *found;
-        }
+      for (int64_t vocabulary = 1; vocabulary <= *pins.data; vocabulary *= 2) {
+        pins.vocabulary = vocabulary;
+        considerPlans(model, pins, best);
+      }
     }
   return best;
 }
@@ -340,12 +362,11 @@ Found bestPlan(int64_t microBatches, const std::vector<int64_t> &pipelines) {
 
 // Its formula has only the first and the last stage keep others waiting: plans
 // whose middle stages are the longest look 20 % faster by it than by ours, so
-// that four stages are not asked here with 32 micro-batches. What its finer
-// result is ahead by is ZeRO-2 for two layers beside ZeRO-3 for the others.
+// that four stages are not asked here with 32 micro-batches.
 TEST_CASE("our plans by Galvatron's own objective") {
   Found ours = bestPlan(8, {1, 2, 4, 8});
   CHECK(galvatron::throughput(ours.plan) >= coarseThroughput * (1 - 1e-8));
   ours = bestPlan(32, {1, 2});
   CHECK(ours.plan.vocabularyTensor == fine.vocabularyTensor);
-  CHECK(galvatron::throughput(ours.plan) >= 0.9989 * fineThroughput);
+  CHECK(galvatron::throughput(ours.plan) >= fineThroughput * (1 - 1e-8));
 }

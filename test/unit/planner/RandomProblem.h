@@ -22,6 +22,7 @@ public:
     makePins();
     addHosts();
     makeTable();
+    cutParameters();
   }
 
   planner::Problem problem() const { return {model, machine, options}; }
@@ -158,6 +159,16 @@ private:
           loop.name = "vocabulary";
     if (isPinned)
       options.pins.vocabulary = oneOf({1, 2});
+  }
+
+  /// Seldom the best, but where little else has room: as a pin.
+  void cutParameters() {
+    if (options.space != planner::Space::Full || !percent(8))
+      return;
+    options.pins.zero = 3;
+    for (RoundDevice &device : machine.devices)
+      if (percent(50))
+        device.memory = stateBytes() * (2 + below(14)) / 16;
   }
 
   std::mt19937 random;

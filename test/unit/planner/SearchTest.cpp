@@ -272,6 +272,45 @@ TEST_CASE("the first layers recompute in full where a pin says so") {
                   "together") != std::string::npos);
 }
 
+TEST_CASE("layers stay gathered as a pin says, or all that have room") {
+  Setup setup(medium(), dgx);
+  std::string pins = "pp=1,tp=1,dp=8,micro_batches=8,recompute=none";
+  auto asked = [&](const std::string &text, const Node &strategy = {}) {
+    Problem problem = setup.problem();
+    Diagnostics diags;
+    problem.options.pins = *readPins(text, diags);
+    problem.options.strategy = strategy;
+    problem.options.space = Space::Full;
+    REQUIRE(check(problem, diags));
+    return problem;
+  };
+  auto solved = [&](const std::string &more, const Node &strategy = {}) {
+    Problem problem = asked(pins + more, strategy);
+    Diagnostics diags;
+    Answer answer = solve(problem, diags);
+    INFO(diags.str());
+    REQUIRE(answer.plan);
+    CHECK(verify(*answer.plan, problem, diags));
+    return *answer.plan;
+  };
+  Plan none = solved(",zero=3,gathered_layers=0"), two = solved(",zero=2");
+  Plan some = solved(",gathered_layers=3");
+  CHECK(some.chosen.form.stages[0].gatheredLayers == 3);
+  CHECK(some.prediction.step < none.prediction.step);
+  CHECK(some.prediction.step > two.prediction.step);
+  CHECK(solved("", some.strategy).strategy == some.strategy);
+  // There is room for all.
+  Plan open = solved(",zero=3");
+  CHECK(open.prediction.step < some.prediction.step);
+  CHECK(open.prediction.stages[0].memory.total() ==
+        two.prediction.stages[0].memory.total());
+  Problem both = asked("gathered_layers=2,offload_optimizer=1");
+  Diagnostics diags;
+  CHECK(!solve(both, diags).plan);
+  CHECK(diags.str().find("pins 'gathered_layers=2,offload_optimizer=1' cannot "
+                         "hold together") != std::string::npos);
+}
+
 TEST_CASE("pins that cannot hold name the smallest set") {
   Setup setup(medium(), dgx);
   std::string message = setup.refused("tp=4,pp=4,zero=1,recompute=full");

@@ -89,6 +89,59 @@ TEST_CASE("what a table's split cuts is not cut again over the same replicas") {
   CHECK(memory.optimizer == Bytes(8 * held(Shard::Optimizer)));
 }
 
+TEST_CASE("what stays gathered lies there as with ZeRO-2") {
+  // Masters apart from what the ops read, also cut with the state, or not.
+  auto halves = GENERATE(false, true);
+  auto cutsMasters = GENERATE(false, true);
+  auto microBatches = GENERATE(1, 2);
+  auto hybrid = GENERATE(false, true);
+  if (cutsMasters && !halves)
+    return;
+  test::GptShape shape;
+  shape.elementBytes = halves ? 2 : 4;
+  workload::Workload workload = test::gpt(shape);
+  RoundHardware hardware = oneNode();
+  hardware.execution.stack.shardsMasters = cutsMasters;
+  CostTable table(workload, hardware);
+  int64_t instances = workload::instanceCount(workload);
+  auto stageWith = [&](Shard shard, int64_t gathered) {
+    Choice choice;
+    choice.data = 8, choice.microBatches = microBatches;
+    choice.shard = shard, choice.hybrid = hybrid;
+    choice.group = hybrid ? 4 : 1;
+    choice.gatheredLayers = gathered;
+    NormalForm form = formOf(choice, {});
+    return evaluate(table,
+                    {form, {0, instances}, deviceMaps(form, hardware).front()})
+        .stages.front();
+  };
+  const StagePrediction two = stageWith(Shard::Gradients, 0),
+                        three = stageWith(Shard::Parameters, 0);
+  StagePrediction all = stageWith(Shard::Parameters, instances);
+  CHECK(namedParts(all.memory) == namedParts(two.memory));
+  // Gathered for the first micro-batch.
+  Picoseconds once = three.forward - two.forward;
+  CHECK(once > Picoseconds());
+  CHECK((all.forward - two.forward) * microBatches - once <
+        Picoseconds(microBatches * instances));
+  CHECK(all.forward * microBatches >= two.forward * microBatches + once);
+  CHECK(all.backward == two.backward);
+  CHECK(all.gradientSync == three.gradientSync);
+  CHECK(all.update == three.update);
+  // Layers are alike.
+  for (auto time : {&StagePrediction::forward, &StagePrediction::backward}) {
+    auto with = [&](int64_t gathered) {
+      return stageWith(Shard::Parameters, gathered).*time;
+    };
+    CHECK(with(0) == three.*time);
+    CHECK(with(3) - with(2) == with(2) - with(1));
+  }
+  MemoryParts one = stageWith(Shard::Parameters, 1).memory,
+              more = stageWith(Shard::Parameters, 2).memory;
+  CHECK(one.gradients == more.gradients);
+  CHECK(one.total() < more.total());
+}
+
 TEST_CASE("what is gathered and scattered over a table's replicas") {
   workload::Workload workload = model();
   RoundHardware hardware = oneNode();
@@ -143,9 +196,11 @@ TEST_CASE("shard traffic is the least that any stage has more") {
   choice.shard = GENERATE(Shard::Gradients, Shard::Parameters);
   choice.group = GENERATE(1, 2, 4);
   choice.table = choice.group > 1 ? Table::Vocabulary : Table::None;
+  choice.gatheredLayers = GENERATE(0, asNeeded);
   NormalForm form = formOf(choice, {"ffn"});
   Choice none = choice;
   none.shard = Shard::None;
+  none.gatheredLayers = 0;
   NormalForm plainForm = formOf(none, {"ffn"});
   for (const DeviceMap &map : deviceMaps(form, hardware)) {
     std::vector<Picoseconds> traffic = trafficOf(table, choice, map);
@@ -175,4 +230,25 @@ TEST_CASE("shard traffic is the least that any stage has more") {
     CHECK(bound <=
           evenBound(spreadCosts(table, form, *sharded[0], false), 2, 2));
   }
+}
+
+TEST_CASE("many micro-batches share what stays gathered") {
+  workload::Workload workload = model();
+  RoundHardware hardware = oneNode();
+  CostTable table(workload, hardware);
+  ShardTraffic traffic(table);
+  auto ofLayer = [&](int64_t microBatches) {
+    Choice choice = tableOver4(Shard::Parameters, true);
+    choice.microBatches = microBatches;
+    choice.gatheredLayers = asNeeded;
+    auto place = [&](NormalForm &form, DeviceMap &devices) {
+      form = formOf(choice, {"ffn"});
+      devices = deviceMaps(form, hardware).front();
+      return true;
+    };
+    return traffic.of(choice, 0, place).front().value() / 1000;
+  };
+  int64_t group = 4 * layerElements * 3 / 4;
+  CHECK(ofLayer(1) == 2 * group);
+  CHECK(ofLayer(2) == group + group / 2);
 }

@@ -407,6 +407,51 @@ TEST_CASE("so many layers of a stage recompute in full") {
   }
 }
 
+TEST_CASE("so many layers of a stage stay gathered where they are cut") {
+  Node tree = example();
+  Node &replica = tree.body[0], &pipeline = replica.body[0];
+  replica.shard = Shard::Parameters;
+  pipeline.gatheredLayers = 4;
+  pipeline.body[1].gatheredLayers = 0;
+  Diagnostics diags;
+  auto form = normalize(tree, diags, Space::Full);
+  REQUIRE(form);
+  CHECK(form->stages[0].gatheredLayers == 4);
+  CHECK(form->stages[1].gatheredLayers == 0);
+  CHECK(normalize(toTree(*form), diags, Space::Full) == form);
+  CHECK(printStrategy(toTree(*form)).find("stage(gathered layers 4)") !=
+        std::string::npos);
+  form->stages[1].gatheredLayers = 3;
+  CHECK(printCompact(toTree(*form)).find(", 7 layers gathered") !=
+        std::string::npos);
+  auto refused = [&] {
+    CHECK(!normalize(tree, diags, Space::Full));
+    return diags.str();
+  };
+  SECTION("not where they are whole") {
+    replica.shard = Shard::Gradients;
+    CHECK(refused() == "error: 4 layers whose parameters stay gathered in a "
+                       "stage whose replicas do not cut them\n");
+  }
+  SECTION("not beside optimizer state in the host") {
+    pipeline.offload.optimizer = 1;
+    CHECK(refused() ==
+          "error: 4 layers whose parameters stay gathered in a stage with "
+          "optimizer state in the host's memory\n");
+  }
+  SECTION("not of virtual stages") {
+    pipeline.schedule = Schedule::Interleaved;
+    pipeline.virtualStages = 2;
+    CHECK(refused() == "error: 4 layers whose parameters stay gathered in "
+                       "stages that have 2 virtual stages\n");
+  }
+  SECTION("not fewer than none") {
+    pipeline.gatheredLayers = -1;
+    CHECK(!check(tree, diags));
+    CHECK(diags.str() == "error: -1 gathered layers: must not be negative\n");
+  }
+}
+
 TEST_CASE("so many layers of a stage behind those recompute selectively") {
   Node tree = example();
   Node &pipeline = tree.body[0].body[0];
@@ -485,6 +530,7 @@ TEST_CASE("a strategy survives JSON") {
   tree.body[0].body[0].body[1].recompute = Recompute::Selective;
   tree.body[0].body[0].body[1].recomputeLayers = 3;
   tree.body[0].body[0].body[0].selectiveLayers = 5;
+  tree.body[0].body[0].body[0].gatheredLayers = 6;
   tree.body[0].body[0].body[1].offload = {allLayers, 2, 0};
   Diagnostics diags;
   auto again = read(write(tree), diags);

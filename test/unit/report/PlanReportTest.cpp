@@ -102,6 +102,9 @@ TEST_CASE("what replicas cut is said") {
              "optimizer's state and gradients are cut over them"));
   CHECK(says(planner::Shard::Parameters,
              "optimizer's state, gradients and parameters are cut over them"));
+  plan.chosen.form.stages.front().gatheredLayers = 3;
+  CHECK(says(planner::Shard::Parameters,
+             "3 together, keep their parameters gathered"));
 }
 
 TEST_CASE("the parts of the step add up") {
