@@ -179,8 +179,7 @@ CutInstances InsideSearch::aroundCuts() {
 }
 
 /// The stages' positions in a workload with these fragments.
-std::vector<int64_t>
-InsideSearch::positionsOf(const CutInstances &cuts) const {
+std::vector<int64_t> InsideSearch::positionsOf(const CutInstances &cuts) const {
   std::vector<int64_t> result = {0};
   for (const Place &place : places) {
     int64_t position = place.instance;
@@ -268,8 +267,8 @@ std::optional<PlanInside> InsideSearch::run() {
   PlanInside result{std::move(best->workload), plan};
   Problem inside{result.workload, problem.hardware, problem.options};
   CostTable table(result.workload, problem.hardware);
-  Plan made = makePlan(inside, table, *best->result.candidate,
-                       best->result.prediction);
+  Plan made =
+      makePlan(inside, table, *best->result.candidate, best->result.prediction);
   double bound = plan.prediction.step.asDouble() * (1 - plan.gap);
   made.precision = plan.precision;
   made.alternatives = plan.alternatives;

@@ -9,10 +9,10 @@
 // any other. What is not cut in the end is a whole again, so that only what is
 // has costs of its own; and the result is simulated as such. From there again,
 // since a cut may want to go further, as long as it helps.
-// Guarantee: never slower than the plan. Heuristic: neither other forms nor cuts
-// further away are looked at; the plan's bound counts for cuts between instances.
-// Complexity O(rounds * stages * cuts of an instance) more instances in what
-// Cuts.cpp says.
+// Guarantee: never slower than the plan. Heuristic: neither other forms nor
+// cuts further away are looked at; the plan's bound counts for cuts between
+// instances. Complexity O(rounds * stages * cuts of an instance) more instances
+// in what Cuts.cpp says.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,8 +23,8 @@
 
 namespace whale::planner {
 
-/// The workload whose fragments the stages of a strategy name; itself where they
-/// name whole instances.
+/// The workload whose fragments the stages of a strategy name; itself where
+/// they name whole instances.
 workload::Workload asCut(const workload::Workload &workload,
                          const Node &strategy);
 

@@ -98,7 +98,10 @@ void Cutter::placeForward() {
 /// is.
 int64_t Cutter::placeOf(const Op &op) const {
   int64_t place = last();
-  if (op.name.find("#sum") == std::string::npos)
+  size_t mark = op.name.rfind('#');
+  bool isSum = mark != std::string::npos &&
+               std::string_view(op.name).substr(mark).starts_with("#sum");
+  if (!isSum)
     if (auto it = byName.find(baseName(op.name)); it != byName.end())
       place = it->second;
   for (const Access &operand : op.operands)
@@ -227,6 +230,10 @@ ModuleClass Cutter::fragment(int64_t index) const {
     if (ofOp[i] != index)
       continue;
     Op op = module.ops[i];
+    // What another fragment uses is written.
+    for (const Access &result : op.results)
+      op.fused &=
+          lastUse[result.value] <= index && firstUse[result.value] >= index;
     for (auto *accesses : {&op.operands, &op.results})
       for (Access &access : *accesses)
         access.value = add(access.value);
@@ -234,12 +241,9 @@ ModuleClass Cutter::fragment(int64_t index) const {
   }
   for (uint32_t v : isLast ? module.results : borders[index + 1].values)
     result.results.push_back(add(v));
-  if (isFirst)
-    for (int64_t gradient : module.argumentGradients)
-      result.argumentGradients.push_back(gradient < 0 ? -1 : add(gradient));
-  else
-    for (int64_t gradient : front.gradients)
-      result.argumentGradients.push_back(gradient < 0 ? -1 : add(gradient));
+  for (int64_t gradient : isFirst ? module.argumentGradients : front.gradients)
+    result.argumentGradients.push_back(
+        gradient < 0 ? -1 : int64_t(add(static_cast<uint32_t>(gradient))));
   return result;
 }
 
@@ -250,31 +254,39 @@ std::vector<ModuleClass> Cutter::run() const {
   return result;
 }
 
+static bool isHeavy(const Op &op) {
+  return op.kind == OpKind::Contraction || op.kind == OpKind::Convolution ||
+         op.kind == OpKind::Attention;
+}
+
+/// Of all places between two heavy ops the first of those where the least
+/// crosses.
 InnerCuts innerCuts(const ModuleClass &module) {
   InnerCuts result;
-  int64_t most = 0;
+  int64_t results = 0;
   for (uint32_t v : module.results)
-    most += 5 * module.values[v].bytes();
-  std::set<uint32_t> fused;
+    results += module.values[v].bytes();
+  int64_t most = results * mostCrossing, least = most + 1;
   for (size_t i = 0; i < module.ops.size(); ++i) {
-    const Op &op = module.ops[i];
-    if (op.phase != Phase::Forward)
+    if (module.ops[i].phase != Phase::Forward)
       break;
-    if (i > 0) {
-      InnerCuts one = {i};
-      Cutter cutter(module, one);
-      int64_t bytes = 0;
-      bool isWritten = true;
-      for (uint32_t v : cutter.border().values) {
-        bytes += module.values[v].bytes();
-        isWritten &= !fused.contains(v);
-      }
-      if (cutter.isValid() && isWritten && bytes <= most)
-        result.push_back(i);
-    }
-    if (op.fused)
-      for (const Access &access : op.results)
-        fused.insert(access.value);
+    if (i == 0)
+      continue;
+    bool isNext = isHeavy(module.ops[i - 1]);
+    if (isNext)
+      least = most + 1;
+    InnerCuts one = {i};
+    Cutter cutter(module, one);
+    int64_t bytes = 0;
+    for (uint32_t v : cutter.border().values)
+      bytes += module.values[v].bytes();
+    if (!cutter.isValid() || bytes >= least)
+      continue;
+    // Better than the last one of the same place.
+    if (least <= most)
+      result.pop_back();
+    least = bytes;
+    result.push_back(i);
   }
   return result;
 }
@@ -319,7 +331,8 @@ private:
   const Workload &old;
   const CutInstances &cuts;
   Workload result;
-  /// By old run: the new one that its last instance is in, as far as it is read.
+  /// By old run: the new one that its last instance is in, as far as it is
+  /// read.
   std::vector<int64_t> lastOf;
   std::map<std::pair<uint32_t, InnerCuts>, std::vector<uint32_t>> classes;
 };

@@ -2,6 +2,7 @@
 
 #include "compiler/cluster/Scale.h"
 #include "compiler/planner/BalancePlan.h"
+#include "compiler/planner/CutInside.h"
 #include "compiler/planner/Search.h"
 #include "compiler/report/Economics.h"
 #include "compiler/report/PlanReport.h"
@@ -30,7 +31,7 @@ struct Options {
   Goal goal;
   std::optional<int64_t> budget, taskGraphs;
   std::optional<double> timeLimit;
-  bool json = false, explain = false, autoParallel = false;
+  bool json = false, explain = false, autoParallel = false, cutInside = false;
 };
 } // namespace
 
@@ -75,6 +76,8 @@ static void declare(CLI::App &command, Options &options) {
       .add_option("--balance", options.balance,
                   "ours, or paper: Whale's Algorithm 1 for shares and cuts")
       ->check(oneOf({"ours", "paper"}));
+  command.add_flag("--cut-inside", options.cutInside,
+                   "stages may begin inside of layers, where that is faster");
   addGoal(command, options.goal);
   command
       .add_option("--budget", options.budget,
@@ -218,18 +221,33 @@ static std::optional<Planning> readPlanning(const Options &options,
   return question;
 }
 
+static void addEconomics(const Options &options, const Planning &question,
+                         planner::Plan &plan) {
+  plan.economics = report::economicsOf(
+      plan, question.workload, *question.cluster, options.goal.tokens);
+  plan.economics->objective = options.goal.objective;
+}
+
 static std::optional<planner::Plan> withPaperBalance(const Options &options,
                                                      const Planning &question,
                                                      const planner::Plan &plan,
                                                      Diagnostics &diagnostics) {
   auto result =
       planner::withPaperBalance(question.problem(), plan, diagnostics);
-  if (result) {
-    result->economics = report::economicsOf(
-        *result, question.workload, *question.cluster, options.goal.tokens);
-    result->economics->objective = options.goal.objective;
-  }
+  if (result)
+    addEconomics(options, question, *result);
   return result;
+}
+
+/// The question becomes that of the plan's fragments.
+static void cutInside(const Options &options, Planning &question,
+                      planner::Plan &plan) {
+  auto inside = planner::cutInside(question.problem(), plan);
+  if (!inside)
+    return;
+  question.workload = std::move(inside->workload);
+  plan = std::move(inside->plan);
+  addEconomics(options, question, plan);
 }
 
 /// The published balance knows one objective.
@@ -320,6 +338,8 @@ static ExitCode runPlan(const Options &options, Session &session) {
     if (answer.plan && options.balance == "paper")
       answer.plan =
           withPaperBalance(options, *question, *answer.plan, diagnostics);
+    else if (answer.plan && options.cutInside)
+      cutInside(options, *question, *answer.plan);
     if (answer.plan)
       addInsight(*question, options.explain, *answer.plan);
   }

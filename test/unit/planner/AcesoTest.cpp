@@ -66,7 +66,7 @@ public:
       bool isLast = &each == &ops.back();
       // What is repeated first takes the op behind it along.
       bool isFirst = each.name == aceso::repeatedFirst;
-      double forward = isFirst ? each.forward + behind
+      double forward = isFirst                          ? each.forward + behind
                        : each.name == aceso::behindThat ? 0
                                                         : each.forward;
       uint32_t output = value(each.name, ValueKind::Temporary, each.output);
@@ -80,8 +80,7 @@ public:
         variables.back() = addVariable(each.name, each.weights);
         operands.push_back(variables.back());
       }
-      op(each.name, Phase::Forward, forward, operands,
-         {use(output), use(own)});
+      op(each.name, Phase::Forward, forward, operands, {use(output), use(own)});
       module.ops.back().cheap = isFirst;
       inputs.push_back(before);
       kept.push_back(own);
@@ -187,10 +186,10 @@ workload::Workload gpt(const aceso::Ops &ops, int64_t samples, int64_t layers) {
   auto module = [&](std::string name, const std::vector<aceso::Op> &some) {
     return ModuleBuilder(std::move(name), samples).take(some);
   };
-  workload::Workload model =
-      test::layeredModel("gpt", aceso::batch, layers,
-                         {module("embedding", {ops.embedding}),
-                          module("layer", ops.layer), module("head", ops.head)});
+  workload::Workload model = test::layeredModel(
+      "gpt", aceso::batch, layers,
+      {module("embedding", {ops.embedding}), module("layer", ops.layer),
+       module("head", ops.head)});
   model.groups = {group};
   return model;
 }
@@ -215,12 +214,11 @@ aceso::Plan asAceso(const workload::Workload &model, const Candidate &candidate,
       bool isLayer = run.name == "layers";
       for (const workload::Op &op : model.classes[run.moduleClass].ops)
         if (op.phase == workload::Phase::Forward)
-          stage.push_back(
-              {*byName.at(op.name),
-               isLayer && (mode == Recompute::Full ||
-                           (mode == Recompute::Selective &&
-                            (op.name == aceso::repeatedFirst ||
-                             op.name == aceso::behindThat)))});
+          stage.push_back({*byName.at(op.name),
+                           isLayer && (mode == Recompute::Full ||
+                                       (mode == Recompute::Selective &&
+                                        (op.name == aceso::repeatedFirst ||
+                                         op.name == aceso::behindThat)))});
     }
     plan.stages.push_back(std::move(stage));
   }
@@ -330,9 +328,11 @@ TEST_CASE("our plans by Aceso's own objective") {
   // Layers that recompute selectively are what makes it so.
   CHECK(ours.plan.time() <=
         0.96 * bestPlan("1.3b", 4, 24, onlyFull).plan.time());
-  WARN(ours.plan.time() << " " << ours.predictedSeconds << " " << ours.plan.memory());
+  WARN(ours.plan.time() << " " << ours.predictedSeconds << " "
+                        << ours.plan.memory());
   ours = bestPlan("2.6b", 8, 32);
-  WARN(ours.plan.time() << " " << ours.predictedSeconds << " " << ours.plan.memory());
+  WARN(ours.plan.time() << " " << ours.predictedSeconds << " "
+                        << ours.plan.memory());
   CHECK(ours.plan.time() <= 87.36 * 1.052);
   CHECK(ours.plan.time() <=
         0.95 * bestPlan("2.6b", 8, 32, onlyFull).plan.time());
