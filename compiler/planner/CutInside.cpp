@@ -282,7 +282,11 @@ std::optional<PlanInside> InsideSearch::run() {
 
 std::optional<PlanInside> cutInside(const Problem &problem, const Plan &plan) {
   const Candidate &chosen = plan.chosen;
-  if (chosen.form.stages.size() == 1 || isChunked(chosen.form))
+  const std::vector<workload::Run> &runs = problem.workload.runs;
+  bool isCut = std::any_of(runs.begin(), runs.end(), [](const auto &run) {
+    return !run.fragment.empty();
+  });
+  if (chosen.form.stages.size() == 1 || isChunked(chosen.form) || isCut)
     return std::nullopt;
   return InsideSearch(problem, plan).run();
 }

@@ -33,7 +33,8 @@ struct PlanInside {
   workload::Workload workload;
   Plan plan;
 };
-/// Nothing where no cuts inside of instances make a plan of the problem faster.
+/// Nothing where no cuts inside of instances make a plan of the problem faster,
+/// or the problem has fragments already.
 std::optional<PlanInside> cutInside(const Problem &problem, const Plan &plan);
 
 } // namespace whale::planner
