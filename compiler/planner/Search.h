@@ -91,6 +91,13 @@ struct Answer {
   Outcome outcome = Outcome::Infeasible;
   /// Set unless infeasible.
   std::optional<Plan> plan;
+  /// What the plan is of where its stages begin inside of instances; else the
+  /// problem's.
+  std::optional<workload::Workload> inside = {};
+
+  const workload::Workload &workloadOf(const Problem &problem) const {
+    return inside ? *inside : problem.workload;
+  }
 };
 
 /// What a search leaves to the next one, of a problem that is like its own.
