@@ -5,7 +5,7 @@
 #include "compiler/planner/PlacedBounds.h"
 #include "compiler/planner/SearchSpace.h"
 #include "compiler/planner/ShardTraffic.h"
-#include "compiler/planner/Throughput.h"
+#include "compiler/planner/UnlikeStages.h"
 #include "compiler/support/Text.h"
 
 #include <fmt/format.h>
@@ -42,6 +42,7 @@ public:
       return {};
     explore();
     settleBounds();
+    lookForUnlike();
     if (!best && cutShort != Outcome::Optimal) {
       explainLimit(simulated, diags);
       return {cutShort, std::nullopt};
@@ -672,6 +673,22 @@ private:
     for (const Scored &one : simulatedOnes)
       leastBound = std::min(leastBound, one.result.bound);
     simulatedOnes.clear();
+  }
+
+  /// Stages that differ in more than their cuts.
+  void lookForUnlike() {
+    bool mayBe = best || isSmall(problem.workload, problem.hardware);
+    if (!mayBe || fixedCuts || cutShort != Outcome::Optimal ||
+        !UnlikeStages::covers(problem))
+      return;
+    UnlikeStages unlike(problem, space, table, maps, throughput, schedules,
+                        dims);
+    int64_t before = simulated;
+    unlike.run(best, below, [&](int64_t more) {
+      simulated = before + more;
+      return mayGoOn();
+    });
+    leastBound = std::min(leastBound, unlike.bound());
   }
 
   /// For each degree the form that needs the least memory, on all devices.
