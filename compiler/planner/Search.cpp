@@ -64,8 +64,11 @@ public:
     answer.plan->bounded = number;
     if (cutShort != Outcome::Interrupted && problem.options.alternatives > 0)
       addAlternatives(*answer.plan);
+    answer.plan->gapOfUnlike = unlikeSettled;
+    bool isOpen = answer.plan->gap > 0 ||
+                  (hasUnlikeStages(answer.plan->chosen.form) && !unlikeSettled);
     answer.outcome = cutShort != Outcome::Optimal ? cutShort
-                     : answer.plan->gap > 0       ? Outcome::Feasible
+                     : isOpen                     ? Outcome::Feasible
                                                   : Outcome::Optimal;
     answer.plan->outcome = answer.outcome;
     experience.found = best->choice;
@@ -675,20 +678,19 @@ private:
     simulatedOnes.clear();
   }
 
-  /// Stages that differ in more than their cuts.
+  /// What is written says the same of all stages.
   void lookForUnlike() {
-    bool mayBe = best || isSmall(problem.workload, problem.hardware);
-    if (!mayBe || fixedCuts || cutShort != Outcome::Optimal ||
-        !UnlikeStages::covers(problem))
+    unlikeSettled = !problem.options.strategy.body.empty();
+    if (unlikeSettled || cutShort != Outcome::Optimal ||
+        !UnlikeStages::covers(problem, best.has_value()))
       return;
     UnlikeStages unlike(problem, space, table, maps, throughput, schedules,
                         dims);
-    int64_t before = simulated;
-    unlike.run(best, below, [&](int64_t more) {
-      simulated = before + more;
-      return mayGoOn();
-    });
-    leastBound = std::min(leastBound, unlike.bound());
+    auto goOn = [&](int64_t more) { return simulated += more, mayGoOn(); };
+    unlike.run(best, below, goOn);
+    unlikeSettled = unlike.isSettled();
+    if (unlikeSettled)
+      leastBound = std::min(leastBound, unlike.bound());
   }
 
   /// For each degree the form that needs the least memory, on all devices.
@@ -705,6 +707,9 @@ private:
   void addAlternatives(Plan &plan) {
     std::vector<Choice> wanted =
         neighbours(problem, best->choice, space.isAllowed());
+    // The best one whose stages are alike.
+    if (hasUnlikeStages(best->result.candidate->form))
+      wanted.push_back(best->choice);
     auto degrees = [](const Choice &c) {
       return std::tuple(c.tensor, c.pipeline, c.context);
     };
@@ -778,6 +783,8 @@ private:
   int64_t number = 0, simulated = 0;
   /// Of what may be the best.
   const Picoseconds below = problem.options.below.value_or(Picoseconds::max());
+  /// Whether that is so for stages that differ, too.
+  bool unlikeSettled = false;
   /// What ended the search before its time; Optimal = nothing.
   Outcome cutShort = Outcome::Optimal;
 };

@@ -8,12 +8,18 @@ namespace whale::planner {
 
 /// On more devices it would take several times as long as the rest.
 static constexpr int64_t mostDevices = 64;
-static constexpr int64_t mostBounds = 4000;
+static constexpr int64_t mostBounds = 2000;
 
-bool UnlikeStages::covers(const Problem &problem) {
-  // What is written has like stages, or is costed as it is.
+bool hasUnlikeStages(const NormalForm &form) {
+  return std::any_of(form.stages.begin(), form.stages.end(),
+                     [&](const StageForm &stage) {
+                       return !(stage.axes == form.stages.front().axes);
+                     });
+}
+
+bool UnlikeStages::covers(const Problem &problem, bool fits) {
   return problem.hardware.deviceCount() <= mostDevices &&
-         problem.options.strategy.body.empty();
+         (fits || isSmall(problem.workload, problem.hardware));
 }
 
 Picoseconds UnlikeStages::toBeat() const {
@@ -202,12 +208,15 @@ void UnlikeStages::run(std::optional<Scored> &found, Picoseconds limit,
   findGroups();
   for (const Group &group : groups)
     addNodes(group);
+  int64_t told = 0;
   while (!queue.empty() && queue.top().bound < limitStep() &&
-         bounds < mostBounds && mayGoOn(std::ssize(simulatedOnes))) {
+         bounds < mostBounds && mayGoOn(std::ssize(simulatedOnes) - told)) {
+    told = std::ssize(simulatedOnes);
     Node node = queue.top();
     queue.pop();
     lookInto(node);
   }
+  settled = queue.empty() || queue.top().bound >= limitStep();
   if (!queue.empty())
     leastBound = std::min(leastBound, queue.top().bound);
   tightenAll(table, simulatedOnes, best, {below, problem.options.tolerance});

@@ -31,6 +31,9 @@
 
 namespace whale::planner {
 
+/// Whether some stage has other axes than the first.
+bool hasUnlikeStages(const NormalForm &form);
+
 /// All arguments must outlive it.
 class UnlikeStages {
 public:
@@ -40,16 +43,19 @@ public:
       : problem(problem), space(space), table(table), maps(maps),
         throughput(throughput), schedules(schedules), dims(dims) {}
 
-  /// Whether such plans are looked for at all.
-  static bool covers(const Problem &problem);
+  /// Whether such plans are looked for at all: where nothing else fits only of
+  /// small problems.
+  static bool covers(const Problem &problem, bool fits);
 
   /// Plans that are faster than `best` and `below`, in place of its cuts and
-  /// form; `mayGoOn` is told how many were simulated.
+  /// form; `mayGoOn` is told how many more were simulated.
   void run(std::optional<Scored> &best, Picoseconds below,
            const std::function<bool(int64_t)> &mayGoOn);
 
-  /// What no such plan is faster than, where it is not the best one.
+  /// What no such plan is faster than, where it is not the best one; and
+  /// whether that is so of all of them, not only of those that were looked at.
   Picoseconds bound() const { return leastBound; }
+  bool isSettled() const { return settled; }
 
 private:
   /// Pipelines that differ in what their stages have.
@@ -103,6 +109,7 @@ private:
   std::vector<Scored> simulatedOnes;
   Picoseconds below, leastBound = Picoseconds::max();
   int64_t number = 0, bounds = 0;
+  bool settled = false;
 };
 
 } // namespace whale::planner

@@ -2,6 +2,7 @@
 
 #include "test/unit/planner/Exhaustive.h"
 #include "compiler/planner/Explain.h"
+#include "compiler/planner/UnlikeStages.h"
 #include "test/unit/planner/RandomProblem.h"
 
 #include <catch2/catch.hpp>
@@ -47,13 +48,6 @@ bool cutsBoth(const NormalForm &form) {
   });
 }
 
-bool hasUnlikeStages(const NormalForm &form) {
-  return std::any_of(form.stages.begin(), form.stages.end(),
-                     [&](const StageForm &stage) {
-                       return !(stage.axes == form.stages.front().axes);
-                     });
-}
-
 /// The first `cases` problems from a seed on that have few enough plans.
 Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
   Kinds kinds;
@@ -97,7 +91,6 @@ TEST_CASE("no plan beats the search, and where none fits it finds none") {
   CHECK(kinds.pipelines > cases / 20);
   CHECK(kinds.tables > 4);
   CHECK(kinds.both > 4);
-  WARN(kinds.unlike);
   CHECK(kinds.unlike > 4);
 }
 
@@ -180,20 +173,20 @@ TEST_CASE("no plan beats the search on other seeds", "[.judge]") {
   compareFrom(500000, 1500);
 }
 
-// What it brings: a measurement, not run by default. On seeds 0 to 299 with up
-// to 60,000 plans it prints how often and by how much stages that differ are
+// What it brings: a measurement, not run by default. On seeds 0 to 1999 with up
+// to 20,000 plans it prints how often and by how much stages that differ are
 // faster than the best plan whose stages do not.
 TEST_CASE("stages with degrees of their own", "[.measure]") {
   int tried = 0, better = 0;
   double most = 0, sum = 0;
-  for (unsigned seed = 0; seed < 300; ++seed) {
+  for (unsigned seed = 0; seed < 2000; ++seed) {
     test::RandomProblem some(seed);
     Problem problem = some.problem();
     test::Exhausted alike = test::tryEverything(problem, usualPlans);
     if (alike.limited || !alike.best)
       continue;
     test::Exhausted each =
-        test::tryEverything(problem, 60000, test::Stages::Different);
+        test::tryEverything(problem, 20000, test::Stages::Different);
     if (each.limited)
       continue;
     ++tried;
