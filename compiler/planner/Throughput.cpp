@@ -55,7 +55,7 @@ static Parts smaller(const Parts &a, const Parts &b) {
 }
 
 Picoseconds Throughput::boundOfAny(std::span<const Choice> shapes,
-                                   const std::vector<int64_t> &blocks,
+                                   const std::vector<int64_t> &stages,
                                    int64_t microBatches) {
   auto least = [&](size_t pool) {
     Times times;
@@ -75,7 +75,7 @@ Picoseconds Throughput::boundOfAny(std::span<const Choice> shapes,
     }
     return times;
   };
-  return evenTime(shapes.front().pipeline, blocks, least) * microBatches;
+  return evenTime(shapes.front().pipeline, stages, least) * microBatches;
 }
 
 /// The least time in which the replicas, so many in each pool, do all units:

@@ -44,9 +44,10 @@ public:
   Picoseconds bound(const Choice &shape, DeviceMap::Kind kind,
                     const std::vector<int64_t> &blocks, int64_t microBatches);
   /// The same where each stage has the splits and replicas of any of some
-  /// shapes, which have equally many stages and micro-batches.
+  /// shapes, which have equally many stages, so many in each pool, and
+  /// micro-batches.
   Picoseconds boundOfAny(std::span<const Choice> shapes,
-                         const std::vector<int64_t> &blocks,
+                         const std::vector<int64_t> &stages,
                          int64_t microBatches);
 
 private:

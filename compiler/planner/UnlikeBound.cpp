@@ -11,19 +11,6 @@ namespace whale::planner {
 /// More than any time.
 static constexpr double never = 1e300;
 
-static void takeLess(Parts &least, const Parts &other) {
-  least = {std::min(least.forward, other.forward),
-           std::min(least.input, other.input),
-           std::min(least.weight, other.weight)};
-}
-
-/// Weights that are all the same count the whole.
-static double weighed(const Parts &weights, const LeastTimes::Times &times) {
-  return weights.forward == weights.input && weights.input == weights.weight
-             ? weights.forward * times.whole
-             : dot(weights, times.parts);
-}
-
 /// The least that a message between a stage and the next one takes, by where
 /// that begins: instances of a run but its first have equal arguments.
 static void addMessages(const workload::Workload &workload,
@@ -41,33 +28,6 @@ static void addMessages(const workload::Workload &workload,
       }
     start += run.count;
   }
-}
-
-void LeastTimes::add(const Times &unit) {
-  double parts[] = {unit.parts.forward, unit.parts.input, unit.parts.weight,
-                    unit.whole};
-  for (size_t q = 0; q < stages.size(); ++q) {
-    std::pair one(parts[q], unit.whole);
-    stages[q].insert(std::upper_bound(stages[q].begin(), stages[q].end(), one),
-                     one);
-  }
-}
-
-/// Those that take the least of a part have as much as they have time for.
-LeastTimes::Times LeastTimes::of(double work, double timeOfStage) const {
-  double sums[4] = {0, 0, 0, 0};
-  for (size_t q = 0; q < stages.size(); ++q) {
-    double left = work;
-    for (const auto &[part, whole] : stages[q]) {
-      double here = std::min(left, timeOfStage / whole);
-      sums[q] += here * part;
-      left -= here;
-    }
-    // A hair may be rounding.
-    if (left > work * 1e-9)
-      sums[q] = never;
-  }
-  return {{sums[0], sums[1], sums[2]}, sums[3]};
 }
 
 UnlikeBound::UnlikeBound(CostTable &table, std::vector<NormalForm> forms,
@@ -117,6 +77,11 @@ void UnlikeBound::setMenus(const Menus &given) {
   menus = &given;
   Parts most{never, never, never};
   std::vector<std::vector<Parts>> own(stages);
+  auto takeLess = [](Parts &least, const Parts &other) {
+    least = {std::min(least.forward, other.forward),
+             std::min(least.input, other.input),
+             std::min(least.weight, other.weight)};
+  };
   for (int64_t s = 0; s < stages; ++s) {
     own[s].assign(instances, most);
     for (size_t k : given[s]) {
@@ -148,57 +113,7 @@ void UnlikeBound::setMenus(const Menus &given) {
     takeAll(least, s);
     behind[s] = sums(least);
   }
-  setWork(own);
   setMessages();
-}
-
-/// A unit of work takes a stage as long as the instance for which it is best.
-void UnlikeBound::setWork(const std::vector<std::vector<Parts>> &own) {
-  work = {0};
-  std::vector<double> units;
-  for (int64_t i = 0; i < instances; ++i) {
-    double least = never;
-    for (int64_t s = 0; s < stages; ++s)
-      least = std::min(least, own[s][i].sum());
-    units.push_back(least);
-    work.push_back(work.back() + least);
-  }
-  workBefore.assign(stages, {});
-  workBehind.assign(stages, {});
-  for (int64_t s = 0; s < stages; ++s) {
-    LeastTimes::Times unit{{never, never, never}, never};
-    for (int64_t i = 0; i < instances; ++i)
-      if (units[i] > 0) {
-        takeLess(unit.parts, own[s][i] * (1 / units[i]));
-        unit.whole = std::min(unit.whole, own[s][i].sum() / units[i]);
-      }
-    for (int64_t other = 0; other < stages; ++other)
-      (other > s ? workBefore : workBehind)[other].add(unit);
-  }
-}
-
-/// No stage takes longer than the limit for all micro-batches.
-void UnlikeBound::setLimit(double limit) {
-  double most =
-      limit / static_cast<double>(all.front().form.microBatches) * (1 + 1e-9);
-  prior.assign(stages, {});
-  rest.assign(stages, {});
-  auto larger = [](LeastTimes::Times times, const Parts &sums) {
-    times.parts = {std::max(times.parts.forward, sums.forward),
-                   std::max(times.parts.input, sums.input),
-                   std::max(times.parts.weight, sums.weight)};
-    times.whole = std::max(times.whole, sums.sum());
-    return times;
-  };
-  for (int64_t s = 0; s < stages; ++s)
-    for (int64_t first = 0; first <= instances; ++first) {
-      prior[s].push_back(s == 0 ? LeastTimes::Times()
-                                : larger(workBefore[s].of(work[first], most),
-                                         before[s][first]));
-      rest[s].push_back(
-          larger(workBehind[s].of(work.back() - work[first], most),
-                 behind[s].back() - behind[s][first]));
-    }
 }
 
 void UnlikeBound::setMessages() {
@@ -248,18 +163,17 @@ double UnlikeBound::valueOf(size_t k, unsigned s, int64_t first, int64_t last,
                             const Limits &limits) const {
   const CutCosts &held = *all[k].held;
   const Prefix &here = held.prefix(0, s);
-  const LeastTimes::Times &prior = this->prior[s][first],
-                          &rest = this->rest[s][first];
+  Parts prior = s > 0 ? before[s][first] : Parts();
+  Parts rest = behind[s].back() - behind[s][first];
   auto value = [&](const Parts &times, double tail) {
     double most = 0;
     for (const auto &[row, messages] : rows[s])
       most = std::max(
-          most,
-          messages + (row.endsAtFirst && s > 0 ? limits.tail : tail) +
-              weighed(row.whole.times + row.before.times, prior) +
-              weighed(row.whole.times + row.behind.times + row.within.times,
-                      rest) +
-              dot(row.own, times));
+          most, messages + (row.endsAtFirst && s > 0 ? limits.tail : tail) +
+                    dot(row.whole.times, prior + rest) +
+                    dot(row.before.times, prior) +
+                    dot(row.behind.times + row.within.times, rest) +
+                    dot(row.own, times));
     return most;
   };
   Parts times = here[last] - here[first];
@@ -318,8 +232,7 @@ UnlikeBound::fill(const Limits &limits) const {
   return filled;
 }
 
-std::optional<UnlikeBound::Filled> UnlikeBound::within(double limit) {
-  setLimit(limit);
+std::optional<UnlikeBound::Filled> UnlikeBound::within(double limit) const {
   // What stage 0 must hold at least makes the others' limit smaller.
   double tail = leastTail(1);
   while (true) {

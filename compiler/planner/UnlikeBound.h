@@ -9,9 +9,7 @@
 // configurations does, by the rows of BoundRows.h: its own times, tail and
 // memory are those of that configuration, and of the other stages' instances
 // each takes what it takes on the best of the stages where it may be, in the
-// best of their configurations; but together what they take where the fastest
-// stages have as many as they do within the limit, and slower ones the rest.
-// For a limit, the nearest end of each stage for
+// best of their configurations. For a limit, the nearest end of each stage for
 // each beginning, from the last stage on; the limit by bisection.
 // Why it is a bound: rows are sums of times with weights that are not negative,
 // so that a smaller time in place of the plan's own makes them no larger; what
@@ -28,32 +26,12 @@
 #include "compiler/planner/CutCosts.h"
 #include "compiler/planner/Search.h"
 
-#include <array>
 #include <memory>
 
 namespace whale::planner {
 
 /// For each stage the numbers of the configurations that it may have.
 using Menus = std::vector<std::vector<size_t>>;
-
-/// What work takes at least on some stages that each have a limited time.
-class LeastTimes {
-public:
-  /// The parts of the time, each by itself, and the whole.
-  struct Times {
-    Parts parts;
-    double whole = 0;
-  };
-  /// A stage that takes `whole` for a unit of work, of which the parts are no
-  /// less than these.
-  void add(const Times &unit);
-  Times of(double work, double timeOfStage) const;
-
-private:
-  /// By part, and the whole: what a unit takes of it, and of all; the least
-  /// first.
-  std::array<std::vector<std::pair<double, double>>, 4> stages;
-};
 
 /// For one thread.
 class UnlikeBound {
@@ -103,8 +81,6 @@ private:
 
   void addRows();
   void setMenus(const Menus &menus);
-  void setWork(const std::vector<std::vector<Parts>> &own);
-  void setLimit(double limit);
   void setMessages();
   double leastTail(int64_t last) const;
   double ties(unsigned stage, int64_t first, int64_t last) const;
@@ -113,7 +89,7 @@ private:
   std::optional<size_t> goes(unsigned stage, int64_t first, int64_t last,
                              const Limits &limits) const;
   std::optional<Filled> fill(const Limits &limits) const;
-  std::optional<Filled> within(double limit);
+  std::optional<Filled> within(double limit) const;
   double settle(Filled &filled) const;
 
   CostTable &table;
@@ -125,13 +101,6 @@ private:
   /// By stage: what all instances before one take in the stages before it at
   /// least; and what those up to one take in it and those behind.
   std::vector<Prefix> before, behind;
-  /// Of the first instances: seconds on the fastest stage. By stage: what work
-  /// takes on those before it, and on it and those behind.
-  std::vector<double> work;
-  std::vector<LeastTimes> workBefore, workBehind;
-  /// By stage and the instance that it begins with, for the limit: what those
-  /// before it take, and it and those behind.
-  std::vector<std::vector<LeastTimes::Times>> prior, rest;
 };
 
 } // namespace whale::planner

@@ -8,7 +8,8 @@ namespace whale::planner {
 
 /// On more devices it would take several times as long as the rest.
 static constexpr int64_t mostDevices = 64;
-static constexpr int64_t mostBounds = 2000;
+/// Bounds, times devices: a second or two.
+static constexpr int64_t mostBounds = 16'000;
 
 bool hasUnlikeStages(const NormalForm &form) {
   return std::any_of(form.stages.begin(), form.stages.end(),
@@ -78,15 +79,19 @@ void UnlikeStages::addNodes(const Group &group) {
   const Choice &first = group.configurations.front();
   const FormMaps &placed = maps.of(formOf(first, dims));
   for (const std::vector<size_t> &alike : placed.alike) {
-    const std::vector<int64_t> &blocks = placed.blocks[alike.front()];
-    if (blocks.empty())
+    std::vector<int64_t> stages = placed.blocks[alike.front()];
+    if (stages.empty())
       continue;
+    // The whole pipeline is one block.
+    if (placed.maps[alike.front()].kind == DeviceMap::Kind::ByOuter)
+      for (int64_t &here : stages)
+        here *= first.pipeline;
     Node node;
     node.group = &group;
     for (size_t map : alike)
       node.orders.push_back(&placed.maps[map]);
     node.bound = wholeStep(problem.hardware, first.ranks(),
-                           throughput.boundOfAny(group.configurations, blocks,
+                           throughput.boundOfAny(group.configurations, stages,
                                                  space.leastTasks(first)));
     push(std::move(node));
   }
@@ -210,7 +215,8 @@ void UnlikeStages::run(std::optional<Scored> &found, Picoseconds limit,
     addNodes(group);
   int64_t told = 0;
   while (!queue.empty() && queue.top().bound < limitStep() &&
-         bounds < mostBounds && mayGoOn(std::ssize(simulatedOnes) - told)) {
+         bounds * problem.hardware.deviceCount() < mostBounds &&
+         mayGoOn(std::ssize(simulatedOnes) - told)) {
     told = std::ssize(simulatedOnes);
     Node node = queue.top();
     queue.pop();

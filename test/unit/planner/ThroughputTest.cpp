@@ -41,6 +41,17 @@ void compare(CostTable &table, const std::vector<std::string> &dims,
                  << shape.pipeline << ", micro-batches " << shape.microBatches
                  << ", map " << m);
     CHECK(bound.value() <= step.value());
+    // Any of two is no slower than this one.
+    if (Choice other = shape;
+        bound > Picoseconds() && all.maps[m].kind != DeviceMap::Kind::ByOuter) {
+      std::swap(other.data, other.tensor);
+      auto any = [&](std::vector<Choice> shapes) {
+        return throughput.boundOfAny(shapes, all.blocks[m], shape.microBatches);
+      };
+      CHECK(any({shape}) == bound);
+      if (other.tensor == 1 || !dims.empty())
+        CHECK(any({shape, other}) <= bound);
+    }
     ++(bound > Picoseconds() ? sum.known : sum.unknown);
     sum.tight += bound.asDouble() / std::max(1.0, step.asDouble());
   }
