@@ -65,6 +65,59 @@ void UnlikeBound::addRows() {
   }
 }
 
+/// Whether two stages differ in no more than what ZeRO cuts, so that their
+/// messages and ties are the same.
+static bool differInSharding(const StageForm &one, const StageForm &other) {
+  auto splits = [](const StageForm &stage) {
+    std::vector<Axis> axes = stage.axes;
+    std::erase_if(
+        axes, [](const Axis &axis) { return axis.kind == AxisKind::Replica; });
+    return axes;
+  };
+  return one.degree(AxisKind::Replica) == other.degree(AxisKind::Replica) &&
+         splits(one) == splits(other);
+}
+
+bool UnlikeBound::isBetter(size_t one, size_t other, unsigned s) const {
+  const CutCosts &a = *all[one].held, &b = *all[other].held;
+  if (!differInSharding(all[one].form.stages[s], all[other].form.stages[s]) ||
+      !a.fits(s, 0, instances) ||
+      (all[one].costs.front()->hasRelief() &&
+       a.relieved(0, s, 0, instances).sum() > 0))
+    return false;
+  for (int64_t i = 0; i < instances; ++i) {
+    Parts here = a.prefix(0, s)[i + 1] - a.prefix(0, s)[i],
+          there = b.prefix(0, s)[i + 1] - b.prefix(0, s)[i];
+    if (here.forward > there.forward || here.input > there.input ||
+        here.weight > there.weight)
+      return false;
+  }
+  for (int64_t first = 0; first < instances; ++first)
+    for (int64_t last = first + 1; last <= instances; ++last)
+      if (a.ownTail(s, first, last) > b.ownTail(s, first, last))
+        return false;
+  return true;
+}
+
+Menus UnlikeBound::worthTrying() const {
+  Menus result(stages);
+  Schedule order = all.front().form.schedule;
+  // Their order of tasks follows from the times.
+  bool isFixed =
+      order != Schedule::ZeroBubble1p && order != Schedule::ZeroBubble2p;
+  for (int64_t s = 0; s < stages; ++s)
+    for (size_t k = 0; k < all.size(); ++k) {
+      auto isWorse = [&](size_t other) { return isBetter(other, k, s); };
+      // Of equal ones the first is kept.
+      std::erase_if(result[s], [&](size_t kept) {
+        return isFixed && isBetter(k, kept, s) && !isBetter(kept, k, s);
+      });
+      if (!isFixed || std::none_of(result[s].begin(), result[s].end(), isWorse))
+        result[s].push_back(k);
+    }
+  return result;
+}
+
 NormalForm
 UnlikeBound::formOf(const std::vector<size_t> &configurations) const {
   NormalForm form = all.front().form;

@@ -18,6 +18,11 @@
 // ties, which count the least of all configurations.
 // Complexity O(stages * instances * configurations) a limit.
 //
+// Of configurations with the same replicas and splits, one with which a stage
+// has room for the whole model and never takes longer than with another, for a
+// micro-batch or at the end, is better: what the stage holds fits, and a fixed
+// order of tasks is no slower where none of them is.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef WHALE_PLANNER_UNLIKEBOUND_H
@@ -51,6 +56,10 @@ public:
   /// Nothing is below `known`, and what is not below `limit` does not matter.
   Best of(const Menus &menus, Picoseconds known, Picoseconds limit);
 
+  /// Of each stage, all configurations but those in whose place another one is
+  /// never slower and fits; with memory only.
+  Menus worthTrying() const;
+
   /// The form in which each stage has its own.
   NormalForm formOf(const std::vector<size_t> &configurations) const;
   size_t configurations() const { return all.size(); }
@@ -80,6 +89,7 @@ private:
   };
 
   void addRows();
+  bool isBetter(size_t one, size_t other, unsigned stage) const;
   void setMenus(const Menus &menus);
   void setMessages();
   double leastTail(int64_t last) const;

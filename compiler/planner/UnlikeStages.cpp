@@ -8,8 +8,10 @@ namespace whale::planner {
 
 /// On more devices it would take several times as long as the rest.
 static constexpr int64_t mostDevices = 64;
-/// Bounds, times devices: a second or two.
-static constexpr int64_t mostBounds = 16'000;
+/// Stages, times instances and some more, times configurations, of all bounds:
+/// a second or so.
+static constexpr int64_t mostWork = 5'000'000;
+static constexpr int64_t workOfStage = 100;
 
 bool hasUnlikeStages(const NormalForm &form) {
   return std::any_of(form.stages.begin(), form.stages.end(),
@@ -127,7 +129,13 @@ void UnlikeStages::lookInto(const Node &node) {
     return branch(node);
   if (node.menus.empty())
     return addSchedules(node);
-  addMenus(node, costsOf(node, true), node.menus);
+  std::shared_ptr<UnlikeBound> costs = costsOf(node, true);
+  addMenus(node, costs, costs->worthTrying());
+}
+
+void UnlikeStages::addWork(const UnlikeBound &costs, size_t stages) {
+  int64_t each = workOfStage + workload::instanceCount(problem.workload);
+  work += each * static_cast<int64_t>(stages * costs.configurations());
 }
 
 /// Of what no schedule makes slower than the best plan.
@@ -140,7 +148,7 @@ void UnlikeStages::addSchedules(const Node &node) {
   Menus menus(first.pipeline, whole);
   Picoseconds most = mostAloneOf(*node.group);
   UnlikeBound::Best least = costs->of(menus, {}, most);
-  ++bounds;
+  addWork(*costs, menus.size());
   if (least.configurations.empty()) {
     leastBound = std::min(leastBound, limitStep());
     return;
@@ -162,7 +170,7 @@ void UnlikeStages::addMenus(const Node &node,
                             const Menus &menus) {
   const Choice &first = node.group->configurations.front();
   UnlikeBound::Best least = costs->of(menus, {}, mostAloneOf(*node.group));
-  ++bounds;
+  addWork(*costs, menus.size());
   if (least.configurations.empty()) {
     leastBound = std::min(leastBound, limitStep());
     return;
@@ -214,8 +222,7 @@ void UnlikeStages::run(std::optional<Scored> &found, Picoseconds limit,
   for (const Group &group : groups)
     addNodes(group);
   int64_t told = 0;
-  while (!queue.empty() && queue.top().bound < limitStep() &&
-         bounds * problem.hardware.deviceCount() < mostBounds &&
+  while (!queue.empty() && queue.top().bound < limitStep() && work < mostWork &&
          mayGoOn(std::ssize(simulatedOnes) - told)) {
     told = std::ssize(simulatedOnes);
     Node node = queue.top();

@@ -16,8 +16,8 @@
 // by UnlikeBound.h, whose choice of configurations is what is simulated next.
 // One that was is taken off by excluding its configuration of one stage after
 // the other (Lawler, 1972).
-// Guarantee: bound() holds for all of the space. Complexity O(mostBounds)
-// bounds at most; few problems need as many.
+// Guarantee: bound() holds for all of the space where isSettled(). Complexity
+// O(mostWork).
 //
 //===----------------------------------------------------------------------===//
 
@@ -90,6 +90,7 @@ private:
   void addMenus(const Node &node, std::shared_ptr<UnlikeBound> costs,
                 const Menus &menus);
   void branch(const Node &node);
+  void addWork(const UnlikeBound &costs, size_t stages);
   void simulate(const Node &node);
   std::shared_ptr<UnlikeBound> costsOf(const Node &node, bool memory) const;
   Picoseconds limitStep() const;
@@ -108,7 +109,7 @@ private:
   std::optional<Scored> best;
   std::vector<Scored> simulatedOnes;
   Picoseconds below, leastBound = Picoseconds::max();
-  int64_t number = 0, bounds = 0;
+  int64_t number = 0, work = 0;
   bool settled = false;
 };
 
