@@ -105,14 +105,14 @@ Parts CutCosts::relieved(size_t replicaClass, unsigned stage, int64_t first,
   return it->second;
 }
 
-double CutCosts::tail(unsigned stage, int64_t first, int64_t last) const {
+double CutCosts::ownTail(unsigned stage, int64_t first, int64_t last) const {
   auto [from, to] = shifted(first, last);
   auto [it, isNew] = tails.try_emplace(keyOf(like[stage], from, to), 1e300);
   if (isNew)
     for (const auto &one : costs)
       it->second =
           std::min(it->second, one->tail(stage, first, last).asDouble());
-  return it->second + ties(stage, first, last);
+  return it->second;
 }
 
 double CutCosts::tailOf(size_t replicaClass, unsigned stage, int64_t first,

@@ -37,7 +37,12 @@ public:
                  int64_t last) const;
   /// Gradients and update after the last task of a stage, on the replica that
   /// has the least of them, with exchanges of gradients with other stages.
-  double tail(unsigned stage, int64_t first, int64_t last) const;
+  double tail(unsigned stage, int64_t first, int64_t last) const {
+    return ownTail(stage, first, last) + ties(stage, first, last);
+  }
+  /// Its two parts: of the stage alone, and the exchanges.
+  double ownTail(unsigned stage, int64_t first, int64_t last) const;
+  double ties(unsigned stage, int64_t first, int64_t last) const;
   /// The same on one class of replicas. What other stages hold of shared
   /// variables is known here, so that holding more may make it less.
   double tailOf(size_t replicaClass, unsigned stage, int64_t first,
@@ -52,7 +57,6 @@ private:
   std::pair<int64_t, int64_t> shifted(int64_t first, int64_t last) const;
   uint64_t keyOf(int64_t stage, int64_t first, int64_t last) const;
   int64_t memoryLike(unsigned stage) const;
-  double ties(unsigned stage, int64_t first, int64_t last) const;
   double tiesOf(size_t replicaClass, unsigned stage, int64_t first,
                 int64_t last) const;
   double leastTime(size_t replicaClass, size_t tie, unsigned stage,

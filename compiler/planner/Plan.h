@@ -82,6 +82,9 @@ struct Plan {
   /// How much faster than this plan an unexplored one could be at most, as a
   /// fraction of its step time, by lower bounds of the cost model.
   double gap = 0;
+  /// Whether it also holds for plans whose stages have degrees of their own
+  /// (UnlikeStages.h), as far as they are asked for.
+  bool gapOfUnlike = true;
   /// How the search ended.
   Outcome outcome = Outcome::Optimal;
   /// Candidates simulated and groups bounded away.

@@ -110,7 +110,9 @@ public:
       writeBalance(w, *plan.balance);
     }
     w.field("outcome", nameOf(plan.outcome));
-    w.field("gap", plan.gap).endObject();
+    w.field("gap", plan.gap)
+        .field("gap_of_unlike_stages", plan.gapOfUnlike)
+        .endObject();
   }
 
 private:
@@ -371,6 +373,7 @@ public:
         r.error(fmt::format("unknown outcome '{}'", *name));
     }
     plan.gap = r.number("gap").value_or(0);
+    plan.gapOfUnlike = r.boolean("gap_of_unlike_stages").value_or(false);
     r.finish();
     return std::move(plan);
   }

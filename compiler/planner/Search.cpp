@@ -5,7 +5,7 @@
 #include "compiler/planner/PlacedBounds.h"
 #include "compiler/planner/SearchSpace.h"
 #include "compiler/planner/ShardTraffic.h"
-#include "compiler/planner/Throughput.h"
+#include "compiler/planner/UnlikeStages.h"
 #include "compiler/support/Text.h"
 
 #include <fmt/format.h>
@@ -42,6 +42,7 @@ public:
       return {};
     explore();
     settleBounds();
+    lookForUnlike();
     if (!best && cutShort != Outcome::Optimal) {
       explainLimit(simulated, diags);
       return {cutShort, std::nullopt};
@@ -63,8 +64,11 @@ public:
     answer.plan->bounded = number;
     if (cutShort != Outcome::Interrupted && problem.options.alternatives > 0)
       addAlternatives(*answer.plan);
+    answer.plan->gapOfUnlike = unlikeSettled;
+    bool isOpen = answer.plan->gap > 0 ||
+                  (hasUnlikeStages(answer.plan->chosen.form) && !unlikeSettled);
     answer.outcome = cutShort != Outcome::Optimal ? cutShort
-                     : answer.plan->gap > 0       ? Outcome::Feasible
+                     : isOpen                     ? Outcome::Feasible
                                                   : Outcome::Optimal;
     answer.plan->outcome = answer.outcome;
     experience.found = best->choice;
@@ -674,6 +678,21 @@ private:
     simulatedOnes.clear();
   }
 
+  /// What is written says the same of all stages.
+  void lookForUnlike() {
+    unlikeSettled = !problem.options.strategy.body.empty();
+    if (unlikeSettled || cutShort != Outcome::Optimal ||
+        !UnlikeStages::covers(problem, best.has_value()))
+      return;
+    UnlikeStages unlike(problem, space, table, maps, throughput, schedules,
+                        dims);
+    auto goOn = [&](int64_t more) { return simulated += more, mayGoOn(); };
+    unlike.run(best, below, goOn);
+    unlikeSettled = unlike.isSettled();
+    if (unlikeSettled)
+      leastBound = std::min(leastBound, unlike.bound());
+  }
+
   /// For each degree the form that needs the least memory, on all devices.
   std::vector<std::pair<NormalForm, DeviceMap>> frugalForms() {
     std::vector<std::pair<NormalForm, DeviceMap>> forms;
@@ -688,6 +707,9 @@ private:
   void addAlternatives(Plan &plan) {
     std::vector<Choice> wanted =
         neighbours(problem, best->choice, space.isAllowed());
+    // The best one whose stages are alike.
+    if (hasUnlikeStages(best->result.candidate->form))
+      wanted.push_back(best->choice);
     auto degrees = [](const Choice &c) {
       return std::tuple(c.tensor, c.pipeline, c.context);
     };
@@ -761,6 +783,8 @@ private:
   int64_t number = 0, simulated = 0;
   /// Of what may be the best.
   const Picoseconds below = problem.options.below.value_or(Picoseconds::max());
+  /// Whether that is so for stages that differ, too.
+  bool unlikeSettled = false;
   /// What ended the search before its time; Optimal = nothing.
   Outcome cutShort = Outcome::Optimal;
 };

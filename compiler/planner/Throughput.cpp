@@ -34,15 +34,48 @@ Picoseconds Throughput::bound(const Choice &shape, DeviceMap::Kind kind,
                               int64_t microBatches) {
   if (blocks.empty() || shape.colocates())
     return {};
-  // Groups of samples in a micro-batch of all replicas.
-  int64_t units = ceilDivide(table.workload.globalBatch,
-                             shape.microBatches * table.workload.sampleGroup);
+  int64_t units = unitsOf(shape);
   Picoseconds one =
       kind == DeviceMap::Kind::ByOuter
           ? ofReplicas(shape, blocks, units)
           : at(shape, blocks, stepBelow(ceilDivide(units, shape.data)),
                stepsOf(shape, blocks));
   return one * microBatches;
+}
+
+/// Groups of samples in a micro-batch of all replicas.
+int64_t Throughput::unitsOf(const Choice &shape) const {
+  return ceilDivide(table.workload.globalBatch,
+                    shape.microBatches * table.workload.sampleGroup);
+}
+
+static Parts smaller(const Parts &a, const Parts &b) {
+  return {std::min(a.forward, b.forward), std::min(a.input, b.input),
+          std::min(a.weight, b.weight)};
+}
+
+Picoseconds Throughput::boundOfAny(std::span<const Choice> shapes,
+                                   const std::vector<int64_t> &stages,
+                                   int64_t microBatches) {
+  auto least = [&](size_t pool) {
+    Times times;
+    const Choice *last = nullptr;
+    for (const Choice &shape : shapes) {
+      // What differs in no more than sharding takes the same.
+      if (last && splitsOf(*last) == splitsOf(shape) &&
+          last->data == shape.data)
+        continue;
+      last = &shape;
+      const Times &own = timesOn(
+          pool, shape, stepBelow(ceilDivide(unitsOf(shape), shape.data)));
+      if (times.empty())
+        times = own;
+      for (size_t r = 0; r < times.size(); ++r)
+        times[r] = smaller(times[r], own[r]);
+    }
+    return times;
+  };
+  return evenTime(shapes.front().pipeline, stages, least) * microBatches;
 }
 
 /// The least time in which the replicas, so many in each pool, do all units:
@@ -99,14 +132,15 @@ Picoseconds Throughput::at(const Choice &shape,
   if (steps.size() <= step)
     steps.resize(step + 1);
   if (!steps[step])
-    steps[step] = evenTime(shape, stages, step);
+    steps[step] = evenTime(shape.pipeline, stages, [&](size_t pool) {
+      return timesOn(pool, shape, step);
+    });
   return *steps[step];
 }
 
-/// evenBound() of a pipeline with so many stages in each pool.
-Picoseconds Throughput::evenTime(const Choice &shape,
-                                 const std::vector<int64_t> &stages,
-                                 size_t step) {
+Picoseconds
+Throughput::evenTime(int64_t pipeline, const std::vector<int64_t> &stages,
+                     const std::function<Times(size_t pool)> &times) const {
   SpreadCosts costs;
   const std::vector<workload::Run> &runs = table.workload.runs;
   for (size_t pool = 0; pool < stages.size(); ++pool) {
@@ -114,7 +148,7 @@ Picoseconds Throughput::evenTime(const Choice &shape,
       continue;
     costs.kindOf.insert(costs.kindOf.end(), stages[pool], costs.kinds.size());
     costs.kinds.emplace_back();
-    costs.kinds.back().each = timesOn(pool, shape, step);
+    costs.kinds.back().each = times(pool);
   }
   for (size_t r = 0; r < runs.size(); ++r) {
     Parts least = costs.kinds.front().each[r];
@@ -125,7 +159,7 @@ Picoseconds Throughput::evenTime(const Choice &shape,
     costs.runs.push_back({least, runs[r].count});
     costs.all += costs.runs.back().each * static_cast<double>(runs[r].count);
   }
-  return evenBound(costs, shape.pipeline, 1);
+  return evenBound(costs, pipeline, 1);
 }
 
 const Throughput::Times &Throughput::timesOn(size_t pool, const Choice &shape,

@@ -22,8 +22,10 @@
 #include "compiler/planner/Bound.h"
 #include "compiler/planner/Search.h"
 
+#include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,12 @@ public:
   /// nothing is known (zero).
   Picoseconds bound(const Choice &shape, DeviceMap::Kind kind,
                     const std::vector<int64_t> &blocks, int64_t microBatches);
+  /// The same where each stage has the splits and replicas of any of some
+  /// shapes, which have equally many stages, so many in each pool, and
+  /// micro-batches.
+  Picoseconds boundOfAny(std::span<const Choice> shapes,
+                         const std::vector<int64_t> &stages,
+                         int64_t microBatches);
 
 private:
   /// What an instance of each run takes, of one number of samples.
@@ -55,8 +63,11 @@ private:
   Steps &stepsOf(const Choice &shape, const std::vector<int64_t> &stages);
   Picoseconds at(const Choice &shape, const std::vector<int64_t> &stages,
                  size_t step, Steps &steps);
-  Picoseconds evenTime(const Choice &shape, const std::vector<int64_t> &stages,
-                       size_t step);
+  /// evenBound() of a pipeline with so many stages in each pool, on which
+  /// instances take what `times` says.
+  Picoseconds evenTime(int64_t pipeline, const std::vector<int64_t> &stages,
+                       const std::function<Times(size_t pool)> &times) const;
+  int64_t unitsOf(const Choice &shape) const;
   const Times &timesOn(size_t pool, const Choice &shape, size_t step);
   Times timesOf(size_t pool, const Choice &shape, int64_t samples);
 

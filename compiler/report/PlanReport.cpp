@@ -473,9 +473,10 @@ std::string summary(const Plan &plan) {
                   printCompact(plan.strategy));
   text +=
       fmt::format("step {}, {:.4g} samples/s, {:.1f} % of peak, memory {} "
-                  "of {}, at most {:.1f} % from the bound\n",
+                  "of {}, at most {:.1f} % from the bound{}\n",
                   formatTime(p.step), p.samplesPerSecond, 100 * p.utilization,
-                  formatBytes(most), formatBytes(capacity), 100 * plan.gap);
+                  formatBytes(most), formatBytes(capacity), 100 * plan.gap,
+                  plan.gapOfUnlike ? "" : " of plans with like stages");
   if (plan.precision)
     text += changeOf(*plan.precision);
   return text;

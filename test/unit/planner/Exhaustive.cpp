@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <numeric>
 
 namespace whale::test {
@@ -37,6 +38,8 @@ struct Degrees {
   /// Loop that is cut over the replicas of a group; empty = none.
   std::string colocated = {};
   Shard shard = Shard::None;
+  /// Stages have degrees of their own: those here are one stage's.
+  bool unlike = false;
 };
 
 class Exhauster {
@@ -59,6 +62,10 @@ public:
                 wanted(pins.pipeline, p) && wanted(pins.data, d) &&
                 canSplit(t) && canCutContext(c))
               degrees({d, t, c, p});
+    for (const auto &[key, some] : options) {
+      NormalForm form;
+      unlike(form, some, std::get<0>(key));
+    }
     return std::move(result);
   }
 
@@ -205,34 +212,39 @@ private:
       form.stages.assign(d.pipeline, stage);
       scheduled(form, d);
     }
-    if (stages == Stages::Different && d.pipeline > 1)
-      different(form, d, 0);
+    // A stage that recomputes does so as its memory asks.
+    stage.recompute = pins.recompute.value_or(Recompute::None);
+    if (stages == Stages::Different && mayDiffer(d))
+      options[{d.pipeline, d.microBatches, d.data * d.tensor * d.context,
+               full() ? 1 : d.data}]
+          .emplace_back(d, stage);
   }
 
-  /// Every choice of recompute and ZeRO for each stage by itself.
-  void different(NormalForm &form, const Degrees &d, size_t from) {
-    if (from == form.stages.size())
+  /// One whose replicas stand within the stages and share equally.
+  bool mayDiffer(const Degrees &d) const {
+    return d.pipeline > 1 && d.outside == (d.data > 1) && d.colocated.empty() &&
+           groups % (d.microBatches * d.data) == 0;
+  }
+
+  /// Every choice of what some stages have.
+  using Option = std::pair<Degrees, StageForm>;
+  void unlike(NormalForm &form, const std::vector<Option> &some,
+              int64_t pipeline) {
+    if (std::ssize(form.stages) == pipeline) {
+      Degrees d = some.front().first;
+      d.unlike = true;
+      form.microBatches = d.microBatches;
       return scheduled(form, d);
-    bool inner = d.data > 1 && !d.hybrid && form.outerAxes == 0;
-    for (Recompute recompute :
-         {Recompute::None, Recompute::Selective, Recompute::Full})
-      for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Gradients,
-                          Shard::Parameters}) {
-        bool known = full() || shard <= Shard::Optimizer;
-        if (!wanted(pins.recompute, recompute) ||
-            (inner ? !known || !wanted(pins.zero, static_cast<int64_t>(shard))
-                   : shard != d.shard))
-          continue;
-        form.stages[from].recompute = recompute;
-        for (Axis &axis : form.stages[from].axes)
-          if (inner && axis.kind == AxisKind::Replica)
-            axis.shard = shard;
-        different(form, d, from + 1);
-      }
+    }
+    for (const auto &[d, stage] : some) {
+      form.stages.push_back(stage);
+      unlike(form, some, pipeline);
+      form.stages.pop_back();
+    }
   }
 
   void scheduled(NormalForm form, const Degrees &d) {
-    bool parts = full() && d.pipeline > 1;
+    bool parts = full() && d.pipeline > 1 && !d.unlike;
     for (Schedule schedule : simulator::allOrders())
       for (int64_t v = 1; v == 1 || (parts && v * d.pipeline <= instances);
            ++v) {
@@ -273,6 +285,8 @@ private:
     if (d.pipeline > 1)
       blocks(DeviceMap::Kind::ByStage,
              std::vector<int64_t>(d.pipeline, ranks / d.pipeline), form, d);
+    if (d.unlike)
+      return;
     DeviceMap map{DeviceMap::Kind::ByRank, {}};
     std::vector<bool> used(problem.hardware.pools().size(), false);
     straddling(form, d, ranks / (form.outerAxes > 0 ? outer : d.pipeline), used,
@@ -342,7 +356,8 @@ private:
   void shared(const NormalForm &form, const Degrees &d, const DeviceMap &map) {
     int64_t unit = form.microBatches * problem.workload.sampleGroup;
     bool even = problem.workload.globalBatch % (unit * d.data) == 0;
-    if (d.data == 1 || (even && problem.hardware.pools().size() == 1))
+    if (d.unlike || d.data == 1 ||
+        (even && problem.hardware.pools().size() == 1))
       return cut(form, map);
     // Members of a group share equally.
     bool nested = d.data > d.group && d.group > 1;
@@ -502,6 +517,10 @@ private:
   int64_t devices, instances;
   LargeTable large;
   int64_t groups;
+  /// What a stage may have, by stages, micro-batches and devices; in the
+  /// default space all have equally many replicas.
+  std::map<std::tuple<int64_t, int64_t, int64_t, int64_t>, std::vector<Option>>
+      options;
   Exhausted result;
 };
 

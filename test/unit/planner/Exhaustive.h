@@ -23,11 +23,11 @@
 // of two of 1,024 positions or more); the parts at the turn of a V share
 // equally; interleaving, whose micro-batches are a multiple of the stages; how
 // rows reach experts without a limit of rows (no such model is here); DualPipe,
-// which is only tried when asked for. On request: recompute and ZeRO of each
-// stage by itself, which the search does not look for (of 163 random problems 3
-// have a faster plan with it, by 0.6, 2 and 4 %). Not covered, since no plan
-// has it: other degrees for each stage, uneven tensor shards, precision and
-// global batch.
+// which is only tried when asked for. On request:
+// replicas, splits and ZeRO of each stage by itself, where stages have equally
+// many devices and one chunk and share the batch equally. Not covered, since no
+// plan has it: unequal numbers of devices in the stages, uneven tensor shards,
+// precision and global batch.
 //
 //===----------------------------------------------------------------------===//
 
@@ -51,7 +51,7 @@ struct Exhausted {
 enum class Stages {
   /// All alike but for their cuts and devices: what the search looks for.
   Alike,
-  /// Recompute, and ZeRO where the replicas stand within the stages.
+  /// Also replicas, splits and ZeRO, where the replicas stand within the stages.
   Different,
 };
 

@@ -120,6 +120,7 @@ TEST_CASE("the search is never beaten by trying everything") {
       Diagnostics diags;
       Answer answer = solve(problem, diags);
       REQUIRE(answer.plan);
+      CHECK(answer.plan->gapOfUnlike);
 
       CostTable table(setup.workload, *setup.hardware);
       std::vector<std::string> dims = splitDims(setup.workload);
@@ -427,6 +428,8 @@ TEST_CASE("the plan of 175B parameters on 1,024 GPUs") {
   CHECK(plan.prediction.utilization > 0.3);
   CHECK(plan.prediction.utilization < 0.7);
   CHECK(plan.gap < 0.16);
+  // Stages that differ are looked for on fewer devices.
+  CHECK(!plan.gapOfUnlike);
   for (const Alternative &other : plan.alternatives) {
     CHECK(other.step >= plan.prediction.step);
     CHECK(!other.reason.empty());

@@ -41,6 +41,11 @@ void compare(CostTable &table, const std::vector<std::string> &dims,
                  << shape.pipeline << ", micro-batches " << shape.microBatches
                  << ", map " << m);
     CHECK(bound.value() <= step.value());
+    // One of several that are the same.
+    std::vector<Choice> two = {shape, shape};
+    if (bound > Picoseconds() && all.maps[m].kind != DeviceMap::Kind::ByOuter)
+      CHECK(throughput.boundOfAny(two, all.blocks[m], shape.microBatches) ==
+            bound);
     ++(bound > Picoseconds() ? sum.known : sum.unknown);
     sum.tight += bound.asDouble() / std::max(1.0, step.asDouble());
   }

@@ -1,7 +1,7 @@
 // Stages with replicas and splits of their own: what they cost, against what
 // the same stages cost in plans whose stages are alike.
 
-#include "compiler/planner/Search.h"
+#include "compiler/planner/UnlikeBound.h"
 #include "test/unit/planner/RoundHardware.h"
 #include "test/unit/planner/TinyModels.h"
 
@@ -144,4 +144,88 @@ TEST_CASE("bounds hold for unlike stages") {
             CHECK(found.prediction.step == best);
           }
         }
+}
+
+namespace {
+
+/// Two replicas with any sharding, and a split.
+std::vector<NormalForm> pairs(Schedule schedule, int64_t stages) {
+  std::vector<NormalForm> forms;
+  for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Parameters}) {
+    StageForm two = stage(2);
+    two.axes[0].shard = shard;
+    forms.push_back({0, microBatches, 1, schedule, {}});
+    forms.back().stages.assign(stages, two);
+  }
+  forms.push_back(forms.front());
+  forms.back().stages.assign(stages, stage(1, 2));
+  return forms;
+}
+
+/// The fastest plan that fits, of all cuts and all that three stages may have.
+Picoseconds bestOf(CostTable &table, const std::vector<NormalForm> &forms,
+                   const Menus &menus, const DeviceMap &map) {
+  Picoseconds best = Picoseconds::max();
+  for (size_t a : menus[0])
+    for (size_t b : menus[1])
+      for (size_t c : menus[2]) {
+        NormalForm form = forms[a];
+        form.stages[1] = forms[b].stages[1];
+        form.stages[2] = forms[c].stages[2];
+        for (std::vector<int64_t> cuts :
+             {std::vector<int64_t>{0, 1, 2, 4}, {0, 1, 3, 4}, {0, 2, 3, 4}}) {
+          Prediction prediction = evaluate(table, {form, cuts, map});
+          if (prediction.deficit() <= Bytes())
+            best = std::min(best, prediction.step);
+        }
+      }
+  return best;
+}
+
+} // namespace
+
+TEST_CASE("no choice of what stages have beats its bound") {
+  workload::Workload some = model();
+  int unfit = 0;
+  for (int64_t room : {1'000'000'000, 1'500'000, 1'200'000, 900'000, 600'000})
+    for (Schedule schedule :
+         {Schedule::OneFOneB, Schedule::ZeroBubbleH1, Schedule::ZeroBubble2p})
+      for (bool isMixed : {false, true}) {
+        RoundHardware on(
+            {{"a"}, {"b", 3e11, 1e12}},
+            isMixed ? std::vector<test::RoundNodes>{{0, 4, 2}, {1, 4, 2}}
+                    : std::vector<test::RoundNodes>{{0, 8, 4}});
+        for (test::RoundDevice &device : on.devices)
+          device.memory = room;
+        std::vector<NormalForm> forms = pairs(schedule, 3);
+        DeviceMap map;
+        if (isMixed)
+          map = {DeviceMap::Kind::ByStage, {0, 4, 6}};
+        CostTable table(some, on);
+        UnlikeBound bounds(table, forms, map, true),
+            any(table, forms, map, false);
+        for (const Menus &menus :
+             {Menus{{0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}},
+              Menus{{0, 1}, {2, 3}, {3}}, Menus{{3}, {0}, {2}}}) {
+          Picoseconds best = bestOf(table, forms, menus, map);
+          UnlikeBound::Best least = bounds.of(menus, {}, Picoseconds::max());
+          INFO(room << " B, " << nameOf(schedule) << ", mixed " << isMixed);
+          CHECK(least.bound <= best);
+          CHECK(any.of(menus, {}, Picoseconds::max()).bound <= best);
+          if (best == Picoseconds::max()) {
+            ++unfit;
+            continue;
+          }
+          CHECK(least.bound.asDouble() > 0.6 * best.asDouble());
+          REQUIRE(least.configurations.size() == 3);
+          for (size_t s = 0; s < 3; ++s)
+            CHECK(std::count(menus[s].begin(), menus[s].end(),
+                             least.configurations[s]) == 1);
+          // What is as fast is not below it.
+          CHECK(bounds.of(menus, {}, least.bound).configurations.empty());
+        }
+      }
+  // Some fit nowhere.
+  CHECK(unfit > 0);
+  CHECK(unfit < 60);
 }
