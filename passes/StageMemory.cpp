@@ -98,9 +98,13 @@ std::vector<Piece> DryRun::pieces(unsigned stage) const {
   return result;
 }
 
-/// Patterns of split scopes name instances that would get other numbers.
+/// Patterns of split scopes, and fragments, name instances that would get other
+/// numbers.
 bool DryRun::mayLeaveOut() const {
-  return !options.typeOf && llvm::all_of(form.stages, [](const StageForm &stage) {
+  bool isCut = llvm::any_of(workload.runs, [](const workload::Run &run) {
+    return !run.fragment.empty();
+  });
+  return !options.typeOf && !isCut && llvm::all_of(form.stages, [](const StageForm &stage) {
     return llvm::all_of(stage.axes, [](const planner::Axis &axis) {
       return axis.paths.empty() &&
              llvm::all_of(axis.colocated, [](const auto &split) {

@@ -263,10 +263,14 @@ std::vector<std::string> pathsOf(const workload::Workload &workload,
   for (const workload::Run &run : workload.runs) {
     int64_t from = std::max(first, start) - start;
     int64_t to = std::min(last, start + run.count) - start;
-    if (from < to && (run.count == 1 || to - from == 1))
+    if (from < to && !run.fragment.empty())
+      for (const std::string &path : run.fragment)
+        paths.push_back(run.path(from) + "/" + path);
+    else if (from < to && (run.count == 1 || to - from == 1))
       paths.push_back(run.path(from));
     else if (from < to)
-      paths.push_back(fmt::format("{}.{}..{}", run.name, from, to - 1));
+      paths.push_back(fmt::format("{}.{}..{}", run.name, run.first + from,
+                                  run.first + to - 1));
     start += run.count;
   }
   return paths;
@@ -324,7 +328,10 @@ private:
   /// The instance goes on with a stage or begins with the next one.
   bool add(int64_t position) {
     workload::InstanceRef ref = workload::instanceAt(workload, position);
-    std::string path = workload.runs[ref.run].path(ref.index);
+    const workload::Run &run = workload.runs[ref.run];
+    std::string path = run.path(ref.index);
+    if (!run.fragment.empty())
+      path += "/" + run.fragment.front();
     std::vector<int64_t> holders;
     for (int64_t s = 0; s < layout.stages; ++s)
       if (std::any_of(patterns[s].begin(), patterns[s].end(),

@@ -73,7 +73,10 @@ void placeTensors(const Problem &problem, const StageForm &stage, unsigned s,
     const workload::ModuleClass &module = workload.classes[run.moduleClass];
     cost::ShardedClass sharded =
         cost::shard(workload, module, meshOf(workload, stage, run, 1));
-    std::string prefix = pathsOf(workload, begin + from, begin + to).front();
+    std::string prefix =
+        run.fragment.empty()
+            ? pathsOf(workload, begin + from, begin + to).front()
+            : run.path(from);
     for (uint32_t v = 0; v < module.values.size(); ++v) {
       if (module.values[v].kind != workload::ValueKind::Variable)
         continue;

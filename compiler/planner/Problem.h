@@ -99,6 +99,9 @@ struct Options {
   size_t alternatives = 8;
   /// Whether an error names the pins without which there would be a plan.
   bool freesPins = true;
+  /// Stages of the plan that is found may begin inside of instances
+  /// (CutInside.h).
+  bool cutInside = false;
   /// The search ends where nothing can be faster by more than this fraction of
   /// the step.
   double tolerance = 0;

@@ -90,6 +90,13 @@ struct Answer {
   Outcome outcome = Outcome::Infeasible;
   /// Set unless infeasible.
   std::optional<Plan> plan;
+  /// What the plan is of where its stages begin inside of instances; else the
+  /// problem's.
+  std::optional<workload::Workload> inside = {};
+
+  const workload::Workload &workloadOf(const Problem &problem) const {
+    return inside ? *inside : problem.workload;
+  }
 };
 
 /// What a search leaves to the next one, of a problem that is like its own.
@@ -198,8 +205,8 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
 CutResult givenCuts(CostTable &table, const NormalForm &form,
                     const DeviceMap &devices, const std::vector<int64_t> &cuts);
 /// A better bound of a result with a candidate, as far as it is below `limit`,
-/// and better cuts if there are some: looks at `nodes` sets of cuts at most, and
-/// takes off those that it looked at (CutTree.h).
+/// and better cuts if there are some: looks at `nodes` sets of cuts at most,
+/// and takes off those that it looked at (CutTree.h).
 void tightenCuts(CostTable &table, CutResult &result, Picoseconds limit,
                  int &nodes);
 /// Moves instances between stages, in the end single ones, on large problems

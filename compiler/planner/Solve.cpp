@@ -1,5 +1,6 @@
 //===- Solve.cpp - what is searched, and in which order -------------------===//
 
+#include "compiler/planner/CutInside.h"
 #include "compiler/planner/Restrict.h"
 #include "compiler/planner/SearchEntry.h"
 
@@ -19,6 +20,21 @@ static Problem withoutOffload(Problem problem) {
   return problem;
 }
 
+static Answer solvePinned(const Problem &pinned, const Restriction &restriction,
+                          Experience &experience, Diagnostics &diagnostics) {
+  if (pinned.options.space == Space::Full &&
+      pinned.hardware.deviceCount() > mostOffloadDevices) {
+    Diagnostics first;
+    Problem kept = withoutOffload(pinned);
+    Answer answer = searchPinned(kept, restriction, experience, first);
+    if (answer.plan || answer.outcome != Outcome::Infeasible) {
+      diagnostics.append(first);
+      return answer;
+    }
+  }
+  return searchPinned(pinned, restriction, experience, diagnostics);
+}
+
 Answer solve(const Problem &problem, Diagnostics &diagnostics) {
   Experience none;
   return solve(problem, diagnostics, none);
@@ -35,17 +51,15 @@ Answer solve(const Problem &problem, Diagnostics &diagnostics,
     return {};
   Problem pinned = problem;
   pinned.options.pins = *pins;
-  if (pinned.options.space == Space::Full &&
-      pinned.hardware.deviceCount() > mostOffloadDevices) {
-    Diagnostics first;
-    Problem kept = withoutOffload(pinned);
-    Answer answer = searchPinned(kept, restriction, experience, first);
-    if (answer.plan || answer.outcome != Outcome::Infeasible) {
-      diagnostics.append(first);
-      return answer;
+  Answer answer = solvePinned(pinned, restriction, experience, diagnostics);
+  // What is written stays where it is.
+  if (answer.plan && problem.options.cutInside &&
+      restriction.stagePaths.empty())
+    if (auto inside = cutInside(pinned, *answer.plan)) {
+      answer.plan = std::move(inside->plan);
+      answer.inside = std::move(inside->workload);
     }
-  }
-  return searchPinned(pinned, restriction, experience, diagnostics);
+  return answer;
 }
 
 } // namespace whale::planner

@@ -215,7 +215,8 @@ int64_t Value::elements() const { return product(extents); }
 int64_t Variable::elements() const { return product(extents); }
 
 std::string Run::path(int64_t i) const {
-  return count == 1 ? name : fmt::format("{}.{}", name, i);
+  return std::max(count, of) == 1 ? name
+                                  : fmt::format("{}.{}", name, first + i);
 }
 
 int64_t instanceCount(const Workload &workload) {

@@ -208,8 +208,14 @@ struct Run {
   int64_t count = 1;
   /// One per argument of the class.
   std::vector<Source> arguments;
+  /// Of a part of a longer run (Fragments.h): the number in its first path, and
+  /// how many instances there are.
+  int64_t first = 0, of = 0;
+  /// Of a run that is a fragment of an instance (Fragments.h): what of it, as
+  /// paths within it. Empty = all.
+  std::vector<std::string> fragment = {};
 
-  /// Path of instance `i`.
+  /// Path of instance `i`; of a fragment that of the whole.
   std::string path(int64_t i) const;
 };
 

@@ -125,6 +125,9 @@ private:
     result.moduleClass = small(r, "class");
     result.name = r.requiredString("name").value_or("");
     result.count = r.integer("count", json::positive).value_or(1);
+    result.first = r.integer("first", json::nonNegative).value_or(0);
+    result.of = r.integer("of", json::nonNegative).value_or(0);
+    list(r, "fragment", result.fragment, &Reader::text);
     list(r, "arguments", result.arguments, &Reader::source);
     r.finish();
     return result;
@@ -272,6 +275,10 @@ private:
   void run(const Run &r) {
     w.beginObject(oneLine).field("class", r.moduleClass);
     w.field("name", r.name).field("count", r.count);
+    if (r.of > 0)
+      w.field("first", r.first).field("of", r.of);
+    if (!r.fragment.empty())
+      w.field("fragment", r.fragment);
     list("arguments", r.arguments, &Printer::source);
     w.endObject();
   }

@@ -38,6 +38,7 @@ private:
   /// Latest (forward) or earliest (backward) stage of the operands' producers.
   int64_t byProducers(Operation *op) const;
   int64_t byFirstUser(Operation *op) const;
+  bool sumsWithin(Operation *op) const;
   void assignForward();
   void assignBackward();
   void assignVariables();
@@ -98,6 +99,17 @@ int64_t StageAssigner::byFirstUser(Operation *op) const {
   return first ? stageOf(first) : unknown;
 }
 
+/// Whether a gradient is summed of which the op's own item gives a part: of an
+/// item that stages share, the sum is sent and not its parts.
+bool StageAssigner::sumsWithin(Operation *op) const {
+  return pathOf(op).rsplit('#').second.starts_with("sum") &&
+         llvm::any_of(op->getOperands(), [&](Value operand) {
+           Operation *producer = operand.getDefiningOp();
+           return phaseOf(producer) == Phase::Backward &&
+                  itemOf(producer) == itemOf(op);
+         });
+}
+
 void StageAssigner::assignForward() {
   SmallVector<Operation *> open;
   for (Operation &op : blockOf(module).without_terminator()) {
@@ -128,6 +140,8 @@ void StageAssigner::assignBackward() {
       continue;
     auto it = byPath.find(basePath(pathOf(&op)));
     int64_t stage = it != byPath.end() ? it->second : unknown;
+    if (sumsWithin(&op))
+      stage = byProducers(&op);
     if (stage == unknown)
       stage = byPattern(&op);
     if (stage == unknown)

@@ -155,6 +155,22 @@ void addGpt(Table &table) {
   table.add(gpt,
             zero(2, {pipeline(2, {stage(layers.first), stage(layers.last)})}),
             4);
+  // Inside of a layer: behind its attention, where one value crosses, and in
+  // it.
+  const Cut behind{{"embeddings", "layers.0/attention_norm",
+                    "layers.0/attention", "layers.0/attention_residual"},
+                   {"layers.0/mlp_norm", "layers.0/mlp",
+                    "layers.0/mlp_residual", "layers.1", "head"}};
+  table.addPipelines(gpt, behind, tensorDims);
+  table.add(
+      gpt,
+      pipeline(
+          4, {stage({"embeddings", "layers.0", "layers.1/attention_norm",
+                     "layers.1/attention/q*", "layers.1/attention/k*",
+                     "layers.1/attention/v*", "layers.1/attention/attention"}),
+              stage({"layers.1/attention/out*", "layers.1/attention_residual",
+                     "layers.1/mlp*", "head"})}),
+      2);
   table.add(gpt, split(2, {"sequence"}), 2);
   const ModelCase dropout{"gpt-tiny", {{"dropout", "0.1"}}};
   table.add(dropout, replica(2), 2);

@@ -58,6 +58,7 @@ StageMemoryOptions optionsFor(const cost::Hardware &hardware,
 /// Memory of a plan's stages; nothing and the compiler's messages where it
 /// refuses the plan.
 std::optional<Stages> measure(const Planning &question,
+                              const workload::Workload &workload,
                               const cost::Hardware &hardware,
                               const planner::Plan &plan, Diagnostics &refusal) {
   MlirMessages messages(*question.context, refusal);
@@ -68,7 +69,7 @@ std::optional<Stages> measure(const Planning &question,
     return std::nullopt;
   if (whale::runPhases(compilation, "", lastModelPhase) != PhaseOutcome::Done)
     return std::nullopt;
-  auto stages = stageMemory(*compilation.module, question.workload, plan.chosen,
+  auto stages = stageMemory(*compilation.module, workload, plan.chosen,
                             optionsFor(hardware, plan.chosen));
   if (failed(stages))
     return std::nullopt;
@@ -140,11 +141,12 @@ planner::Answer cli::solveMeasured(const Planning &question,
     if (!answer.plan || question.changesPrecision ||
         !planner::normalize(answer.plan->strategy, notLowered) ||
         planner::rankCount(answer.plan->chosen.form) > kMostRanks ||
-        loweredOps(question.workload, answer.plan->chosen,
+        loweredOps(answer.workloadOf(question.problem()), answer.plan->chosen,
                    optionsFor(hardware, answer.plan->chosen)) > kMostOps)
       return answer;
     Diagnostics refusal;
-    auto stages = measure(question, hardware, *answer.plan, refusal);
+    auto stages = measure(question, answer.workloadOf(question.problem()),
+                          hardware, *answer.plan, refusal);
     if (!stages && question.options.space == planner::Space::Full)
       return answer;
     if (!stages) {
@@ -167,7 +169,8 @@ bool cli::checkMeasured(const Planning &question, const planner::Plan &plan,
   if (!plan.prediction.memoryMeasured)
     return true;
   Diagnostics refusal;
-  auto stages = measure(question, *question.hardware, plan, refusal);
+  auto stages =
+      measure(question, question.workload, *question.hardware, plan, refusal);
   if (!stages) {
     diagnostics.error(Place(), "the compiler refuses this plan",
                       ExitCode::Finding);

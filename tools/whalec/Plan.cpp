@@ -30,7 +30,7 @@ struct Options {
   Goal goal;
   std::optional<int64_t> budget, taskGraphs;
   std::optional<double> timeLimit;
-  bool json = false, explain = false, autoParallel = false;
+  bool json = false, explain = false, autoParallel = false, cutInside = false;
 };
 } // namespace
 
@@ -75,6 +75,8 @@ static void declare(CLI::App &command, Options &options) {
       .add_option("--balance", options.balance,
                   "ours, or paper: Whale's Algorithm 1 for shares and cuts")
       ->check(oneOf({"ours", "paper"}));
+  command.add_flag("--cut-inside", options.cutInside,
+                   "stages may begin inside of layers, where that is faster");
   addGoal(command, options.goal);
   command
       .add_option("--budget", options.budget,
@@ -138,10 +140,13 @@ static void checkOld(const std::string &path, const planner::Plan &plan,
 }
 
 static bool writeTrace(const std::string &path, const Planning &question,
-                       const planner::Plan &plan, Diagnostics &diagnostics) {
-  planner::CostTable table(question.workload, *question.hardware);
+                       const planner::Answer &answer,
+                       Diagnostics &diagnostics) {
+  planner::CostTable table(answer.workloadOf(question.problem()),
+                           *question.hardware);
   return writeProduct(
-      path, simulator::chromeTrace(planner::timeline(table, plan.chosen)),
+      path,
+      simulator::chromeTrace(planner::timeline(table, answer.plan->chosen)),
       diagnostics);
 }
 
@@ -151,7 +156,8 @@ static constexpr int64_t kCheapSearch = 4000;
 /// Adds what binds the plan; with `--explain` also what the best plan would be
 /// with more of something, where searching is cheap.
 static void addInsight(const Planning &question, bool replan,
-                       planner::Plan &plan) {
+                       planner::Answer &answer) {
+  planner::Plan &plan = *answer.plan;
   report::Replan search = [&](const Cluster &cluster, Picoseconds below) {
     planner::Options options = question.options;
     options.below = below;
@@ -173,18 +179,21 @@ static void addInsight(const Planning &question, bool replan,
     else
       search = {};
   }
-  plan.insight = report::insightOf(plan, question.workload, cluster, search);
+  plan.insight = report::insightOf(plan, answer.workloadOf(question.problem()),
+                                   cluster, search);
 }
 
 /// Writes all that was asked for.
 static void writeProducts(const Options &options, const Planning &question,
-                          const planner::Plan &plan, Diagnostics &diagnostics) {
+                          const planner::Answer &answer,
+                          Diagnostics &diagnostics) {
+  const planner::Plan &plan = *answer.plan;
   std::string text = textOf(plan);
   bool toStdout = options.output.empty() || options.output == "-";
   if (!toStdout && !writeProduct(options.output, text, diagnostics))
     return;
   if (!options.trace.empty() &&
-      !writeTrace(options.trace, question, plan, diagnostics))
+      !writeTrace(options.trace, question, answer, diagnostics))
     return;
   if (options.explain)
     writeProduct("", report::explain(plan), diagnostics);
@@ -213,6 +222,8 @@ static std::optional<Planning> readPlanning(const Options &options,
                       "--auto-parallel, but here is a scope");
     return std::nullopt;
   }
+  if (question)
+    question->options.cutInside = options.cutInside;
   if (question && options.budget)
     question->options.candidateLimit = static_cast<size_t>(*options.budget);
   return question;
@@ -239,6 +250,18 @@ static bool checkBalance(const Options &options, Diagnostics &diagnostics) {
   if (options.balance == "paper" && other)
     diagnostics.error(Place(), "--balance paper has no objective but step-time "
                                "and no deadline");
+  return !diagnostics.hasErrors();
+}
+
+/// Parts of the cluster are compared by whole layers.
+static bool checkCutInside(const Options &options, Diagnostics &diagnostics) {
+  bool other = (options.goal.objective != "step-time" &&
+                options.goal.objective != "tokens") ||
+               !options.goal.deadline.empty();
+  if (options.cutInside && (other || options.balance == "paper"))
+    diagnostics.error(Place(), "--cut-inside has no objective but step-time "
+                               "and tokens, no deadline and no --balance "
+                               "paper");
   return !diagnostics.hasErrors();
 }
 
@@ -306,7 +329,8 @@ static ExitCode runPlan(const Options &options, Session &session) {
   std::optional<Planning> question;
   Allowed allowed{allowedBatches(options, diagnostics),
                   allowedPrecisions(options, diagnostics)};
-  if (!diagnostics.hasErrors() && checkBalance(options, diagnostics))
+  if (!diagnostics.hasErrors() && checkBalance(options, diagnostics) &&
+      checkCutInside(options, diagnostics))
     question = readPlanning(options, "", diagnostics);
   if (!question)
     return diagnostics.exitCode();
@@ -321,12 +345,12 @@ static ExitCode runPlan(const Options &options, Session &session) {
       answer.plan =
           withPaperBalance(options, *question, *answer.plan, diagnostics);
     if (answer.plan)
-      addInsight(*question, options.explain, *answer.plan);
+      addInsight(*question, options.explain, answer);
   }
   if (!answer.plan)
     return diagnostics.hasErrors() ? diagnostics.exitCode()
                                    : ExitCode::Infeasible;
-  writeProducts(options, *question, *answer.plan, diagnostics);
+  writeProducts(options, *question, answer, diagnostics);
   if (diagnostics.hasErrors())
     return diagnostics.exitCode();
   if (answer.outcome != planner::Outcome::LimitReached &&

@@ -2,6 +2,7 @@
 
 #include "tools/whalec/Planning.h"
 
+#include "compiler/planner/CutInside.h"
 #include "compiler/support/Sha256.h"
 #include "compiler/workload/Rebatch.h"
 #include "passes/Pipelines.h"
@@ -90,5 +91,6 @@ std::optional<Planning> cli::readQuestion(const std::string &model,
       !checkStrategyNames(result.options.strategy, result.workload,
                           diagnostics))
     return std::nullopt;
+  result.workload = planner::asCut(result.workload, result.options.strategy);
   return result;
 }

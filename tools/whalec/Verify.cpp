@@ -1,5 +1,6 @@
 //===- Verify.cpp - whalec verify -----------------------------------------===//
 
+#include "compiler/planner/CutInside.h"
 #include "compiler/support/Text.h"
 #include "compiler/verifier/Verifier.h"
 #include "tools/whalec/CommandLine.h"
@@ -107,6 +108,9 @@ static ExitCode verifyPlan(const Options &options, Session &session) {
   if (plan->plan.precision)
     planning.precision = plan->plan.precision->to;
   auto question = readQuestion(options.model, planning, diagnostics);
+  if (question)
+    question->workload =
+        planner::asCut(question->workload, plan->plan.strategy);
   if (question && checkPlanIsOf(*plan, options.path,
                                 question->workload.modelHash, diagnostics))
     if (planner::verify(plan->plan, question->problem(), diagnostics))

@@ -71,6 +71,11 @@ double reservedOf(const Stage &stage);
 constexpr const char *repeatedFirst = "enc-attention-dropout",
                      *behindThat = "enc-attention-context";
 
+/// Seconds of the best of all plans whose stages are alike, by a dynamic
+/// program over their cuts behind any operator: of a stage's layers some repeat
+/// those two operators, and some all.
+double optimum(const Profile &profile, int64_t gpus, int64_t layers);
+
 } // namespace whale::test::aceso
 
 #endif // WHALE_TEST_PLANNER_ACESO_H

@@ -336,6 +336,23 @@ inline Workload gpt(const GptShape &shape) {
   return model;
 }
 
+/// The same with the names that differentiation gives backward ops.
+inline Workload namedGpt(const GptShape &shape) {
+  Workload model = gpt(shape);
+  const std::map<std::string, std::string> sums = {{"dy", "add1#sum"},
+                                                   {"xqk", "norm1#sum"},
+                                                   {"dn1", "norm1#sum.1"},
+                                                   {"dx", "x#sum"}};
+  for (Op &op : model.classes[1].ops) {
+    if (auto it = sums.find(op.name); it != sums.end())
+      op.name = it->second;
+    for (auto [old, fresh] : {std::pair(".dx", "#d"), {".dw", "#d.1"}})
+      if (op.name.ends_with(old))
+        op.name.replace(op.name.size() - 3, 3, fresh);
+  }
+  return model;
+}
+
 } // namespace whale::test
 
 #endif // WHALE_TEST_WORKLOAD_MODELS_H
