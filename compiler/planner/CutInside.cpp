@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace whale::planner {
 
@@ -98,6 +99,10 @@ struct Place {
   auto operator<=>(const Place &) const = default;
 };
 
+constexpr int mostRounds = 4;
+/// Instances and fragments times stages that are looked at.
+constexpr int64_t mostHeld = 8'000;
+
 class InsideSearch {
 public:
   InsideSearch(const Problem &problem, const Plan &plan);
@@ -111,20 +116,25 @@ private:
   };
 
   void openRecompute();
-  CutInstances aroundCuts();
-  const InnerCuts &cutsOfClass(uint32_t moduleClass);
+  CutInstances aroundCuts(int64_t mostCrossing);
+  const InnerCuts &cutsOfClass(uint32_t moduleClass, int64_t mostCrossing);
   std::vector<int64_t> positionsOf(const CutInstances &cuts) const;
   std::vector<Place> placesOf(const CutInstances &cuts,
                               const std::vector<int64_t> &positions) const;
-  std::optional<std::vector<Place>> nextPlaces();
+  std::optional<std::vector<Place>> nextPlaces(int64_t mostCrossing);
+  bool improve(int64_t mostCrossing);
+  void climb(const std::vector<int64_t> &mostCrossing);
   Simulated simulate() const;
 
   const Problem &problem;
   const Plan &plan;
   NormalForm form;
   /// Of the stages, without the first one.
-  std::vector<Place> places;
-  std::map<uint32_t, InnerCuts> ofClass;
+  std::vector<Place> start, places;
+  std::optional<Simulated> best;
+  Picoseconds least;
+  /// By class and what may cross.
+  std::map<std::pair<uint32_t, int64_t>, InnerCuts> ofClass;
   /// Instances that share variables stay whole.
   std::set<int64_t> tied;
 };
@@ -132,12 +142,13 @@ private:
 } // namespace
 
 InsideSearch::InsideSearch(const Problem &problem, const Plan &plan)
-    : problem(problem), plan(plan), form(plan.chosen.form) {
+    : problem(problem), plan(plan), form(plan.chosen.form),
+      least(plan.prediction.step) {
   for (StageForm &stage : form.stages)
     stage.paths.clear();
   const std::vector<int64_t> &cuts = plan.chosen.cuts;
   for (size_t s = 1; s + 1 < cuts.size(); ++s)
-    places.push_back({cuts[s], 0});
+    start.push_back({cuts[s], 0});
   for (const Tie &tie : ties(problem.workload))
     tied.insert({tie.user, tie.owner});
   openRecompute();
@@ -154,15 +165,17 @@ void InsideSearch::openRecompute() {
   }
 }
 
-const InnerCuts &InsideSearch::cutsOfClass(uint32_t moduleClass) {
-  auto [it, isNew] = ofClass.try_emplace(moduleClass);
+const InnerCuts &InsideSearch::cutsOfClass(uint32_t moduleClass,
+                                           int64_t mostCrossing) {
+  auto [it, isNew] = ofClass.try_emplace({moduleClass, mostCrossing});
   if (isNew)
-    it->second = workload::innerCuts(problem.workload.classes[moduleClass]);
+    it->second = workload::innerCuts(problem.workload.classes[moduleClass],
+                                     mostCrossing);
   return it->second;
 }
 
 /// All cuts of the instances on both sides of each place.
-CutInstances InsideSearch::aroundCuts() {
+CutInstances InsideSearch::aroundCuts(int64_t mostCrossing) {
   CutInstances result;
   int64_t count = workload::instanceCount(problem.workload);
   for (const Place &place : places)
@@ -171,7 +184,7 @@ CutInstances InsideSearch::aroundCuts() {
         continue;
       workload::InstanceRef ref = workload::instanceAt(problem.workload, i);
       const InnerCuts &inner =
-          cutsOfClass(problem.workload.runs[ref.run].moduleClass);
+          cutsOfClass(problem.workload.runs[ref.run].moduleClass, mostCrossing);
       if (!inner.empty())
         result[i] = inner;
     }
@@ -217,9 +230,12 @@ InsideSearch::placesOf(const CutInstances &cuts,
 }
 
 /// The best places among all cuts around those so far.
-std::optional<std::vector<Place>> InsideSearch::nextPlaces() {
-  CutInstances around = aroundCuts();
+std::optional<std::vector<Place>>
+InsideSearch::nextPlaces(int64_t mostCrossing) {
+  CutInstances around = aroundCuts(mostCrossing);
   Workload fragments = withFragments(problem.workload, around);
+  if (workload::instanceCount(fragments) * std::ssize(form.stages) > mostHeld)
+    return std::nullopt;
   CostTable table(fragments, problem.hardware);
   const DeviceMap &devices = plan.chosen.devices;
   CutResult best = givenCuts(table, form, devices, positionsOf(around));
@@ -246,22 +262,42 @@ InsideSearch::Simulated InsideSearch::simulate() const {
   return result;
 }
 
-std::optional<PlanInside> InsideSearch::run() {
-  constexpr int rounds = 4;
-  std::optional<Simulated> best;
-  Picoseconds least = plan.prediction.step;
-  for (int round = 0; round < rounds; ++round) {
-    std::optional<std::vector<Place>> next = nextPlaces();
-    if (!next || *next == places)
-      break;
+/// Goes to the next places if that is faster.
+bool InsideSearch::improve(int64_t mostCrossing) {
+  std::optional<std::vector<Place>> next = nextPlaces(mostCrossing);
+  if (!next || *next == places)
+    return false;
+  std::swap(places, *next);
+  Simulated simulated = simulate();
+  if (!simulated.result.candidate ||
+      simulated.result.prediction.step >= least) {
     places = std::move(*next);
-    Simulated simulated = simulate();
-    if (!simulated.result.candidate ||
-        simulated.result.prediction.step >= least)
-      break;
-    least = simulated.result.prediction.step;
-    best = std::move(simulated);
+    return false;
   }
+  least = simulated.result.prediction.step;
+  best = std::move(simulated);
+  return true;
+}
+
+/// From the plan's own places; what may cross, one after another.
+void InsideSearch::climb(const std::vector<int64_t> &mostCrossing) {
+  std::optional<Simulated> before = std::exchange(best, std::nullopt);
+  Picoseconds limit = std::exchange(least, plan.prediction.step);
+  places = start;
+  for (int64_t most : mostCrossing)
+    for (int round = 0; round < mostRounds && improve(most); ++round)
+      ;
+  if (least >= limit) {
+    best = std::move(before);
+    least = limit;
+  }
+}
+
+std::optional<PlanInside> InsideSearch::run() {
+  // Bounds of cuts know little of messages: those with small ones first. Where
+  // messages are nothing, all at once may get further.
+  climb({1, 2, 5});
+  climb({5});
   if (!best)
     return std::nullopt;
   PlanInside result{std::move(best->workload), plan};

@@ -8,7 +8,8 @@
 // fragments (workload/Fragments.h); the best cuts of that workload are those of
 // any other. What is not cut in the end is a whole again, so that only what is
 // has costs of its own; and the result is simulated as such. From there again,
-// since a cut may want to go further, as long as it helps.
+// since a cut may want to go further, as long as it helps; at first with cuts
+// that no more crosses than what instances hand on, then with others.
 // Guarantee: never slower than the plan. Heuristic: neither other forms nor
 // cuts further away are looked at; the plan's bound counts for cuts between
 // instances. Complexity O(rounds * stages * cuts of an instance) more instances

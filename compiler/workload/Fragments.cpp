@@ -7,11 +7,12 @@
 
 namespace whale::workload {
 
+namespace {
+
+/// Of the forward op that an op of the backward part comes from.
 std::string_view baseName(std::string_view name) {
   return name.substr(0, name.find('#'));
 }
-
-namespace {
 
 /// What two fragments that follow each other exchange: forward values, and for
 /// each of them its gradient, or -1.
@@ -261,32 +262,33 @@ static bool isHeavy(const Op &op) {
 
 /// Of all places between two heavy ops the first of those where the least
 /// crosses.
-InnerCuts innerCuts(const ModuleClass &module) {
+InnerCuts innerCuts(const ModuleClass &module, int64_t mostCrossing) {
   InnerCuts result;
   int64_t results = 0;
   for (uint32_t v : module.results)
     results += module.values[v].bytes();
   int64_t most = results * mostCrossing, least = most + 1;
-  for (size_t i = 0; i < module.ops.size(); ++i) {
+  for (size_t i = 1; i < module.ops.size(); ++i) {
     if (module.ops[i].phase != Phase::Forward)
       break;
-    if (i == 0)
-      continue;
-    bool isNext = isHeavy(module.ops[i - 1]);
-    if (isNext)
+    if (isHeavy(module.ops[i - 1]))
       least = most + 1;
     InnerCuts one = {i};
-    Cutter cutter(module, one);
+    Cutter alone(module, one);
     int64_t bytes = 0;
-    for (uint32_t v : cutter.border().values)
+    for (uint32_t v : alone.border().values)
       bytes += module.values[v].bytes();
-    if (!cutter.isValid() || bytes >= least)
+    if (!alone.isValid() || bytes >= least)
       continue;
+    InnerCuts all = result;
     // Better than the last one of the same place.
     if (least <= most)
-      result.pop_back();
+      all.pop_back();
+    all.push_back(i);
+    if (!Cutter(module, all).isValid())
+      continue;
     least = bytes;
-    result.push_back(i);
+    result = std::move(all);
   }
   return result;
 }

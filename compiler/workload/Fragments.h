@@ -25,25 +25,18 @@ namespace whale::workload {
 /// Before which of its forward ops an instance is cut, ascending; 0 is no cut.
 using InnerCuts = std::vector<size_t>;
 
-/// The bytes that may cross an inner cut, for each byte of an instance's
-/// results: what goes around a layer's widest product, and its input.
-constexpr int64_t mostCrossing = 5;
+/// Where an instance of the class may be cut, at some or all of them, into
+/// fragments that together do the same: no variable is in two, and no more
+/// crosses than so many times its results. One place between two products.
+InnerCuts innerCuts(const ModuleClass &module, int64_t mostCrossing);
 
-/// Where an instance of the class may be cut into two that together do the
-/// same: no variable is in both, and at most mostCrossing crosses. One place
-/// between two products.
-InnerCuts innerCuts(const ModuleClass &module);
-
-/// The fragments of a class; empty where the cuts are none of innerCuts().
+/// The fragments of a class; empty where they would not do the same.
 std::vector<ModuleClass> fragmentsOf(const ModuleClass &module,
                                      const InnerCuts &cuts);
 
-/// By position the cuts of instances; those of one class are of innerCuts().
+/// By position the cuts of instances, of which there are fragmentsOf().
 using CutInstances = std::map<int64_t, InnerCuts>;
 Workload withFragments(const Workload &workload, const CutInstances &cuts);
-
-/// A forward op of an instance: `name` without what follows a '#'.
-std::string_view baseName(std::string_view name);
 
 } // namespace whale::workload
 

@@ -37,6 +37,7 @@ private:
   void findPositions();
   void decide(Operation *op);
   bool keptAnyway(Value operand, Operation *user) const;
+  bool isRepeatedFor(Operation *op, Operation *user) const;
   Value again(Value value, Operation *user);
 
   ModuleDefOp step;
@@ -53,6 +54,12 @@ private:
 
 } // namespace
 
+/// A stage that begins inside of an item repeats its own part of it.
+bool Recomputer::isRepeatedFor(Operation *op, Operation *user) const {
+  return repeated.contains(op) && itemOf(op) == itemOf(user) &&
+         graphOf(op) == graphOf(user);
+}
+
 /// Whether the backward part of the user's item has `operand` at hand: a
 /// variable or other value of the step, a residual of the item, or something of
 /// it that is repeated itself.
@@ -60,7 +67,7 @@ bool Recomputer::keptAnyway(Value operand, Operation *user) const {
   Operation *producer = operand.getDefiningOp();
   return phaseOf(producer) == Phase::Prologue ||
          residuals.contains({operand, itemOf(user)}) ||
-         (repeated.contains(producer) && itemOf(producer) == itemOf(user));
+         isRepeatedFor(producer, user);
 }
 
 void Recomputer::findPositions() {
@@ -92,7 +99,7 @@ void Recomputer::decide(Operation *op) {
 /// `value` as `user` shall see it: itself, or a clone before `user`.
 Value Recomputer::again(Value value, Operation *user) {
   Operation *op = value.getDefiningOp();
-  if (!repeated.contains(op) || itemOf(op) != itemOf(user))
+  if (!isRepeatedFor(op, user))
     return value;
   if (Value clone = clones.lookupOrNull(value))
     return clone;

@@ -47,7 +47,7 @@ std::vector<std::pair<int64_t, size_t>> allPlaces(const workload::Workload &m) {
       places.push_back({i, 0});
     const workload::Run &run = m.runs[workload::instanceAt(m, i).run];
     if (run.name == "layers")
-      for (size_t op : innerCuts(m.classes[run.moduleClass]))
+      for (size_t op : innerCuts(m.classes[run.moduleClass], 5))
         places.push_back({i, op});
   }
   return places;

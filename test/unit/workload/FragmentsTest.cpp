@@ -36,11 +36,15 @@ bool has(const ModuleClass &module, const std::string &name) {
 TEST_CASE("fragments hold each op and each variable once") {
   Workload model = namedGpt({.layers = 5});
   const ModuleClass &block = model.classes[1];
-  InnerCuts all = innerCuts(block);
+  InnerCuts all = innerCuts(block, 5);
   REQUIRE(all.size() > 3);
   std::vector<InnerCuts> ways = {all};
-  for (size_t cut : all)
+  for (size_t cut : all) {
     ways.push_back({cut});
+    for (size_t other : all)
+      if (other > cut)
+        ways.push_back({cut, other});
+  }
   for (const InnerCuts &way : ways) {
     std::vector<ModuleClass> fragments = fragmentsOf(block, way);
     REQUIRE(fragments.size() == way.size() + 1);
@@ -62,7 +66,7 @@ TEST_CASE(
   Workload model = namedGpt({.layers = 5});
   const ModuleClass &block = model.classes[1];
   size_t cut = behind(block, "add1");
-  InnerCuts all = innerCuts(block);
+  InnerCuts all = innerCuts(block, 5);
   CHECK(std::count(all.begin(), all.end(), cut) == 1);
   std::vector<ModuleClass> two = fragmentsOf(block, {cut});
   REQUIRE(two.size() == 2);
@@ -97,7 +101,7 @@ TEST_CASE("a model with fragments is as large and does as much") {
   size_t cut = behind(block, "add1");
   // The first, the middle and the last layer; one of them in all ways.
   Workload inside =
-      withFragments(model, {{1, {cut}}, {3, innerCuts(block)}, {5, {cut}}});
+      withFragments(model, {{1, {cut}}, {3, innerCuts(block, 5)}, {5, {cut}}});
   Diagnostics diags;
   CHECK(check(inside, diags));
   INFO(diags.str());
