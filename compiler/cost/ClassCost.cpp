@@ -73,9 +73,11 @@ public:
     return *this;
   }
   OpKey &add(const LoopDim &loop) {
-    add(loop.name).add(loop.extent).add(int64_t(loop.kind)).add(loop.multiple);
-    add(std::ssize(loop.aliases));
-    for (const std::string &alias : loop.aliases)
+    // Every field: one that is new does not compile until it is here.
+    const auto &[name, aliases, extent, kind, reduction, multiple] = loop;
+    add(name).add(extent).add(int64_t(kind)).add(multiple);
+    add(std::ssize(aliases));
+    for (const std::string &alias : aliases)
       add(alias);
     return *this;
   }
@@ -191,21 +193,23 @@ private:
   }
 
   OpKey keyOf(uint32_t index) const {
-    const Op &op = module.ops[index];
+    // Every field: of those that are not in the key, what they decide is.
+    const auto &[name, kind, phase, loops, operands, results, flops, numerator,
+                 denominator, fused, linearity, cheap, random, expansions,
+                 workspace, groupsChosen, groups] = module.ops[index];
     OpKey key;
-    key.add(int64_t(op.kind)).add(int64_t(op.phase)).add(op.flopsPerPoint);
-    key.add(op.usedNumerator).add(op.usedDenominator).add(op.fused);
-    key.add(op.expansionReductions).add(op.groupsChosen).add(op.groups);
-    key.add(fusion.isAbsent(index)).add(isRepeated(index, op.kind));
-    key.add(std::ssize(op.loops)).add(std::ssize(op.operands));
-    for (const LoopDim &loop : op.loops)
+    key.add(int64_t(kind)).add(int64_t(phase)).add(flops).add(numerator);
+    key.add(denominator).add(fused).add(expansions).add(groupsChosen);
+    key.add(groups).add(fusion.isAbsent(index)).add(isRepeated(index, kind));
+    key.add(std::ssize(loops)).add(std::ssize(operands));
+    for (const LoopDim &loop : loops)
       key.add(loop);
     auto add = [&](const Access &access) {
       key.add(access, module.values[access.value]);
       key.add(materialised[access.value]);
     };
-    std::for_each(op.operands.begin(), op.operands.end(), add);
-    for (const Access &made : op.results) {
+    std::for_each(operands.begin(), operands.end(), add);
+    for (const Access &made : results) {
       add(made);
       for (const Placement &place : sharded.placements[made.value])
         key.add(int64_t(place.kind)).add(place.dim);

@@ -329,6 +329,7 @@ private:
     return extents;
   }
 
+  /// localExtents() multiplied, without the list: it is asked for most of all.
   Bytes bytesOf(uint32_t v, const std::vector<Placement> &placements) const {
     int64_t bytes = module.values[v].elementBytes;
     for (size_t d = 0; d < batchExtents[v].size(); ++d) {
@@ -735,7 +736,6 @@ Rescaled::Rescaled(const Workload &workload, const ModuleClass &module,
   impl->sharder.run();
 }
 
-Rescaled::Rescaled(Rescaled &&) noexcept = default;
 Rescaled::~Rescaled() = default;
 
 const ShardedClass &Rescaled::sharded() const {

@@ -165,7 +165,6 @@ public:
   /// The first two must outlive it.
   Rescaled(const workload::Workload &workload,
            const workload::ModuleClass &module, LocalMesh mesh);
-  Rescaled(Rescaled &&) noexcept;
   ~Rescaled();
 
   /// As shard() gave it for the mesh of the constructor.

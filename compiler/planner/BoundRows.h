@@ -44,6 +44,7 @@
 
 #include "compiler/planner/Strategy.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace whale::planner {
@@ -74,6 +75,12 @@ struct Parts {
 inline double dot(const Parts &weights, const Parts &times) {
   return weights.forward * times.forward + weights.input * times.input +
          weights.weight * times.weight;
+}
+
+/// The least of each.
+inline Parts smaller(const Parts &a, const Parts &b) {
+  return {std::min(a.forward, b.forward), std::min(a.input, b.input),
+          std::min(a.weight, b.weight)};
 }
 
 /// Weights of the times of some stages, and of the messages between them.

@@ -123,6 +123,7 @@ private:
                               const std::vector<int64_t> &positions) const;
   std::optional<std::vector<Place>> nextPlaces(int64_t mostCrossing);
   bool improve(int64_t mostCrossing);
+  bool mayGoOn();
   void climb(const std::vector<int64_t> &mostCrossing);
   Simulated simulate() const;
 
@@ -137,6 +138,7 @@ private:
   std::map<std::pair<uint32_t, int64_t>, InnerCuts> ofClass;
   /// Instances that share variables stay whole.
   std::set<int64_t> tied;
+  bool interrupted = false;
 };
 
 } // namespace
@@ -154,7 +156,8 @@ InsideSearch::InsideSearch(const Problem &problem, const Plan &plan)
   openRecompute();
 }
 
-/// What the search left to memory is left to it again.
+/// Recompute that is not pinned is left to memory again; what else is counted
+/// in instances stays.
 void InsideSearch::openRecompute() {
   const Pins &pins = problem.options.pins;
   for (StageForm &stage : form.stages) {
@@ -279,13 +282,20 @@ bool InsideSearch::improve(int64_t mostCrossing) {
   return true;
 }
 
+bool InsideSearch::mayGoOn() {
+  const auto &proceed = problem.options.proceed;
+  interrupted |= proceed && !proceed({plan.simulated, plan.bounded, least});
+  return !interrupted;
+}
+
 /// From the plan's own places; what may cross, one after another.
 void InsideSearch::climb(const std::vector<int64_t> &mostCrossing) {
   std::optional<Simulated> before = std::exchange(best, std::nullopt);
   Picoseconds limit = std::exchange(least, plan.prediction.step);
   places = start;
   for (int64_t most : mostCrossing)
-    for (int round = 0; round < mostRounds && improve(most); ++round)
+    for (int round = 0; round < mostRounds && mayGoOn() && improve(most);
+         ++round)
       ;
   if (least >= limit) {
     best = std::move(before);
@@ -298,8 +308,13 @@ std::optional<PlanInside> InsideSearch::run() {
   // messages are nothing, all at once may get further.
   climb({1, 2, 5});
   climb({5});
-  if (!best)
+  if (!best && !interrupted)
     return std::nullopt;
+  if (!best) {
+    PlanInside same{problem.workload, plan};
+    same.plan.outcome = Outcome::Interrupted;
+    return same;
+  }
   PlanInside result{std::move(best->workload), plan};
   Problem inside{result.workload, problem.hardware, problem.options};
   CostTable table(result.workload, problem.hardware);
@@ -309,7 +324,8 @@ std::optional<PlanInside> InsideSearch::run() {
   made.precision = plan.precision;
   made.alternatives = plan.alternatives;
   made.gap = std::max(0.0, 1 - bound / made.prediction.step.asDouble());
-  made.outcome = plan.outcome;
+  made.gapOfUnlike = plan.gapOfUnlike;
+  made.outcome = interrupted ? Outcome::Interrupted : Outcome::Feasible;
   made.simulated = plan.simulated;
   made.bounded = plan.bounded;
   result.plan = std::move(made);

@@ -183,8 +183,9 @@ struct Tie {
 };
 std::vector<Tie> ties(const workload::Workload &workload);
 
-/// Costs of classes of one workload, on hardware that differs in the number of
-/// its nodes at most; safe for several threads.
+/// Costs of classes of one workload, which must outlive them where it is, on
+/// hardware that differs in the number of its nodes at most; safe for several
+/// threads.
 struct ClassCosts {
   std::mutex mutex;
   /// By class and context as text; of `works` without the groups, of `alike`
@@ -539,8 +540,14 @@ private:
   int64_t mostWithin(unsigned stage, size_t run, Picoseconds limit) const;
   int64_t mostHeld(unsigned stage, const LeastMemory &least,
                    int64_t slots) const;
-  void addShardTraffic(unsigned stage, Recompute recompute,
-                       std::vector<RunCost> &runs) const;
+  /// What ZeRO-2 and -3 exchange for an instance and a micro-batch.
+  struct ShardTimes {
+    Picoseconds gather, scatter;
+  };
+  std::vector<ShardTimes> shardTimes(unsigned stage,
+                                     const std::vector<RunCost> &runs) const;
+  void addShardTimes(const std::vector<ShardTimes> &times, Recompute recompute,
+                     std::vector<RunCost> &runs) const;
   Picoseconds copies(unsigned stage, int64_t count, Bytes bytes) const;
   Picoseconds summedAlone(unsigned stage, const cost::ClassCost &cost) const;
   /// A collective of `bytes(axis)` over each replica axis that is sharded, or

@@ -85,6 +85,8 @@ struct Plan {
   /// Whether it also holds for plans whose stages have degrees of their own
   /// (UnlikeStages.h), as far as they are asked for.
   bool gapOfUnlike = true;
+  /// The same for plans whose stages begin inside of instances (CutInside.h).
+  bool gapOfInner = true;
   /// How the search ended.
   Outcome outcome = Outcome::Optimal;
   /// Candidates simulated and groups bounded away.

@@ -112,6 +112,7 @@ public:
     w.field("outcome", nameOf(plan.outcome));
     w.field("gap", plan.gap)
         .field("gap_of_unlike_stages", plan.gapOfUnlike)
+        .field("gap_of_inner_cuts", plan.gapOfInner)
         .endObject();
   }
 
@@ -374,6 +375,7 @@ public:
     }
     plan.gap = r.number("gap").value_or(0);
     plan.gapOfUnlike = r.boolean("gap_of_unlike_stages").value_or(false);
+    plan.gapOfInner = r.boolean("gap_of_inner_cuts").value_or(false);
     r.finish();
     return std::move(plan);
   }

@@ -678,9 +678,10 @@ private:
     simulatedOnes.clear();
   }
 
-  /// What is written says the same of all stages.
+  /// What is written says the same of all stages, and one is like itself.
   void lookForUnlike() {
-    unlikeSettled = !problem.options.strategy.body.empty();
+    unlikeSettled = !problem.options.strategy.body.empty() ||
+                    problem.options.pins.pipeline == 1;
     if (unlikeSettled || cutShort != Outcome::Optimal ||
         !UnlikeStages::covers(problem, best.has_value()))
       return;

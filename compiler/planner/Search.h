@@ -18,12 +18,15 @@
 // still the most promising then is simulated. A fixed number is taken from the
 // queue at a time, so that threads do not change the outcome, until no bound is
 // below the best plan. In the end cuts of what was simulated and may be faster
-// are polished, and searched by a tree of their own (CutTree.h).
+// are polished, and searched by a tree of their own (CutTree.h). Then stages
+// that differ are looked for (UnlikeStages.h) and, if asked, cuts inside of
+// instances (CutInside.h).
 // Guarantee: the reported gap is the distance to the smallest bound that is
-// left. A variant is exact if it has one stage or its cuts are few enough to be
-// tried all (exactPartitions); otherwise its own bound counts.
-// Complexity: O(shapes * classes) + O(variants tried * stages * log); shapes
-// grow with the divisors of the number of devices, not with it.
+// left; Plan::gapOfUnlike and gapOfInner say whether it holds for these, too. A
+// variant is exact if it has one stage or its cuts are few enough to be tried
+// all (exactPartitions); otherwise its own bound counts. Complexity: O(shapes *
+// classes) + O(variants tried * stages * log); shapes grow with the divisors of
+// the number of devices, not with it.
 //
 //===----------------------------------------------------------------------===//
 

@@ -26,14 +26,12 @@ static Picoseconds overlapped(Picoseconds a, Picoseconds b, double overlap) {
   return std::max(a, b) + std::min(a, b).scaled(1 - overlap);
 }
 
-/// Scatters the gradients of an instance after its backward part, where they
-/// are cut over the replicas, and gathers its parameters before either part
-/// where those are; where they stay gathered, before the first forward part.
-void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
-                                std::vector<RunCost> &runs) const {
+/// Of one instance of each run, however it recomputes.
+std::vector<FormCosts::ShardTimes>
+FormCosts::shardTimes(unsigned stage, const std::vector<RunCost> &runs) const {
   const cost::Execution &execution = table.hardware.execution;
-  bool gathers = cutsParameters(form.stages[stage]);
-  for (RunCost &one : runs) {
+  std::vector<ShardTimes> times;
+  for (const RunCost &one : runs) {
     const CutState state{one.cost->state, one.cost->cut};
     int64_t parts = 1;
     if (execution.stack.gathersTensors)
@@ -49,18 +47,31 @@ void FormCosts::addShardTraffic(unsigned stage, Recompute recompute,
           copies(stage, parts > 1 ? replicas(stage) : 0, each(state.all));
       return (over + listed) * parts;
     };
-    Picoseconds gather;
-    if (gathers)
-      gather = parted(CollectiveKind::AllGather,
-                      [](const StateBytes &some) { return some.read(); });
-    Picoseconds scatter =
+    ShardTimes &here = times.emplace_back();
+    if (cutsParameters(form.stages[stage]))
+      here.gather = parted(CollectiveKind::AllGather,
+                           [](const StateBytes &some) { return some.read(); });
+    here.scatter =
         parted(CollectiveKind::ReduceScatter,
                [&](const StateBytes &some) { return wireGradients(some); });
-    double overlap = execution.stack.overlapsGradients
-                         ? execution.parameters.shardOverlap
-                         : 0;
-    bool twice =
-        execution.stack.gathersTwiceBackward && recompute == Recompute::Full;
+  }
+  return times;
+}
+
+/// Scatters the gradients of an instance after its backward part, where they
+/// are cut over the replicas, and gathers its parameters before either part
+/// where those are; where they stay gathered, before the first forward part.
+void FormCosts::addShardTimes(const std::vector<ShardTimes> &times,
+                              Recompute recompute,
+                              std::vector<RunCost> &runs) const {
+  const cost::Execution &execution = table.hardware.execution;
+  double overlap =
+      execution.stack.overlapsGradients ? execution.parameters.shardOverlap : 0;
+  bool twice =
+      execution.stack.gathersTwiceBackward && recompute == Recompute::Full;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    RunCost &one = runs[r];
+    auto [gather, scatter] = times[r];
     const Times alone = one.each;
     one.each = {overlapped(alone.forward, gather, overlap),
                 overlapped(alone.backward, gather * (twice ? 2 : 1) + scatter,

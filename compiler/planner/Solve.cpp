@@ -51,14 +51,27 @@ Answer solve(const Problem &problem, Diagnostics &diagnostics,
     return {};
   Problem pinned = problem;
   pinned.options.pins = *pins;
-  Answer answer = solvePinned(pinned, restriction, experience, diagnostics);
   // What is written stays where it is.
-  if (answer.plan && problem.options.cutInside &&
-      restriction.stagePaths.empty())
-    if (auto inside = cutInside(pinned, *answer.plan)) {
-      answer.plan = std::move(inside->plan);
-      answer.inside = std::move(inside->workload);
+  bool inside = problem.options.cutInside && restriction.stagePaths.empty();
+  if (!inside)
+    return solvePinned(pinned, restriction, experience, diagnostics);
+  // A plan of whole instances may be slower before it is cut.
+  pinned.options.below.reset();
+  Answer answer = solvePinned(pinned, restriction, experience, diagnostics);
+  if (!answer.plan)
+    return answer;
+  answer.plan->gapOfInner = answer.plan->chosen.form.stages.size() == 1;
+  if (answer.outcome != Outcome::LimitReached &&
+      answer.outcome != Outcome::Interrupted)
+    if (auto cut = cutInside(pinned, *answer.plan)) {
+      answer.plan = std::move(cut->plan);
+      answer.plan->gapOfInner = false;
+      answer.outcome = answer.plan->outcome;
+      answer.inside = std::move(cut->workload);
     }
+  if (problem.options.below &&
+      answer.plan->prediction.step >= *problem.options.below)
+    return {};
   return answer;
 }
 

@@ -43,6 +43,14 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
     fullCosts[s] = runCosts(s, samples, Recompute::Full);
   if (some(&StageForm::selectiveLayers))
     selectiveCosts[s] = runCosts(s, samples, Recompute::Selective);
+  if (!cutsGradients(form.stages[s]))
+    return;
+  std::vector<ShardTimes> times = shardTimes(s, costs[s]);
+  addShardTimes(times, form.stages[s].recompute, costs[s]);
+  if (!fullCosts[s].empty())
+    addShardTimes(times, Recompute::Full, fullCosts[s]);
+  if (!selectiveCosts[s].empty())
+    addShardTimes(times, Recompute::Selective, selectiveCosts[s]);
 }
 
 const std::vector<FormCosts::RunCost> &
@@ -74,8 +82,6 @@ std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
   }
   for (RunCost &one : result)
     one.gathered = one.each;
-  if (cutsGradients(stage))
-    addShardTraffic(s, recompute, result);
   return result;
 }
 

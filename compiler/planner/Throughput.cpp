@@ -49,11 +49,6 @@ int64_t Throughput::unitsOf(const Choice &shape) const {
                     shape.microBatches * table.workload.sampleGroup);
 }
 
-static Parts smaller(const Parts &a, const Parts &b) {
-  return {std::min(a.forward, b.forward), std::min(a.input, b.input),
-          std::min(a.weight, b.weight)};
-}
-
 Picoseconds Throughput::boundOfAny(std::span<const Choice> shapes,
                                    const std::vector<int64_t> &stages,
                                    int64_t microBatches) {

@@ -12,13 +12,21 @@ using workload::Workload;
 
 std::vector<Tie> ties(const Workload &workload) {
   std::vector<Tie> result;
+  // Fragments of an instance share its path.
+  auto has = [&](uint32_t moduleClass, std::string_view name) {
+    const auto &variables = workload.classes[moduleClass].variables;
+    return std::any_of(variables.begin(), variables.end(),
+                       [&](const auto &v) { return v.name == name; });
+  };
   auto positionOf = [&](std::string_view path) -> int64_t {
     int64_t start = 0;
     for (const Run &run : workload.runs) {
       for (int64_t i = 0; i < run.count; ++i) {
         std::string prefix = run.path(i) + "/";
         // The rest is a variable or a path within the instance.
-        if (path.substr(0, prefix.size()) == prefix)
+        if (path.substr(0, prefix.size()) == prefix &&
+            (run.fragment.empty() ||
+             has(run.moduleClass, path.substr(prefix.size()))))
           return start + i;
       }
       start += run.count;

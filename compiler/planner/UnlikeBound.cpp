@@ -67,7 +67,7 @@ void UnlikeBound::addRows() {
 
 /// Whether two stages differ in no more than what ZeRO cuts, so that their
 /// messages and ties are the same.
-static bool differInSharding(const StageForm &one, const StageForm &other) {
+static bool differInShardingOnly(const StageForm &one, const StageForm &other) {
   auto splits = [](const StageForm &stage) {
     std::vector<Axis> axes = stage.axes;
     std::erase_if(
@@ -80,7 +80,8 @@ static bool differInSharding(const StageForm &one, const StageForm &other) {
 
 bool UnlikeBound::isBetter(size_t one, size_t other, unsigned s) const {
   const CutCosts &a = *all[one].held, &b = *all[other].held;
-  if (!differInSharding(all[one].form.stages[s], all[other].form.stages[s]) ||
+  if (!differInShardingOnly(all[one].form.stages[s],
+                            all[other].form.stages[s]) ||
       !a.fits(s, 0, instances) ||
       (all[one].costs.front()->hasRelief() &&
        a.relieved(0, s, 0, instances).sum() > 0))
@@ -130,17 +131,12 @@ void UnlikeBound::setMenus(const Menus &given) {
   menus = &given;
   Parts most{never, never, never};
   std::vector<std::vector<Parts>> own(stages);
-  auto takeLess = [](Parts &least, const Parts &other) {
-    least = {std::min(least.forward, other.forward),
-             std::min(least.input, other.input),
-             std::min(least.weight, other.weight)};
-  };
   for (int64_t s = 0; s < stages; ++s) {
     own[s].assign(instances, most);
     for (size_t k : given[s]) {
       const Prefix &prefix = all[k].held->prefix(0, s);
       for (int64_t i = 0; i < instances; ++i)
-        takeLess(own[s][i], prefix[i + 1] - prefix[i]);
+        own[s][i] = smaller(own[s][i], prefix[i + 1] - prefix[i]);
     }
   }
   auto sums = [](const std::vector<Parts> &times) {
@@ -151,7 +147,7 @@ void UnlikeBound::setMenus(const Menus &given) {
   };
   auto takeAll = [&](std::vector<Parts> &least, int64_t s) {
     for (int64_t i = 0; i < instances; ++i)
-      takeLess(least[i], own[s][i]);
+      least[i] = smaller(least[i], own[s][i]);
   };
   before.assign(stages, {});
   behind.assign(stages, {});

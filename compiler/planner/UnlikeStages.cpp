@@ -21,7 +21,9 @@ bool hasUnlikeStages(const NormalForm &form) {
 }
 
 bool UnlikeStages::covers(const Problem &problem, bool fits) {
+  // DualPipe's devices hold the opposite stage, too.
   return problem.hardware.deviceCount() <= mostDevices &&
+         problem.options.pins.schedule != Schedule::DualPipe &&
          (fits || isSmall(problem.workload, problem.hardware));
 }
 
@@ -221,18 +223,20 @@ void UnlikeStages::run(std::optional<Scored> &found, Picoseconds limit,
   findGroups();
   for (const Group &group : groups)
     addNodes(group);
-  int64_t told = 0;
+  bool isCutShort = false;
   while (!queue.empty() && queue.top().bound < limitStep() && work < mostWork &&
-         mayGoOn(std::ssize(simulatedOnes) - told)) {
-    told = std::ssize(simulatedOnes);
+         !isCutShort) {
     Node node = queue.top();
     queue.pop();
+    auto before = std::ssize(simulatedOnes);
     lookInto(node);
+    isCutShort = !mayGoOn(std::ssize(simulatedOnes) - before);
   }
   settled = queue.empty() || queue.top().bound >= limitStep();
   if (!queue.empty())
     leastBound = std::min(leastBound, queue.top().bound);
-  tightenAll(table, simulatedOnes, best, {below, problem.options.tolerance});
+  if (!isCutShort)
+    tightenAll(table, simulatedOnes, best, {below, problem.options.tolerance});
   for (const Scored &one : simulatedOnes)
     leastBound = std::min(leastBound, one.result.bound);
   found = std::move(best);

@@ -4,12 +4,12 @@
 // same replicas, splits and ZeRO. Stages may differ in these: of unlike devices
 // some have little memory, and the first stages keep more than the last ones.
 //
-// Space: pipelines without scopes around them and with one chunk a stage, whose
-// stages have equally many devices, each in one pool, and share the samples of
-// a micro-batch equally. Each stage has the replicas, splits and sharding of
-// any placement that the branch and bound knows of so many devices, but for
-// those with experts or a table over their replicas; in the default space all
-// have equally many replicas.
+// Space: pipelines without scopes around them and with one chunk a stage, but
+// DualPipe, whose stages have equally many devices, each in one pool, and share
+// the samples of a micro-batch equally. Each stage has the replicas, splits and
+// sharding of any placement that the branch and bound knows of so many devices,
+// but for those with experts or a table over their replicas; in the default
+// space all have equally many replicas.
 // Method: best-first, as there: numbers of stages, devices and micro-batches on
 // a map, bounded by what the devices let them do (Throughput.h); then with
 // every schedule; then with fewer and fewer configurations of each stage, all

@@ -476,7 +476,9 @@ std::string summary(const Plan &plan) {
                   "of {}, at most {:.1f} % from the bound{}\n",
                   formatTime(p.step), p.samplesPerSecond, 100 * p.utilization,
                   formatBytes(most), formatBytes(capacity), 100 * plan.gap,
-                  plan.gapOfUnlike ? "" : " of plans with like stages");
+                  !plan.gapOfInner ? " of plans whose stages hold whole layers"
+                  : !plan.gapOfUnlike ? " of plans with like stages"
+                                      : "");
   if (plan.precision)
     text += changeOf(*plan.precision);
   return text;

@@ -317,8 +317,9 @@ def StageOp : Whale_ScopeOp<"stage",
     The first `recompute_layers` instances of the stage recompute in full, the
     next `selective_layers` selectively, the others as `recompute` says. Where
     replicas cut the parameters, the first `gathered_layers` instances keep
-    theirs gathered. Of so many instances the host's memory holds the optimizer's state, the parameters
-    with their gradients, and what the backward part needs.
+    theirs gathered. Of so many instances the host's memory holds the
+    optimizer's state, the parameters with their gradients, and what the
+    backward part needs.
   }];
   let hasVerifier = 1;
 }

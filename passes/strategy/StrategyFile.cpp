@@ -335,8 +335,8 @@ static std::optional<Node> readShortForm(const json::Value &file,
         if (!all)
           diagnostics.error(node.place,
                             "recompute, gathered layers or offload of a part "
-                            "of the model that "
-                            "is no stage is not compilable yet",
+                            "of the model that is no stage is not compilable "
+                            "yet",
                             ExitCode::Unsupported);
         root.recompute = node.recompute;
         root.recomputeLayers = node.recomputeLayers;

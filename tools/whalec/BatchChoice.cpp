@@ -81,6 +81,8 @@ bool cli::chooseBatch(Planning &question, const BatchRange &range,
     return false;
   }
   question.workload = std::move(*best);
+  // Its costs belong to the workload where that was.
+  ofBest.costs = std::make_shared<planner::ClassCosts>();
   question.experience = std::move(ofBest);
   return true;
 }

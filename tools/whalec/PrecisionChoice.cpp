@@ -73,6 +73,8 @@ public:
     if (!other.plan)
       return;
     double rate = other.plan->prediction.samplesPerSecond;
+    ofUnlike &= other.plan->gapOfUnlike;
+    ofInner &= other.plan->gapOfInner;
     most = std::max(most, rate / (1 - other.plan->gap));
     if (!answer.plan || rate > answer.plan->prediction.samplesPerSecond) {
       answer = std::move(other);
@@ -90,6 +92,8 @@ public:
       if (gap > answer.plan->gap && answer.outcome == planner::Outcome::Optimal)
         answer.outcome = answer.plan->outcome = planner::Outcome::Feasible;
       answer.plan->gap = gap;
+      answer.plan->gapOfUnlike = ofUnlike;
+      answer.plan->gapOfInner = ofInner;
     }
     return std::move(answer);
   }
@@ -97,6 +101,8 @@ public:
 private:
   planner::Answer answer;
   double most = 0;
+  /// What the gaps of all of them hold for.
+  bool ofUnlike = true, ofInner = true;
   bool isNew = false;
 };
 } // namespace
@@ -150,6 +156,8 @@ planner::Answer cli::choosePrecision(Planning &question,
     if (without.plan)
       answer.plan->precision->without = alternativeOf(*without.plan);
     std::swap(question, *chosen);
+    // Its costs belong to the workload where that was.
+    question.experience.costs = std::make_shared<planner::ClassCosts>();
   }
   return answer;
 }

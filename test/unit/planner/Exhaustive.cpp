@@ -415,7 +415,7 @@ private:
     auto consider = [&](const Relief &numbers) {
       for (size_t s = 0; s < none.stages.size(); ++s)
         if (gathers || none.stages[s].deficit() > Bytes())
-          setRelief(tried.form.stages[s], numbers);
+          setRelief(tried.form.stages[s], numbersOf(tried.form, s, numbers));
       Prediction all = evaluate(table, tried);
       for (size_t s = 0; s < none.stages.size(); ++s) {
         const StagePrediction &stage = all.stages[s];
@@ -437,9 +437,19 @@ private:
            least.end();
   }
 
-  /// Whether stages may keep some of their cut parameters gathered.
+  /// Whether a stage may keep some of its cut parameters gathered; any.
+  bool mayGather(const NormalForm &form, const StageForm &stage) const {
+    return form.virtualStages == 1 && cutsParameters(stage);
+  }
   bool mayGather(const NormalForm &form) const {
-    return form.virtualStages == 1 && cutsParameters(form.stages.front());
+    return std::any_of(
+        form.stages.begin(), form.stages.end(),
+        [&](const StageForm &stage) { return mayGather(form, stage); });
+  }
+  Relief numbersOf(const NormalForm &form, size_t stage, Relief numbers) const {
+    if (!mayGather(form, form.stages[stage]))
+      numbers.gatheredLayers = 0;
+    return numbers;
   }
 
   /// What no numbers of layers make faster.
@@ -447,7 +457,7 @@ private:
     if (!mayGather(candidate.form))
       return none.step;
     for (StageForm &stage : candidate.form.stages)
-      stage.gatheredLayers = instances;
+      stage.gatheredLayers = mayGather(candidate.form, stage) ? instances : 0;
     return evaluate(table, candidate).step;
   }
 
@@ -467,7 +477,7 @@ private:
     for (StageForm &stage : open.stages) {
       stage.recomputeLayers = stage.selectiveLayers = layers ? asNeeded : 0;
       stage.offload = {asNeeded, asNeeded, asNeeded};
-      stage.gatheredLayers = mayGather(candidate.form) ? asNeeded : 0;
+      stage.gatheredLayers = mayGather(candidate.form, stage) ? asNeeded : 0;
     }
     ReplicaCosts costs = replicaCosts(table, open, candidate.devices);
     for (unsigned s = 0; s < open.stages.size(); ++s)

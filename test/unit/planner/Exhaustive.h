@@ -49,9 +49,10 @@ struct Exhausted {
 
 /// What the stages of a pipeline may have each for itself.
 enum class Stages {
-  /// All alike but for their cuts and devices: what the search looks for.
+  /// All alike but for their cuts and devices.
   Alike,
-  /// Also replicas, splits and ZeRO, where the replicas stand within the stages.
+  /// Also replicas, splits and ZeRO, where the replicas stand within the
+  /// stages: what the search looks for.
   Different,
 };
 
