@@ -411,14 +411,34 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
     int64_t instances = 0;
   };
   std::vector<Most> most(alive.size());
+  // Of stages that are alike: how many, and the most slots that one needs.
+  struct Alike {
+    int64_t stages = 0, slots = 0;
+  };
+  std::vector<Alike> alike(alive.size());
+  for (unsigned s = 0; s < alive.size(); ++s) {
+    Alike &some = alike[like[s]];
+    ++some.stages;
+    some.slots = std::max(some.slots, leastSlots(alive[s], chunks));
+  }
   for (size_t r = 0; r < table.workload.runs.size(); ++r) {
-    int64_t count = table.workload.runs[r].count, holds = 0, within = 0;
+    int64_t count = table.workload.runs[r].count, holds = 0, within = 0,
+            sure = 0;
     Bytes leastState = Bytes::max();
     for (unsigned s = 0; s < alive.size(); ++s)
       if (like[s] == s) {
         most[s] = {leastMemory(s, r), mostWithin(s, r, limit)};
         leastState = std::min(leastState, most[s].memory.state);
+        // With more slots no more are held. Often enough, and known at once.
+        sure = saturatingAdd(
+            sure, saturatingMultiply(
+                      alike[s].stages,
+                      std::min(mostHeld(s, most[s].memory, alike[s].slots),
+                               most[s].instances)));
       }
+    state += leastState.asDouble() * static_cast<double>(count);
+    if (sure >= count && !offloads)
+      continue;
     for (unsigned s = 0; s < alive.size() && within < count; ++s) {
       auto [memory, instances] = most[like[s]];
       int64_t here = mostHeld(s, memory, leastSlots(alive[s], chunks));
@@ -429,7 +449,6 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
       return Fit::Never;
     if (within < count)
       fit = Fit::NotWithin;
-    state += leastState.asDouble() * static_cast<double>(count);
   }
   // Less what its division by the stages may have been rounded.
   return state <= room * (1 + 1e-9) ? fit : Fit::Never;

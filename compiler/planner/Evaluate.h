@@ -132,6 +132,17 @@ struct Relief {
   auto operator<=>(const Relief &) const = default;
   bool isOpen() const;
 };
+struct ReliefHash {
+  size_t operator()(const Relief &relief) const {
+    size_t hash = 0;
+    for (int64_t number :
+         {relief.recomputeLayers, relief.selectiveLayers,
+          relief.offload.optimizer, relief.offload.parameters,
+          relief.offload.activations, relief.gatheredLayers})
+      hash = hash * 0x9e3779b97f4a7c15 + static_cast<size_t>(number);
+    return hash;
+  }
+};
 Relief reliefOf(const StageForm &stage);
 void setRelief(StageForm &stage, const Relief &relief);
 
@@ -633,7 +644,7 @@ private:
   /// Of what a search for relief asks again and again, the last stage's.
   struct Tried {
     std::optional<Held> held;
-    std::map<Relief, bool> fits;
+    std::unordered_map<Relief, bool, ReliefHash> fits;
   };
   mutable Tried tried;
 };
