@@ -26,6 +26,18 @@ void compare(const Plan &plan, const test::Exhausted &all) {
         (1 - plan.gap) * plan.prediction.step.asDouble() * (1 - 1e-12));
 }
 
+/// The plan of a problem that says the same as all of its plans, if one fits.
+std::optional<Plan> comparedPlan(const Problem &problem,
+                                 const test::Exhausted &all) {
+  Diagnostics diags;
+  Answer answer = solve(problem, diags);
+  CHECK(answer.plan.has_value() == all.best.has_value());
+  if (!answer.plan || !all.best)
+    return std::nullopt;
+  compare(*answer.plan, all);
+  return std::move(answer.plan);
+}
+
 struct Kinds {
   int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0, both = 0,
       gathered = 0, unlike = 0;
@@ -70,13 +82,10 @@ Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
       continue;
     ++tried;
     INFO("seed " << seed << ": " << some.text());
-    Diagnostics found;
-    Answer answer = solve(problem, found);
-    CHECK(answer.plan.has_value() == all.best.has_value());
-    if (!answer.plan || !all.best)
+    std::optional<Plan> plan = comparedPlan(problem, all);
+    if (!plan)
       continue;
-    compare(*answer.plan, all);
-    CHECK(verify(*answer.plan, problem, found));
+    CHECK(verify(*plan, problem, diags));
     ++kinds.fitting;
     kinds.full += problem.options.space == Space::Full;
     kinds.mixed += problem.hardware.pools().size() > 1;
@@ -106,6 +115,13 @@ TEST_CASE("no plan beats the search, and where none fits it finds none") {
 
 namespace {
 
+void pinDegrees(const NormalForm &form, Pins &pins) {
+  pins.pipeline = static_cast<int64_t>(form.stages.size());
+  pins.tensor = form.stages[0].degree(AxisKind::Split);
+  pins.data = form.stages[0].degree(AxisKind::Replica);
+  pins.microBatches = form.microBatches;
+}
+
 /// A problem whose answer keeps its degrees, but has no room for a part of its
 /// activations.
 std::optional<test::RandomProblem> shortOfMemory(unsigned seed) {
@@ -116,12 +132,7 @@ std::optional<test::RandomProblem> shortOfMemory(unsigned seed) {
   Answer rich = solve(some.problem(), diags);
   if (!rich.plan)
     return std::nullopt;
-  const NormalForm &form = rich.plan->chosen.form;
-  Pins &pins = some.options.pins;
-  pins.pipeline = static_cast<int64_t>(form.stages.size());
-  pins.tensor = form.stages[0].degree(AxisKind::Split);
-  pins.data = form.stages[0].degree(AxisKind::Replica);
-  pins.microBatches = form.microBatches;
+  pinDegrees(rich.plan->chosen.form, some.options.pins);
   Bytes most;
   for (const StagePrediction &stage : rich.plan->prediction.stages)
     most = std::max(most, stage.memory.total() -
@@ -149,13 +160,10 @@ TEST_CASE("no numbers of layers that recompute beat those found") {
     if (all.limited || all.tried == 0)
       continue;
     INFO("seed " << seed << ": " << some->text());
-    Diagnostics diags;
-    Answer answer = solve(problem, diags);
-    CHECK(answer.plan.has_value() == all.best.has_value());
-    if (!answer.plan || !all.best)
+    std::optional<Plan> plan = comparedPlan(problem, all);
+    if (!plan)
       continue;
-    compare(*answer.plan, all);
-    for (const StageForm &stage : answer.plan->chosen.form.stages) {
+    for (const StageForm &stage : plan->chosen.form.stages) {
       selective += stage.selectiveLayers > 0;
       both += stage.selectiveLayers > 0 && stage.recomputeLayers > 0;
     }
@@ -184,12 +192,8 @@ std::optional<test::RandomProblem> shortOfGathered(unsigned seed) {
   Answer rich = solve(some.problem(), diags);
   if (!rich.plan)
     return std::nullopt;
-  const NormalForm &form = rich.plan->chosen.form;
-  pins.pipeline = static_cast<int64_t>(form.stages.size());
-  pins.tensor = form.stages[0].degree(AxisKind::Split);
-  pins.data = form.stages[0].degree(AxisKind::Replica);
-  pins.microBatches = form.microBatches;
-  pins.schedule = form.schedule;
+  pinDegrees(rich.plan->chosen.form, pins);
+  pins.schedule = rich.plan->chosen.form.schedule;
   if (seed % 3 == 0)
     pins.recompute = Recompute::None;
   Bytes most;
@@ -216,17 +220,14 @@ TEST_CASE("no numbers of layers that stay gathered beat those found") {
     if (all.limited || all.tried == 0)
       continue;
     INFO("seed " << seed << ": " << some->text());
-    Diagnostics diags;
-    Answer answer = solve(problem, diags);
-    CHECK(answer.plan.has_value() == all.best.has_value());
-    if (!answer.plan || !all.best)
+    std::optional<Plan> plan = comparedPlan(problem, all);
+    if (!plan)
       continue;
-    compare(*answer.plan, all);
-    for (const StageForm &stage : answer.plan->chosen.form.stages) {
+    for (const StageForm &stage : plan->chosen.form.stages) {
       bool some = stage.gatheredLayers > 0;
       gathered += some;
       recompute += some && stage.selectiveLayers + stage.recomputeLayers > 0;
-      pipelines += some && answer.plan->chosen.form.stages.size() > 1;
+      pipelines += some && plan->chosen.form.stages.size() > 1;
     }
   }
   CHECK(gathered > 20);
