@@ -65,6 +65,8 @@ public:
     size_t values = module.values.size();
     result.placements.assign(values, std::vector<Placement>(mesh.axes.size()));
     countUses();
+    noteUses();
+    setBatchExtents();
     uint32_t i = 0, ops = static_cast<uint32_t>(module.ops.size());
     result.ops.reserve(ops);
     for (uint32_t op = 0; op < ops; ++op)
@@ -82,11 +84,8 @@ public:
 
   /// See Rescaled.
   bool scale(int64_t samples, std::span<const uint32_t> ops) {
-    if (uses.empty())
-      noteUses();
     mesh.samples = samples;
-    for (const BatchUse &use : uses)
-      batchExtents[use.value][use.dim] = use.parts * microExtent(*use.loop);
+    setBatchExtents();
     auto update = [&](uint32_t index) {
       LocalOp local = localOp(index);
       LocalOp &known = result.ops[index];
@@ -145,7 +144,7 @@ private:
   }
 
   /// A dimension of a value that is the batch: so many of its elements for each
-  /// iteration of the loop. localOp() lets the last op that uses the value say.
+  /// iteration of the loop. The last op that uses the value says it.
   struct BatchUse {
     uint32_t value = 0, dim = 0;
     int64_t parts = 1;
@@ -158,10 +157,12 @@ private:
       for (uint32_t d = 0; d < access.dims.size(); ++d)
         for (uint32_t l : access.dims[d])
           if (const LoopDim &loop = op.loops[l];
-              loop.hasName(workload.batchDim))
+              loop.hasName(workload.batchDim)) {
             found[{access.value, d}] = {
                 access.value, d,
                 module.values[access.value].extents[d] / loop.extent, &loop};
+            batchDims[access.value] = static_cast<int>(d);
+          }
     };
     for (const Op &op : module.ops) {
       for (const Access &operand : op.operands)
@@ -171,6 +172,11 @@ private:
     }
     for (const auto &[where, use] : found)
       uses.push_back(use);
+  }
+
+  void setBatchExtents() {
+    for (const BatchUse &use : uses)
+      batchExtents[use.value][use.dim] = use.parts * microExtent(*use.loop);
   }
 
   /// How arguments and results lie on a replica axis: cut along the batch.
@@ -186,23 +192,8 @@ private:
     local.copies.assign(op.operands.size(), -1);
     local.extents.reserve(op.loops.size());
     local.loops.reserve(mesh.axes.size());
-    isBatch.clear();
-    for (const LoopDim &loop : op.loops) {
-      isBatch.push_back(loop.hasName(workload.batchDim));
-      local.extents.push_back(isBatch.back() ? microExtent(loop) : loop.extent);
-    }
-    auto noteBatch = [&](const Access &access) {
-      for (size_t d = 0; d < access.dims.size(); ++d)
-        for (uint32_t loop : access.dims[d])
-          if (isBatch[loop]) {
-            batchExtents[access.value][d] =
-                module.values[access.value].extents[d] / op.loops[loop].extent *
-                local.extents[loop];
-            batchDims[access.value] = static_cast<int>(d);
-          }
-    };
-    std::for_each(op.operands.begin(), op.operands.end(), noteBatch);
-    std::for_each(op.results.begin(), op.results.end(), noteBatch);
+    for (const LoopDim &loop : op.loops)
+      local.extents.push_back(microExtent(loop));
     for (const SplitAxis &axis : mesh.axes) {
       bool held = axis.size > 1 && (axis.holds.empty() || axis.holds[index]);
       int32_t experts = held ? routingLoop(op, axis) : -1;
@@ -702,11 +693,8 @@ private:
   std::vector<std::vector<int64_t>> batchExtents;
   /// Per value the dimension that is the batch, or -1.
   std::vector<int> batchDims;
-  /// By loop of the op that is looked at.
-  std::vector<bool> isBatch;
   std::vector<bool> known;
   std::array<std::vector<bool>, 2> passesEverywhere;
-  /// Once they are asked for.
   std::vector<BatchUse> uses;
   /// By transfer.
   std::vector<Moved> moves;
