@@ -135,9 +135,17 @@ void UnlikeStages::lookInto(const Node &node) {
   addMenus(node, costs, costs->worthTrying());
 }
 
-void UnlikeStages::addWork(const UnlikeBound &costs, size_t stages) {
+/// Nothing where nothing is faster than the best plan.
+std::optional<UnlikeBound::Best> UnlikeStages::boundOf(const Node &node,
+                                                       UnlikeBound &costs,
+                                                       const Menus &menus) {
+  UnlikeBound::Best best = costs.of(menus, {}, mostAloneOf(*node.group));
   int64_t each = workOfStage + workload::instanceCount(problem.workload);
-  work += each * static_cast<int64_t>(stages * costs.configurations());
+  work += each * static_cast<int64_t>(menus.size() * costs.configurations());
+  if (!best.configurations.empty())
+    return best;
+  leastBound = std::min(leastBound, limitStep());
+  return std::nullopt;
 }
 
 /// Of what no schedule makes slower than the best plan.
@@ -148,13 +156,9 @@ void UnlikeStages::addSchedules(const Node &node) {
   for (size_t k = 0; k < whole.size(); ++k)
     whole[k] = k;
   Menus menus(first.pipeline, whole);
-  Picoseconds most = mostAloneOf(*node.group);
-  UnlikeBound::Best least = costs->of(menus, {}, most);
-  addWork(*costs, menus.size());
-  if (least.configurations.empty()) {
-    leastBound = std::min(leastBound, limitStep());
+  std::optional<UnlikeBound::Best> least = boundOf(node, *costs, menus);
+  if (!least)
     return;
-  }
   for (const Choice &choice : schedules.of(first)) {
     if (choice.virtualStages > 1)
       continue;
@@ -162,7 +166,7 @@ void UnlikeStages::addSchedules(const Node &node) {
     one.schedule = choice.schedule;
     one.menus = menus;
     one.bound = std::max(
-        node.bound, wholeStep(problem.hardware, first.ranks(), least.bound));
+        node.bound, wholeStep(problem.hardware, first.ranks(), least->bound));
     push(std::move(one));
   }
 }
@@ -171,18 +175,15 @@ void UnlikeStages::addMenus(const Node &node,
                             std::shared_ptr<UnlikeBound> costs,
                             const Menus &menus) {
   const Choice &first = node.group->configurations.front();
-  UnlikeBound::Best least = costs->of(menus, {}, mostAloneOf(*node.group));
-  addWork(*costs, menus.size());
-  if (least.configurations.empty()) {
-    leastBound = std::min(leastBound, limitStep());
+  std::optional<UnlikeBound::Best> least = boundOf(node, *costs, menus);
+  if (!least)
     return;
-  }
   Node one = node;
   one.costs = std::move(costs);
   one.menus = menus;
-  one.chosen = std::move(least.configurations);
-  one.bound = std::max(node.bound,
-                       wholeStep(problem.hardware, first.ranks(), least.bound));
+  one.chosen = std::move(least->configurations);
+  one.bound = std::max(
+      node.bound, wholeStep(problem.hardware, first.ranks(), least->bound));
   push(std::move(one));
 }
 

@@ -90,7 +90,8 @@ private:
   void addMenus(const Node &node, std::shared_ptr<UnlikeBound> costs,
                 const Menus &menus);
   void branch(const Node &node);
-  void addWork(const UnlikeBound &costs, size_t stages);
+  std::optional<UnlikeBound::Best> boundOf(const Node &node, UnlikeBound &costs,
+                                           const Menus &menus);
   void simulate(const Node &node);
   std::shared_ptr<UnlikeBound> costsOf(const Node &node, bool memory) const;
   Picoseconds limitStep() const;
