@@ -50,13 +50,14 @@ static std::vector<int64_t> blocksIn(const std::vector<cost::Pool> &pools,
   return count;
 }
 
-const FormMaps &MapTable::of(const NormalForm &form) {
-  std::tuple key(form.stages.size(),
-                 form.stages.front().innerDevices(form.outerAxes),
-                 rankCount(form));
+const FormMaps &MapTable::of(const Choice &choice) {
+  int64_t outside = choice.pipelineOutside ? 1 : choice.data;
+  std::tuple key(choice.pipeline, choice.ranks() / choice.pipeline / outside,
+                 choice.ranks());
   std::lock_guard lock(mutex);
   auto [it, isNew] = known.try_emplace(key);
   if (isNew) {
+    NormalForm form = formOf(choice, {});
     it->second.maps = deviceMaps(form, hardware);
     it->second.alike = groupsOf(it->second.maps);
     for (const DeviceMap &map : it->second.maps)

@@ -11,6 +11,7 @@
 #define WHALE_PLANNER_MAPTABLE_H
 
 #include "compiler/planner/Devices.h"
+#include "compiler/planner/Search.h"
 
 #include <map>
 #include <mutex>
@@ -32,14 +33,14 @@ class MapTable {
 public:
   explicit MapTable(const cost::Hardware &hardware) : hardware(hardware) {}
 
-  /// Requires a form whose stages are alike.
-  const FormMaps &of(const NormalForm &form);
+  /// Of the form of a choice.
+  const FormMaps &of(const Choice &choice);
 
 private:
   const cost::Hardware &hardware;
   std::mutex mutex;
   /// By stages, devices inside one, and ranks.
-  std::map<std::tuple<size_t, int64_t, int64_t>, FormMaps> known;
+  std::map<std::tuple<int64_t, int64_t, int64_t>, FormMaps> known;
 };
 
 } // namespace whale::planner

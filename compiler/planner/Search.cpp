@@ -111,9 +111,9 @@ private:
   }
 
   bool start(Diagnostics &diags) {
-    bool isBounded = space.isMixed() || experience.found;
+    asksThroughput = space.isMixed() || experience.found;
     std::vector<Entry> entries =
-        space.entries(maps, isBounded ? &throughput : nullptr);
+        space.entries(maps, asksThroughput ? &throughput : nullptr);
     number = std::ssize(entries);
     std::optional<Choice> any;
     for (const Entry &entry : entries)
@@ -236,10 +236,10 @@ private:
 
   /// The form with its shares, and its devices; false where no shares fit.
   bool place(const Entry &entry, NormalForm &form, DeviceMap &devices) {
-    form = formOf(entry.choice, dims);
-    const std::vector<DeviceMap> &all = maps.of(form).maps;
+    const std::vector<DeviceMap> &all = maps.of(entry.choice).maps;
     if (entry.map >= all.size())
       return false;
+    form = formOf(entry.choice, dims);
     devices = all[entry.map];
     // A variant of the shape may need less memory.
     return setShares(table, form, devices,
@@ -331,6 +331,9 @@ private:
           entry.choice.recomputeLayers = member.recomputeLayers;
           entry.choice.selectiveLayers = member.selectiveLayers;
         }
+      if (entry.choice.recompute == Recompute::Full &&
+          !entry.choice.hasLayers())
+        entry.bound = std::max(entry.bound, throughputBound(entry));
       family.isBounded = takesTheSame(entry.choice, shape.choice);
       if (family.isBounded)
         family.costs = shape.costs;
@@ -339,6 +342,18 @@ private:
       found.entries.push_back(std::move(entry));
     }
     return found;
+  }
+
+  /// By the types of its devices, where that is worth its costs.
+  Picoseconds throughputBound(const Entry &entry) {
+    if (!asksThroughput)
+      return {};
+    const FormMaps &placed = maps.of(entry.choice);
+    return wholeStepOf(entry.choice,
+                       throughput.bound(entry.choice,
+                                        placed.maps[entry.map].kind,
+                                        placed.blocks[entry.map],
+                                        space.leastTasks(entry.choice)));
   }
 
   /// Bounds a family by its own costs, as far as those of its shape are below
@@ -368,11 +383,11 @@ private:
   }
 
   /// What a member takes by the costs of its family and what it gathers and
-  /// scatters, on unequal devices, where families are many.
+  /// scatters.
   Picoseconds trafficBound(const Entry &family, const Choice &member) {
-    if (!space.isMixed() || !family.family->costs)
+    if (!ShardTraffic::has(member) || !family.family->costs)
       return {};
-    const FormMaps &placed = maps.of(formOf(member, dims));
+    const FormMaps &placed = maps.of(member);
     if (family.map >= placed.maps.size() || placed.blocks[family.map].empty())
       return {};
     std::vector<Picoseconds> more =
@@ -380,6 +395,8 @@ private:
           return place({{}, 0, Entry::Kind::Family, member, family.map}, form,
                        map);
         });
+    if (more.empty())
+      return {};
     Picoseconds least = Picoseconds::max();
     for (const SpreadCosts &costs : *family.family->costs)
       least = std::min(least, even(withTraffic(costs, more), member));
@@ -698,7 +715,7 @@ private:
   std::vector<std::pair<NormalForm, DeviceMap>> frugalForms() {
     std::vector<std::pair<NormalForm, DeviceMap>> forms;
     for (const Choice &choice : mostFrugal(problem, space.isAllowed()))
-      for (const DeviceMap &map : maps.of(formOf(choice, dims)).maps)
+      for (const DeviceMap &map : maps.of(choice).maps)
         forms.emplace_back(formOf(choice, dims), map);
     return forms;
   }
@@ -716,7 +733,7 @@ private:
     };
     std::set<std::tuple<int64_t, int64_t, int64_t>> seen = {
         degrees(best->choice)};
-    while (!queue.empty() && seen.size() <= 2 * problem.options.alternatives) {
+    while (!queue.empty() && seen.size() <= 3 * problem.options.alternatives) {
       Choice choice = queue.top().choice;
       queue.pop();
       choice.schedule = best->choice.schedule;
@@ -771,6 +788,9 @@ private:
   std::vector<std::string> dims;
   SearchSpace space;
   Throughput throughput;
+  /// Whether that is worth its costs: where shapes are many, or a plan is known
+  /// before they have costs.
+  bool asksThroughput = false;
   ShardTraffic traffic;
   std::optional<std::vector<int64_t>> fixedCuts;
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;

@@ -44,9 +44,10 @@ inline std::optional<Choice> firstOf(const std::vector<Choice> &choices) {
 inline bool splits(const NormalForm &form) {
   return !form.stages.front().axes.back().dims.empty();
 }
-/// Whether tasks take as long as those of a shape, which recomputes nothing.
+/// Whether tasks take as long as those of a shape, which recomputes nothing:
+/// layers that do make none shorter.
 inline bool takesTheSame(const Choice &choice, const Choice &shape) {
-  return choice.recompute == Recompute::None && !choice.hasLayers() &&
+  return choice.recompute == Recompute::None &&
          choice.pipelineOutside == shape.pipelineOutside;
 }
 

@@ -25,7 +25,7 @@ std::vector<Entry> SearchSpace::entries(MapTable &maps,
                                         Throughput *throughput) {
   std::vector<Entry> result;
   for (const Choice &shape : shapes()) {
-    const FormMaps &placed = maps.of(formOf(shape, dims));
+    const FormMaps &placed = maps.of(shape);
     for (const auto &alike : placed.alike) {
       size_t map = alike.front();
       Entry entry{{}, std::ssize(result), Entry::Kind::Shape, shape, map};

@@ -8,9 +8,9 @@ namespace whale::planner {
 
 std::vector<Picoseconds> ShardTraffic::of(const Choice &choice, size_t map,
                                           const Place &place) {
+  const cost::Stack &stack = table.hardware.execution.stack;
   // Beside computation it may add less.
-  if (choice.shard <= Shard::Optimizer ||
-      table.hardware.execution.stack.overlapsGradients)
+  if (!has(choice) || stack.overlapsGradients)
     return {};
   Choice key = choice;
   key.virtualStages = 1;
@@ -19,6 +19,8 @@ std::vector<Picoseconds> ShardTraffic::of(const Choice &choice, size_t map,
     key.microBatches = 1;
   key.schedule = Schedule();
   key.recomputeLayers = key.selectiveLayers = 0;
+  if (!stack.gathersTwiceBackward)
+    key.recompute = Recompute::None;
   {
     std::lock_guard lock(mutex);
     auto it = known.find({key, map});

@@ -27,6 +27,11 @@ public:
 
   explicit ShardTraffic(CostTable &table) : table(table) {}
 
+  /// Whether there may be any.
+  static bool has(const Choice &choice) {
+    return choice.shard > Shard::Optimizer;
+  }
+
   /// By run, what a choice adds to a micro-batch of an instance on any stage at
   /// least; empty where that is not known or nothing. Requires stages that each
   /// lie in one pool; `map` tells devices apart.

@@ -25,8 +25,9 @@ static size_t stepBelow(int64_t samples) {
   return samplesAt(step + 1) <= samples ? step + 1 : step;
 }
 
-static std::tuple<int64_t, int64_t, bool> splitsOf(const Choice &shape) {
-  return {shape.tensor, shape.context, shape.sequence};
+static std::tuple<int64_t, int64_t, bool, Recompute>
+splitsOf(const Choice &shape) {
+  return {shape.tensor, shape.context, shape.sequence, shape.recompute};
 }
 
 Picoseconds Throughput::bound(const Choice &shape, DeviceMap::Kind kind,
@@ -34,6 +35,7 @@ Picoseconds Throughput::bound(const Choice &shape, DeviceMap::Kind kind,
                               int64_t microBatches) {
   if (blocks.empty() || shape.colocates())
     return {};
+  std::lock_guard lock(mutex);
   int64_t units = unitsOf(shape);
   Picoseconds one =
       kind == DeviceMap::Kind::ByOuter
@@ -52,6 +54,7 @@ int64_t Throughput::unitsOf(const Choice &shape) const {
 Picoseconds Throughput::boundOfAny(std::span<const Choice> shapes,
                                    const std::vector<int64_t> &stages,
                                    int64_t microBatches) {
+  std::lock_guard lock(mutex);
   auto least = [&](size_t pool) {
     Times times;
     const Choice *last = nullptr;
@@ -171,7 +174,7 @@ Throughput::Times Throughput::timesOf(size_t pool, const Choice &shape,
                                       int64_t samples) {
   Choice one;
   one.tensor = shape.tensor, one.context = shape.context;
-  one.sequence = shape.sequence;
+  one.sequence = shape.sequence, one.recompute = shape.recompute;
   NormalForm form = formOf(one, dims);
   DeviceMap map{DeviceMap::Kind::ByStage, {table.hardware.pools()[pool].first}};
   FormCosts costs(table, form, map, {}, samples);

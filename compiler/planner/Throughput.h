@@ -3,16 +3,16 @@
 // Problem: a lower bound of the step of a shape on devices, without the costs
 // of its stages: a search over several types of devices meets a hundred
 // thousand pairs of the two, most of them many times slower than the best; and
-// one that knows a plan from before need not cost most shapes.
-// Rule: an instance takes as long on a type of device as the costs of classes
-// say for one replica on the first devices of that type, whose groups lie as
-// well as any; evenBound() of these. More samples never take less, so that
-// costs are looked up at few numbers of samples, of which the next smaller one
-// counts. Replicas on several types have the shares with which all samples are
-// done in the least time.
-// Guarantee: no more than evenBound() of the shape's own costs, whatever its
-// shares (ThroughputTest.cpp). Complexity: O(log samples) look-ups a shape,
-// once costs are known.
+// one that knows a plan from before need not cost most shapes. The same of
+// those that recompute. Rule: an instance takes as long on a type of device as
+// the costs of classes say for one replica on the first devices of that type,
+// whose groups lie as well as any; evenBound() of these. More samples never
+// take less, so that costs are looked up at few numbers of samples, of which
+// the next smaller one counts. Replicas on several types have the shares with
+// which all samples are done in the least time. Guarantee: no more than
+// evenBound() of the shape's own costs, whatever its shares
+// (ThroughputTest.cpp). Complexity: O(log samples) look-ups a shape, once costs
+// are known.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,6 +24,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,7 +32,7 @@
 
 namespace whale::planner {
 
-/// For one thread.
+/// Safe for several threads.
 class Throughput {
 public:
   Throughput(CostTable &table, const std::vector<std::string> &dims)
@@ -53,7 +54,8 @@ public:
 private:
   /// What an instance of each run takes, of one number of samples.
   using Times = std::vector<Parts>;
-  using Splits = std::tuple<int64_t, int64_t, bool>;
+  /// What decides it: splits, and what is computed again.
+  using Splits = std::tuple<int64_t, int64_t, bool, Recompute>;
 
   /// Of a micro-batch on a pipeline, by step; filled as they are asked for.
   using Steps = std::vector<std::optional<Picoseconds>>;
@@ -73,6 +75,7 @@ private:
 
   CostTable &table;
   const std::vector<std::string> &dims;
+  std::mutex mutex;
   std::map<std::tuple<Splits, size_t, size_t>, Times> known;
   /// By splits and the stages in each pool.
   std::map<std::pair<Splits, std::vector<int64_t>>, Steps> even;

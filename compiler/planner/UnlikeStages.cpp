@@ -81,7 +81,7 @@ void UnlikeStages::findGroups() {
 /// One for all orders of the same devices, bounded by what these let them do.
 void UnlikeStages::addNodes(const Group &group) {
   const Choice &first = group.configurations.front();
-  const FormMaps &placed = maps.of(formOf(first, dims));
+  const FormMaps &placed = maps.of(first);
   for (const std::vector<size_t> &alike : placed.alike) {
     std::vector<int64_t> stages = placed.blocks[alike.front()];
     if (stages.empty())

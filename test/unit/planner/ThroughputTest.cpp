@@ -23,7 +23,7 @@ struct Compared {
 void compare(CostTable &table, const std::vector<std::string> &dims,
              const Choice &shape, Throughput &throughput, MapTable &maps,
              Compared &sum) {
-  const FormMaps &all = maps.of(formOf(shape, dims));
+  const FormMaps &all = maps.of(shape);
   for (size_t m = 0; m < all.maps.size(); ++m) {
     NormalForm form = formOf(shape, dims);
     if (!setShares(table, form, all.maps[m], false))
@@ -39,7 +39,7 @@ void compare(CostTable &table, const std::vector<std::string> &dims,
     step = std::max(step, evenBound(costs, shape.pipeline, shape.microBatches));
     INFO("data " << shape.data << ", tensor " << shape.tensor << ", stages "
                  << shape.pipeline << ", micro-batches " << shape.microBatches
-                 << ", map " << m);
+                 << ", map " << m << ", recompute " << nameOf(shape.recompute));
     CHECK(bound.value() <= step.value());
     // One of several that are the same.
     std::vector<Choice> two = {shape, shape};
@@ -63,8 +63,11 @@ TEST_CASE("no shape is faster than its types of devices let it be") {
     std::vector<std::string> dims = splitDims(problem.workload);
     Throughput throughput(table, dims);
     MapTable maps(problem.hardware);
-    for (const Choice &shape : enumerate(problem))
-      compare(table, dims, shape, throughput, maps, sum);
+    for (Choice shape : enumerate(problem))
+      for (Recompute recompute : {Recompute::None, Recompute::Full}) {
+        shape.recompute = recompute;
+        compare(table, dims, shape, throughput, maps, sum);
+      }
   }
   CHECK(sum.known > 10'000);
   // Blocks in several types, and experts.
