@@ -56,8 +56,6 @@ bool takeAll(Allocator allocator, const std::vector<int64_t> &sizes,
   return true;
 }
 
-/// Up to so many devices all orders of all sets of pools are tried.
-constexpr int64_t fewDevices = 16;
 constexpr size_t mostOrders = 64;
 
 /// Sets of pools, large ones first.
@@ -115,7 +113,7 @@ struct PoolOrder {
 
 /// Every set as its pools are ranked first, then other orders, on many devices
 /// only of all pools.
-std::vector<PoolOrder> poolOrders(const cost::Hardware &hardware) {
+std::vector<PoolOrder> allOrders(const cost::Hardware &hardware) {
   std::vector<size_t> ranked = rankedPools(hardware);
   std::vector<std::vector<size_t>> sets = poolSets(ranked.size());
   std::vector<PoolOrder> orders;
@@ -200,15 +198,11 @@ bool areInPools(const cost::Hardware &hardware, const DeviceMap &map,
   });
 }
 
-/// Each stage in each pool, where these are few.
+/// Each stage in each pool.
 std::vector<DeviceMap> anyPools(const cost::Hardware &hardware,
                                 const std::vector<int64_t> &sizes) {
-  constexpr double mostMaps = 81;
   const std::vector<cost::Pool> &pools = hardware.pools();
   std::vector<DeviceMap> maps;
-  auto stages = static_cast<double>(sizes.size());
-  if (std::pow(static_cast<double>(pools.size()), stages) > mostMaps)
-    return maps;
   std::vector<size_t> in(sizes.size(), 0);
   while (true) {
     DeviceMap map{DeviceMap::Kind::ByStage, {}};
@@ -255,6 +249,20 @@ std::vector<DeviceMap> anyCounts(const cost::Hardware &hardware, int64_t blocks,
 }
 
 } // namespace
+
+std::vector<std::vector<size_t>> poolOrders(const cost::Hardware &hardware) {
+  std::vector<std::vector<size_t>> orders;
+  for (PoolOrder &order : allOrders(hardware))
+    orders.push_back(std::move(order.pools));
+  return orders;
+}
+
+bool mayLieAnywhere(const cost::Hardware &hardware, size_t stages) {
+  constexpr double mostMaps = 81;
+  return hardware.deviceCount() <= fewDevices && stages > 1 &&
+         std::pow(static_cast<double>(hardware.pools().size()),
+                  static_cast<double>(stages)) <= mostMaps;
+}
 
 /// A rank by its coordinates above the pipeline, and among its stage's ranks
 /// that share those.
@@ -406,7 +414,7 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
     if (std::find(maps.begin(), maps.end(), map) == maps.end())
       maps.push_back(std::move(map));
   };
-  std::vector<PoolOrder> orders = poolOrders(hardware);
+  std::vector<PoolOrder> orders = allOrders(hardware);
   for (const auto &[order, isRanked] : orders) {
     DeviceMap byOuter{DeviceMap::Kind::ByOuter, {}};
     if ((few || isRanked) &&
@@ -423,7 +431,7 @@ std::vector<DeviceMap> deviceMaps(const NormalForm &form,
   if (few)
     for (DeviceMap &map : anyCounts(hardware, outer, inner))
       add(std::move(map));
-  if (few && stages.size() > 1)
+  if (mayLieAnywhere(hardware, stages.size()))
     for (DeviceMap &map : anyPools(hardware, stages))
       add(std::move(map));
   // Stages, or replicas, that straddle pools: on many devices the last resort;

@@ -39,6 +39,13 @@ struct DeviceMap {
 std::vector<DeviceMap> deviceMaps(const NormalForm &form,
                                   const cost::Hardware &hardware);
 
+/// Up to so many devices all orders of all sets of pools are tried.
+constexpr int64_t fewDevices = 16;
+/// The orders in which they take pools.
+std::vector<std::vector<size_t>> poolOrders(const cost::Hardware &hardware);
+/// Whether they have each of so many stages in any pool, whatever the order.
+bool mayLieAnywhere(const cost::Hardware &hardware, size_t stages);
+
 /// A map on a part of a cluster as one on all of it, where the part's p-th pool
 /// begins at device `begins[p]`. Nothing where a block lies in several pools.
 std::optional<DeviceMap> onWhole(const NormalForm &form, const DeviceMap &map,

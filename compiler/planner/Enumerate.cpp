@@ -644,19 +644,36 @@ static std::set<int64_t> dataDegrees(const Problem &problem, int64_t each,
   return degrees;
 }
 
+static std::vector<int64_t> tensorSizes(const Problem &problem) {
+  if (problem.options.pins.tensor)
+    return {*problem.options.pins.tensor};
+  return splitSizes(problem.hardware, isSmall(problem));
+}
+
+std::vector<Choice> enumerateStage(const Problem &problem, int64_t devices) {
+  std::vector<Choice> shapes;
+  ShapeAdder adder(problem, shapes);
+  Choice shape;
+  for (int64_t t : tensorSizes(problem))
+    for (int64_t c : contextSizes(problem)) {
+      if (devices % saturatingMultiply(t, c) != 0)
+        continue;
+      shape.tensor = t, shape.context = c, shape.data = devices / (t * c);
+      adder.add(shape);
+    }
+  return shapes;
+}
+
 std::vector<Choice> enumerate(const Problem &problem) {
   const Pins &pins = problem.options.pins;
   int64_t devices = problem.hardware.deviceCount();
   int64_t instances = instanceCount(problem.workload);
   int64_t groups = problem.workload.globalBatch / problem.workload.sampleGroup;
-  std::vector<int64_t> tensors = splitSizes(problem.hardware, isSmall(problem));
-  if (pins.tensor)
-    tensors = {*pins.tensor};
   // Of many devices all have a stage, or those of some types.
   std::set<int64_t> counts = deviceCounts(problem.hardware);
   std::vector<Choice> shapes;
   ShapeAdder adder(problem, shapes);
-  for (int64_t t : tensors)
+  for (int64_t t : tensorSizes(problem))
     for (int64_t c : contextSizes(problem))
       for (int64_t p = 1, room = devices / saturatingMultiply(t, c);
            p <= std::min(instances, room); ++p) {

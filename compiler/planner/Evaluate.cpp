@@ -78,8 +78,16 @@ unsigned FormCosts::likeEarlier(unsigned stage) const {
   if (!place.inPools ||
       (inner % pool.perDomain != 0 && pool.perDomain % inner != 0))
     return stage;
+  auto begin = [&](unsigned s) {
+    return (place.stages[s] - pool.first) % pool.perDomain;
+  };
+  // Behind stages of other sizes it may cross domains.
+  auto crosses = [&](unsigned s) {
+    return begin(s) + inner > pool.perDomain ? begin(s) : 0;
+  };
   for (unsigned s = 0; s < stage; ++s)
     if (like[s] == s && table.hardware.poolOf(place.stages[s]) == pool &&
+        crosses(s) == crosses(stage) &&
         form.stages[s].recompute == here.recompute &&
         // Paths of a split name instances, and so does what it holds of a run.
         form.stages[s].axes == here.axes)

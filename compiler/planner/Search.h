@@ -133,6 +133,9 @@ NormalForm formOf(const Choice &choice, const std::vector<std::string> &dims);
 /// degrees, micro-batches and what is cut, and have the defaults for the rest.
 std::vector<Choice> enumerate(const Problem &problem);
 
+/// The same of one stage that has so many devices.
+std::vector<Choice> enumerateStage(const Problem &problem, int64_t devices);
+
 /// A choice with every recompute, sharding and order, those without recompute
 /// and sharding first; with every schedule; and with both.
 std::vector<Choice> placements(const Problem &problem, const Choice &shape);

@@ -9,8 +9,7 @@ namespace whale::planner {
 std::vector<Choice> SearchSpace::shapes() {
   std::vector<Choice> result;
   for (const Choice &shape : enumerate(problem)) {
-    if ((shape.tensor > 1 && !splits(formOf(shape, dims))) ||
-        !isLongEnough(shape))
+    if (!isPossible(shape))
       continue;
     result.push_back(shape);
     if (dependsOnOrder(shape) && shape.data > 1 && shape.pipeline > 1) {
@@ -19,6 +18,17 @@ std::vector<Choice> SearchSpace::shapes() {
     }
   }
   return result;
+}
+
+std::vector<Choice> SearchSpace::stageShapes(int64_t devices) {
+  std::vector<Choice> result = enumerateStage(problem, devices);
+  std::erase_if(result, [&](const Choice &c) { return !isPossible(c); });
+  return result;
+}
+
+bool SearchSpace::isPossible(const Choice &shape) {
+  return (shape.tensor == 1 || splits(formOf(shape, dims))) &&
+         isLongEnough(shape);
 }
 
 std::vector<Entry> SearchSpace::entries(MapTable &maps,

@@ -26,7 +26,9 @@ public:
   /// Shapes that the model is large enough for, those with replicas inside and
   /// outside of the pipeline apart where their costs depend on that.
   std::vector<Choice> shapes();
-  /// These on groups of maps that differ in their order, by number; with what
+  /// The same of a stage that has so many devices.
+  std::vector<Choice> stageShapes(int64_t devices);
+  /// Shapes on groups of maps that differ in their order, by number; with what
   /// the devices let them do, if there is a throughput.
   std::vector<Entry> entries(MapTable &maps, Throughput *throughput);
   /// Micro-batches that each stage has whatever the schedule: all, of DualPipe
@@ -47,6 +49,7 @@ public:
   bool dependsOnOrder(const Choice &shape) const;
 
 private:
+  bool isPossible(const Choice &shape);
   bool isLongEnough(const Choice &shape);
 
   const Problem &problem;

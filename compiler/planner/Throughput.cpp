@@ -51,29 +51,32 @@ int64_t Throughput::unitsOf(const Choice &shape) const {
                     shape.microBatches * table.workload.sampleGroup);
 }
 
-Picoseconds Throughput::boundOfAny(std::span<const Choice> shapes,
-                                   const std::vector<int64_t> &stages,
-                                   int64_t microBatches) {
+Throughput::Times Throughput::leastOf(size_t pool,
+                                      std::span<const Choice> shapes) {
   std::lock_guard lock(mutex);
-  auto least = [&](size_t pool) {
-    Times times;
-    const Choice *last = nullptr;
-    for (const Choice &shape : shapes) {
-      // What differs in no more than sharding takes the same.
-      if (last && splitsOf(*last) == splitsOf(shape) &&
-          last->data == shape.data)
-        continue;
-      last = &shape;
-      const Times &own = timesOn(
-          pool, shape, stepBelow(ceilDivide(unitsOf(shape), shape.data)));
-      if (times.empty())
-        times = own;
-      for (size_t r = 0; r < times.size(); ++r)
-        times[r] = smaller(times[r], own[r]);
-    }
-    return times;
-  };
-  return evenTime(shapes.front().pipeline, stages, least) * microBatches;
+  Times times;
+  const Choice *last = nullptr;
+  for (const Choice &shape : shapes) {
+    // What differs in no more than sharding takes the same.
+    if (last && splitsOf(*last) == splitsOf(shape) && last->data == shape.data)
+      continue;
+    last = &shape;
+    const Times &own =
+        timesOn(pool, shape, stepBelow(ceilDivide(unitsOf(shape), shape.data)));
+    if (times.empty())
+      times = own;
+    for (size_t r = 0; r < times.size(); ++r)
+      times[r] = smaller(times[r], own[r]);
+  }
+  return times;
+}
+
+Picoseconds Throughput::boundOf(const std::vector<Kind> &kinds,
+                                int64_t microBatches) const {
+  int64_t stages = 0;
+  for (const Kind &kind : kinds)
+    stages += kind.second;
+  return evenTime(stages, kinds) * microBatches;
 }
 
 /// The least time in which the replicas, so many in each pool, do all units:
@@ -129,24 +132,23 @@ Picoseconds Throughput::at(const Choice &shape,
                            Steps &steps) {
   if (steps.size() <= step)
     steps.resize(step + 1);
-  if (!steps[step])
-    steps[step] = evenTime(shape.pipeline, stages, [&](size_t pool) {
-      return timesOn(pool, shape, step);
-    });
+  if (steps[step])
+    return *steps[step];
+  std::vector<Kind> kinds;
+  for (size_t pool = 0; pool < stages.size(); ++pool)
+    if (stages[pool] > 0)
+      kinds.emplace_back(&timesOn(pool, shape, step), stages[pool]);
+  steps[step] = evenTime(shape.pipeline, kinds);
   return *steps[step];
 }
 
-Picoseconds
-Throughput::evenTime(int64_t pipeline, const std::vector<int64_t> &stages,
-                     const std::function<Times(size_t pool)> &times) const {
+Picoseconds Throughput::evenTime(int64_t pipeline,
+                                 const std::vector<Kind> &kinds) const {
   SpreadCosts costs;
   const std::vector<workload::Run> &runs = table.workload.runs;
-  for (size_t pool = 0; pool < stages.size(); ++pool) {
-    if (stages[pool] == 0)
-      continue;
-    costs.kindOf.insert(costs.kindOf.end(), stages[pool], costs.kinds.size());
-    costs.kinds.emplace_back();
-    costs.kinds.back().each = times(pool);
+  for (const auto &[times, stages] : kinds) {
+    costs.kindOf.insert(costs.kindOf.end(), stages, costs.kinds.size());
+    costs.kinds.push_back({*times});
   }
   for (size_t r = 0; r < runs.size(); ++r) {
     Parts least = costs.kinds.front().each[r];

@@ -22,7 +22,6 @@
 #include "compiler/planner/Bound.h"
 #include "compiler/planner/Search.h"
 
-#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -44,17 +43,18 @@ public:
   /// nothing is known (zero).
   Picoseconds bound(const Choice &shape, DeviceMap::Kind kind,
                     const std::vector<int64_t> &blocks, int64_t microBatches);
-  /// The same where each stage has the splits and replicas of any of some
-  /// shapes, which have equally many stages, so many in each pool, and
-  /// micro-batches.
-  Picoseconds boundOfAny(std::span<const Choice> shapes,
-                         const std::vector<int64_t> &stages,
-                         int64_t microBatches);
+  /// What an instance of each run takes.
+  using Times = std::vector<Parts>;
+  /// At least on a stage in a pool that has the splits and replicas of any of
+  /// some shapes, which have equally many micro-batches.
+  Times leastOf(size_t pool, std::span<const Choice> shapes);
+  /// Stages on which instances take the same, and how many there are of them.
+  using Kind = std::pair<const Times *, int64_t>;
+  Picoseconds boundOf(const std::vector<Kind> &kinds,
+                      int64_t microBatches) const;
 
 private:
-  /// What an instance of each run takes, of one number of samples.
-  using Times = std::vector<Parts>;
-  /// What decides it: splits, and what is computed again.
+  /// What decides what instances take: splits, and what is computed again.
   using Splits = std::tuple<int64_t, int64_t, bool, Recompute>;
 
   /// Of a micro-batch on a pipeline, by step; filled as they are asked for.
@@ -65,10 +65,8 @@ private:
   Steps &stepsOf(const Choice &shape, const std::vector<int64_t> &stages);
   Picoseconds at(const Choice &shape, const std::vector<int64_t> &stages,
                  size_t step, Steps &steps);
-  /// evenBound() of a pipeline with so many stages in each pool, on which
-  /// instances take what `times` says.
-  Picoseconds evenTime(int64_t pipeline, const std::vector<int64_t> &stages,
-                       const std::function<Times(size_t pool)> &times) const;
+  /// evenBound() of a pipeline with these stages.
+  Picoseconds evenTime(int64_t pipeline, const std::vector<Kind> &kinds) const;
   int64_t unitsOf(const Choice &shape) const;
   const Times &timesOn(size_t pool, const Choice &shape, size_t step);
   Times timesOf(size_t pool, const Choice &shape, int64_t samples);

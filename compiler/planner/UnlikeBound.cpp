@@ -43,24 +43,25 @@ UnlikeBound::UnlikeBound(CostTable &table, std::vector<NormalForm> forms,
     for (unsigned s = 0; s + 1 < stages; ++s)
       addMessages(table.workload, *one.costs.front(), s, one.there, one.back);
   }
-  addRows();
+  if (memory) {
+    setSchedule(all.front().form.schedule);
+    return;
+  }
+  auto m = static_cast<double>(all.front().form.microBatches);
+  Row any;
+  any.before = {{1, 0, 0}, 1, 0};
+  any.own = {m, m, m};
+  rows.assign(stages, {{any}});
 }
 
-void UnlikeBound::addRows() {
-  const NormalForm &form = all.front().form;
-  const FormCosts &costs = *all.front().costs.front();
-  PipelineShape shape{form.schedule, stages, 1, form.microBatches};
-  auto m = static_cast<double>(form.microBatches);
+void UnlikeBound::setSchedule(Schedule schedule) {
+  int64_t microBatches = all.front().form.microBatches;
+  PipelineShape shape{schedule, stages, 1, microBatches};
+  std::vector<int64_t> alive = table.alive(schedule, stages, 1, microBatches);
+  rows.clear();
   for (int64_t s = 0; s < stages; ++s) {
     rows.emplace_back();
-    if (!memory) {
-      Row any;
-      any.before = {{1, 0, 0}, 1, 0};
-      any.own = {m, m, m};
-      rows.back().push_back({any});
-      continue;
-    }
-    for (const Row &row : boundRows(shape, s, costs.alive(s), stages - 1))
+    for (const Row &row : boundRows(shape, s, alive[s], stages - 1))
       rows.back().push_back({row});
   }
 }
@@ -100,14 +101,14 @@ bool UnlikeBound::isBetter(size_t one, size_t other, unsigned s) const {
   return true;
 }
 
-Menus UnlikeBound::worthTrying() const {
+Menus UnlikeBound::worthTrying(const Menus &given) const {
   Menus result(stages);
   Schedule order = all.front().form.schedule;
   // Their order of tasks follows from the times.
   bool isFixed =
       order != Schedule::ZeroBubble1p && order != Schedule::ZeroBubble2p;
   for (int64_t s = 0; s < stages; ++s)
-    for (size_t k = 0; k < all.size(); ++k) {
+    for (size_t k : given[s]) {
       auto isWorse = [&](size_t other) { return isBetter(other, k, s); };
       // Of equal ones the first is kept.
       std::erase_if(result[s], [&](size_t kept) {

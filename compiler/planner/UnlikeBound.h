@@ -1,9 +1,9 @@
 //===- UnlikeBound.h - what no stages of several kinds beat -----*- C++ -*-===//
 //
 // Problem: each stage of a pipeline may have one of several configurations
-// (replicas, splits, what ZeRO cuts), all on as many devices. A lower bound of
-// the step over all ways to choose them and to cut the model, and a choice that
-// comes near it.
+// (replicas, splits, what ZeRO cuts) on its devices. A lower bound of the step
+// over all ways to choose them and to cut the model, and a choice that comes
+// near it.
 //
 // Method: a stage holds some instances within a time if one of its
 // configurations does, by the rows of BoundRows.h: its own times, tail and
@@ -14,8 +14,9 @@
 // Why it is a bound: rows are sums of times with weights that are not negative,
 // so that a smaller time in place of the plan's own makes them no larger; what
 // a configuration takes depends on no other stage but for messages, whose time
-// depends on the receiver alone where stages have equally many devices, and for
-// ties, which count the least of all configurations.
+// depends on the receiver's configuration and on how many devices each of the
+// two has, which is given; and for ties, which count the least of all
+// configurations.
 // Complexity O(stages * instances * configurations) a limit.
 //
 // Of configurations with the same replicas and splits, one with which a stage
@@ -41,11 +42,14 @@ using Menus = std::vector<std::vector<size_t>>;
 /// For one thread.
 class UnlikeBound {
 public:
-  /// Each of `forms` has one configuration in all of its stages, and differs
-  /// from the others in nothing else. Without `memory` what holds for every
-  /// schedule with one chunk a stage, whether it fits or not.
+  /// Each of `forms` has one configuration of each stage, and differs from the
+  /// others in nothing else. Without `memory` what holds for every schedule
+  /// with one chunk a stage, whether it fits or not.
   UnlikeBound(CostTable &table, std::vector<NormalForm> forms,
               const DeviceMap &devices, bool memory);
+
+  /// From then on what holds for this schedule; without memory only.
+  void setSchedule(Schedule schedule);
 
   struct Best {
     /// Without `wholeStep`.
@@ -56,9 +60,9 @@ public:
   /// Nothing is below `known`, and what is not below `limit` does not matter.
   Best of(const Menus &menus, Picoseconds known, Picoseconds limit);
 
-  /// Of each stage, all configurations but those in whose place another one is
+  /// Of each stage, those of its configurations in whose place no other one is
   /// never slower and fits; with memory only.
-  Menus worthTrying() const;
+  Menus worthTrying(const Menus &menus) const;
 
   /// The form in which each stage has its own.
   NormalForm formOf(const std::vector<size_t> &configurations) const;
@@ -88,7 +92,6 @@ private:
     double tail = 0;
   };
 
-  void addRows();
   bool isBetter(size_t one, size_t other, unsigned stage) const;
   void setMenus(const Menus &menus);
   void setMessages();

@@ -5,17 +5,17 @@
 // some have little memory, and the first stages keep more than the last ones.
 //
 // Space: pipelines without scopes around them and with one chunk a stage, but
-// DualPipe, whose stages have equally many devices, each in one pool, and share
-// the samples of a micro-batch equally. Each stage has the replicas, splits and
-// sharding of any placement that the branch and bound knows of so many devices,
-// but for those with experts or a table over their replicas; in the default
-// space all have equally many replicas.
-// Method: best-first, as there: numbers of stages, devices and micro-batches on
-// a map, bounded by what the devices let them do (Throughput.h); then with
-// every schedule; then with fewer and fewer configurations of each stage, all
-// by UnlikeBound.h, whose choice of configurations is what is simulated next.
-// One that was is taken off by excluding its configuration of one stage after
-// the other (Lawler, 1972).
+// DualPipe, whose stages each lie in one pool and share the samples of a
+// micro-batch equally. They have equally many devices, or those of
+// StageSizes.h. Each stage has the replicas, splits and sharding of any
+// placement that the branch and bound knows of so many devices, but for those
+// with experts or a table over their replicas; in the default space all have
+// equally many replicas. Method: best-first, as there: micro-batches and what
+// devices stages have, bounded by what these let them do (Throughput.h); then
+// in every order; then with every schedule; then with fewer and fewer
+// configurations of each stage, all by UnlikeBound.h, whose choice of
+// configurations is what is simulated next. One that was is taken off by
+// excluding its configuration of one stage after the other (Lawler, 1972).
 // Guarantee: bound() holds for all of the space where isSettled(). Complexity
 // O(mostWork).
 //
@@ -25,8 +25,10 @@
 #define WHALE_PLANNER_UNLIKESTAGES_H
 
 #include "compiler/planner/SearchSpace.h"
+#include "compiler/planner/StageSizes.h"
 #include "compiler/planner/UnlikeBound.h"
 
+#include <list>
 #include <queue>
 
 namespace whale::planner {
@@ -58,17 +60,29 @@ public:
   bool isSettled() const { return settled; }
 
 private:
-  /// Pipelines that differ in what their stages have.
-  struct Group {
-    std::vector<Choice> configurations;
+  /// What a stage of so many devices may have.
+  struct Menu {
+    std::vector<Choice> shapes;
+    /// These with every sharding, once they are asked for.
+    std::vector<StageForm> forms;
+    /// By pool: what instances take on them at least.
+    std::map<size_t, Throughput::Times> least;
   };
+  /// Pipelines with equally many micro-batches, and in the default space
+  /// replicas: what their stages may have, by the number of devices.
+  struct Group {
+    int64_t microBatches = 1;
+    std::map<int64_t, Menu> menus;
+  };
+  using Blocks = std::vector<StageBlock>;
   struct Node {
     Picoseconds bound;
     int64_t number = 0;
-    const Group *group = nullptr;
-    /// Of the group's devices; unset: any of `orders`.
-    const DeviceMap *map = nullptr;
-    std::vector<const DeviceMap *> orders;
+    Group *group = nullptr;
+    /// Set once the stages have an order; until then any of `maps`, or of all.
+    std::shared_ptr<const StageOrder> order;
+    Blocks blocks;
+    std::vector<const DeviceMap *> maps;
     Schedule schedule = Schedule::OneFOneB;
     /// Set once its memory is looked at.
     std::shared_ptr<UnlikeBound> costs;
@@ -80,12 +94,15 @@ private:
     }
   };
 
-  void findGroups();
   bool sharesEqually(const Choice &choice) const;
-  std::vector<Choice> configurationsOf(const Choice &shape) const;
-  void addNodes(const Group &group);
+  void addEqual();
+  void addUnequal();
+  void addMaps(Group &group, const Choice &shape);
+  void fill(Menu &menu);
+  Picoseconds throughputOf(Group &group, const Blocks &blocks);
   void push(Node node);
   void lookInto(const Node &node);
+  void addOrders(const Node &node);
   void addSchedules(const Node &node);
   void addMenus(const Node &node, std::shared_ptr<UnlikeBound> costs,
                 const Menus &menus);
@@ -93,9 +110,9 @@ private:
   std::optional<UnlikeBound::Best> boundOf(const Node &node, UnlikeBound &costs,
                                            const Menus &menus);
   void simulate(const Node &node);
-  std::shared_ptr<UnlikeBound> costsOf(const Node &node, bool memory) const;
+  std::shared_ptr<UnlikeBound> costsOf(const Node &node, bool memory);
+  Menus menusOf(const Node &node);
   Picoseconds limitStep() const;
-  Picoseconds mostAloneOf(const Group &group) const;
   Picoseconds toBeat() const;
 
   const Problem &problem;
@@ -105,7 +122,7 @@ private:
   Throughput &throughput;
   ScheduleTable &schedules;
   const std::vector<std::string> &dims;
-  std::vector<Group> groups;
+  std::list<Group> groups;
   std::priority_queue<Node, std::vector<Node>, std::greater<>> queue;
   std::optional<Scored> best;
   std::vector<Scored> simulatedOnes;

@@ -62,10 +62,8 @@ public:
                 wanted(pins.pipeline, p) && wanted(pins.data, d) &&
                 canSplit(t) && canCutContext(c))
               degrees({d, t, c, p});
-    for (const auto &[key, some] : options) {
-      NormalForm form;
-      unlike(form, some, std::get<0>(key));
-    }
+    if (stages == Stages::Different)
+      lookForUnlike();
     return std::move(result);
   }
 
@@ -101,6 +99,21 @@ private:
     return 0;
   }
   int64_t positions() const { return extent("sequence"); }
+
+  void lookForUnlike() {
+    collects = true;
+    for (int64_t t = 1; t <= devices; ++t)
+      for (int64_t c = 1; t * c <= devices; ++c)
+        for (int64_t d = 1; t * c * d <= devices && d <= groups; ++d)
+          if (wanted(pins.tensor, t) && wanted(pins.context, c) &&
+              wanted(pins.data, d) && canSplit(t) && canCutContext(c))
+            degrees({d, t, c});
+    for (const auto &[key, some] : options) {
+      NormalForm form;
+      form.microBatches = key.first;
+      unlike(form, some, devices);
+    }
+  }
 
   void degrees(Degrees d) {
     for (d.microBatches = 1; d.microBatches <= groups; ++d.microBatches)
@@ -204,6 +217,8 @@ private:
     for (const Axis &one : stage.axes)
       if (one.kind == AxisKind::Replica && !d.outside)
         ++form.outerAxes;
+    if (collects)
+      return collect(d, stage);
     for (Recompute recompute :
          {Recompute::None, Recompute::Selective, Recompute::Full}) {
       if (!wanted(pins.recompute, recompute))
@@ -212,33 +227,37 @@ private:
       form.stages.assign(d.pipeline, stage);
       scheduled(form, d);
     }
-    // A stage that recomputes does so as its memory asks.
+  }
+
+  /// What a stage may have that shares equally; it recomputes as its memory
+  /// asks.
+  void collect(const Degrees &d, StageForm stage) {
     stage.recompute = pins.recompute.value_or(Recompute::None);
-    if (stages == Stages::Different && mayDiffer(d))
-      options[{d.pipeline, d.microBatches, d.data * d.tensor * d.context,
-               full() ? 1 : d.data}]
-          .emplace_back(d, stage);
+    if (d.colocated.empty() && groups % (d.microBatches * d.data) == 0)
+      options[{d.microBatches, full() ? 1 : d.data}].push_back(stage);
   }
 
-  /// One whose replicas stand within the stages and share equally.
-  bool mayDiffer(const Degrees &d) const {
-    return d.pipeline > 1 && d.outside == (d.data > 1) && d.colocated.empty() &&
-           groups % (d.microBatches * d.data) == 0;
-  }
-
-  /// Every choice of what some stages have.
-  using Option = std::pair<Degrees, StageForm>;
-  void unlike(NormalForm &form, const std::vector<Option> &some,
-              int64_t pipeline) {
-    if (std::ssize(form.stages) == pipeline) {
-      Degrees d = some.front().first;
+  /// Every choice of what some stages have, on these devices.
+  void unlike(NormalForm &form, const std::vector<StageForm> &some,
+              int64_t devices) {
+    auto pipeline = std::ssize(form.stages);
+    bool isAlike =
+        std::adjacent_find(form.stages.begin(), form.stages.end(),
+                           std::not_equal_to<>()) == form.stages.end();
+    if (!isAlike && wanted(pins.pipeline, pipeline)) {
+      Degrees d;
+      d.pipeline = pipeline;
+      d.microBatches = form.microBatches;
       d.unlike = true;
-      form.microBatches = d.microBatches;
-      return scheduled(form, d);
+      scheduled(form, d);
     }
-    for (const auto &[d, stage] : some) {
+    if (pipeline == pins.pipeline.value_or(instances) || result.limited)
+      return;
+    for (const StageForm &stage : some) {
+      if (stage.innerDevices(0) > devices)
+        continue;
       form.stages.push_back(stage);
-      unlike(form, some, pipeline);
+      unlike(form, some, devices - stage.innerDevices(0));
       form.stages.pop_back();
     }
   }
@@ -280,13 +299,17 @@ private:
     for (unsigned a = 0; a < form.outerAxes; ++a)
       outer *= form.stages.front().axes[a].size;
     int64_t ranks = rankCount(form);
-    blocks(DeviceMap::Kind::ByOuter, std::vector<int64_t>(outer, ranks / outer),
-           form, d);
-    if (d.pipeline > 1)
-      blocks(DeviceMap::Kind::ByStage,
-             std::vector<int64_t>(d.pipeline, ranks / d.pipeline), form, d);
+    if (d.pipeline > 1) {
+      std::vector<int64_t> sizes;
+      for (const StageForm &stage : form.stages)
+        sizes.push_back(outer * stage.innerDevices(form.outerAxes));
+      blocks(DeviceMap::Kind::ByStage, sizes, form, d);
+    }
+    // A pipeline in one block has all stages there.
     if (d.unlike)
       return;
+    blocks(DeviceMap::Kind::ByOuter, std::vector<int64_t>(outer, ranks / outer),
+           form, d);
     DeviceMap map{DeviceMap::Kind::ByRank, {}};
     std::vector<bool> used(problem.hardware.pools().size(), false);
     straddling(form, d, ranks / (form.outerAxes > 0 ? outer : d.pipeline), used,
@@ -527,10 +550,11 @@ private:
   int64_t devices, instances;
   LargeTable large;
   int64_t groups;
-  /// What a stage may have, by stages, micro-batches and devices; in the
-  /// default space all have equally many replicas.
-  std::map<std::tuple<int64_t, int64_t, int64_t, int64_t>, std::vector<Option>>
-      options;
+  /// What a stage may have, by micro-batches; in the default space all have
+  /// equally many replicas.
+  std::map<std::pair<int64_t, int64_t>, std::vector<StageForm>> options;
+  /// Whether shapes are those of single stages, to be put together.
+  bool collects = false;
   Exhausted result;
 };
 

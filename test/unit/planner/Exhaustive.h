@@ -24,10 +24,9 @@
 // equally; interleaving, whose micro-batches are a multiple of the stages; how
 // rows reach experts without a limit of rows (no such model is here); DualPipe,
 // which is only tried when asked for. On request:
-// replicas, splits and ZeRO of each stage by itself, where stages have equally
-// many devices and one chunk and share the batch equally. Not covered, since no
-// plan has it: unequal numbers of devices in the stages, uneven tensor shards,
-// precision and global batch.
+// devices, replicas, splits and ZeRO of each stage by itself, where stages lie
+// in one pool each, have one chunk and share the batch equally. Not covered,
+// since no plan has it: uneven tensor shards, precision and global batch.
 //
 //===----------------------------------------------------------------------===//
 
@@ -51,8 +50,8 @@ struct Exhausted {
 enum class Stages {
   /// All alike but for their cuts and devices.
   Alike,
-  /// Also replicas, splits and ZeRO, where the replicas stand within the
-  /// stages: what the search looks for.
+  /// Also numbers of devices, replicas, splits and ZeRO, where the replicas
+  /// stand within the stages: what the search looks for.
   Different,
 };
 

@@ -40,7 +40,7 @@ std::optional<Plan> comparedPlan(const Problem &problem,
 
 struct Kinds {
   int fitting = 0, full = 0, mixed = 0, pipelines = 0, tables = 0, both = 0,
-      gathered = 0, unlike = 0;
+      gathered = 0, unlike = 0, unequal = 0;
 };
 
 bool cutsTable(const NormalForm &form) {
@@ -64,6 +64,14 @@ bool gathers(const NormalForm &form) {
   return std::any_of(
       form.stages.begin(), form.stages.end(),
       [](const StageForm &stage) { return stage.gatheredLayers > 0; });
+}
+
+bool areUnequal(const NormalForm &form) {
+  return std::any_of(form.stages.begin(), form.stages.end(),
+                     [&](const StageForm &stage) {
+                       return stage.innerDevices(form.outerAxes) !=
+                              form.stages.front().innerDevices(form.outerAxes);
+                     });
 }
 
 /// The first `cases` problems from a seed on that have few enough plans.
@@ -94,6 +102,7 @@ Kinds compareFrom(unsigned seed, int cases, int64_t mostPlans = usualPlans) {
     kinds.both += cutsBoth(all.best->form);
     kinds.gathered += gathers(all.best->form);
     kinds.unlike += hasUnlikeStages(all.best->form);
+    kinds.unequal += areUnequal(all.best->form);
   }
   return kinds;
 }
@@ -111,6 +120,7 @@ TEST_CASE("no plan beats the search, and where none fits it finds none") {
   CHECK(kinds.both > 4);
   CHECK(kinds.gathered > 6);
   CHECK(kinds.unlike > 4);
+  CHECK(kinds.unequal > 4);
 }
 
 namespace {
@@ -248,10 +258,17 @@ TEST_CASE("shares of pipelines are the best there are") {
   compareFrom(704647, 1, 40000);
 }
 
-// Those of seeds 0 to 1999 with up to 20,000 plans whose best one has them.
+// Some of seeds 0 to 1999 with up to 20,000 plans whose best one has them: with
+// equally many devices and with unequal numbers, on equal devices and on
+// several types.
 TEST_CASE("stages with degrees of their own are found where they are best") {
-  for (unsigned seed : {20, 341, 421, 637, 748, 1622, 1839})
-    CHECK(compareFrom(seed, 1, 20000).unlike == 1);
+  int unequal = 0;
+  for (unsigned seed : {20, 341, 421, 637, 748, 11, 241, 269, 355, 504, 661}) {
+    Kinds kinds = compareFrom(seed, 1, 20000);
+    CHECK(kinds.unlike == 1);
+    unequal += kinds.unequal;
+  }
+  CHECK(unequal > 4);
 }
 
 TEST_CASE("what is pinned, or asked of all stages, none has for itself") {

@@ -116,6 +116,22 @@ TEST_CASE("messages between unlike splits go to each rank") {
   CHECK(mixed.stages[0].forward == other.stages[1].forward);
 }
 
+TEST_CASE("a split behind an odd number of devices may cross nodes") {
+  RoundHardware on({{}}, {{0, 8, 4}});
+  // Devices 0, 1 and 2, 3 and 4 of nodes of four.
+  auto stages = {stage(1), stage(1, 2), stage(1, 2)};
+  NormalForm form;
+  form.microBatches = microBatches;
+  form.stages = stages;
+  workload::Workload some = model();
+  CostTable table(some, on);
+  Prediction crossing = evaluate(table, {form, {0, 1, 2, 4}, {}});
+  form.stages = {stage(1, 2), stage(1, 2), stage(1)};
+  Prediction within = evaluate(table, {form, {0, 1, 3, 4}, {}});
+  CHECK(crossing.stages[1].forward == within.stages[0].forward);
+  CHECK(crossing.stages[2].forward > within.stages[1].forward);
+}
+
 TEST_CASE("bounds hold for unlike stages") {
   workload::Workload some = model();
   // Equal devices, and two types.
@@ -228,4 +244,73 @@ TEST_CASE("no choice of what stages have beats its bound") {
   // Some fit nowhere.
   CHECK(unfit > 0);
   CHECK(unfit < 60);
+}
+
+namespace {
+
+/// What a stage of so many devices may have: replicas, a split of two beside
+/// them, and state that the replicas cut.
+std::vector<StageForm> ofSize(int64_t devices) {
+  std::vector<StageForm> some = {stage(devices)};
+  if (devices % 2 == 0)
+    some.push_back(stage(devices / 2, 2));
+  if (devices > 1) {
+    some.push_back(stage(devices));
+    some.back().axes[0].shard = Shard::Parameters;
+  }
+  return some;
+}
+
+} // namespace
+
+TEST_CASE("bounds hold for unequal numbers of devices") {
+  workload::Workload some = model();
+  int compared = 0;
+  for (int64_t room : {1'000'000'000, 1'200'000, 900'000})
+    for (Schedule schedule : {Schedule::OneFOneB, Schedule::ZeroBubbleH1})
+      for (const std::vector<int64_t> &sizes :
+           {std::vector<int64_t>{1, 2, 6}, {6, 2, 1}, {3, 1, 2}, {1, 3, 1}})
+        for (bool isMixed : {false, true}) {
+          RoundHardware on(
+              {{"a"}, {"b", 3e11, 1e12}},
+              isMixed ? std::vector<test::RoundNodes>{{0, 8, 4}, {1, 8, 2}}
+                      : std::vector<test::RoundNodes>{{0, 16, 4}});
+          for (test::RoundDevice &device : on.devices)
+            device.memory = room;
+          DeviceMap map;
+          if (isMixed)
+            map = {DeviceMap::Kind::ByStage, {0, 8, 8 + sizes[1]}};
+          // Stages that have fewer than three repeat their last one.
+          std::vector<NormalForm> forms(3);
+          Menus menus(3);
+          for (size_t s = 0; s < 3; ++s) {
+            std::vector<StageForm> own = ofSize(sizes[s]);
+            for (size_t k = 0; k < 3; ++k)
+              forms[k].stages.push_back(own[std::min(k, own.size() - 1)]);
+            for (size_t k = 0; k < own.size(); ++k)
+              menus[s].push_back(k);
+          }
+          for (NormalForm &form : forms)
+            form.microBatches = microBatches, form.schedule = schedule;
+          CostTable table(some, on);
+          UnlikeBound bounds(table, forms, map, true),
+              any(table, forms, map, false);
+          Picoseconds best = bestOf(table, forms, menus, map);
+          UnlikeBound::Best least = bounds.of(menus, {}, Picoseconds::max());
+          INFO(room << " B, " << nameOf(schedule) << ", mixed " << isMixed
+                    << ", " << sizes[0] << ' ' << sizes[1] << ' ' << sizes[2]);
+          CHECK(least.bound <= best);
+          Picoseconds whatever = any.of(menus, {}, Picoseconds::max()).bound;
+          any.setSchedule(schedule);
+          Picoseconds unlimited = any.of(menus, {}, Picoseconds::max()).bound;
+          CHECK(unlimited <= best);
+          CHECK(whatever.asDouble() <= 1.0001 * unlimited.asDouble());
+          if (best == Picoseconds::max())
+            continue;
+          ++compared;
+          CHECK(least.bound.asDouble() > 0.5 * best.asDouble());
+          // What is left out of the menus is not missed.
+          CHECK(bestOf(table, forms, bounds.worthTrying(menus), map) == best);
+        }
+  CHECK(compared > 30);
 }
