@@ -568,7 +568,11 @@ StagePrediction FormCosts::stage(unsigned stage, int64_t first,
   StagePrediction result = stageWith({stage, first, last}, relief);
   for (const auto &view : views) {
     const StagePrediction other = view->stageWith({stage, first, last}, relief);
-    result.takeMemory(other);
+    auto isShort = [](const StagePrediction &one) {
+      return std::pair(one.deficit(), one.memory.total() - one.capacity);
+    };
+    if (isShort(other) > isShort(result))
+      result.takeMemory(other);
     result.gradientSync = std::max(result.gradientSync, other.gradientSync);
     result.update = std::max(result.update, other.update);
   }

@@ -87,7 +87,7 @@ struct StagePrediction {
   Bytes deficit() const {
     return std::max(memory.total() - capacity, memory.host() - hostCapacity);
   }
-  /// That of another rank or replica of the stage, if it has less room.
+  /// That of another rank or replica of the stage.
   void takeMemory(const StagePrediction &other);
   /// Whether the host's memory is what is short, or shortest.
   bool isHostShort() const {

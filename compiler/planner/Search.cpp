@@ -72,38 +72,16 @@ public:
                                                   : Outcome::Optimal;
     answer.plan->outcome = answer.outcome;
     experience.found = best->choice;
-    experience.samples = samplesOf(best->choice);
+    experience.samples = space.samplesOf(best->choice);
     return answer;
   }
 
 private:
-  /// Of a micro-batch on a replica.
-  int64_t samplesOf(const Choice &choice) const {
-    return problem.workload.globalBatch /
-           saturatingMultiply(choice.data, choice.microBatches);
-  }
-
   /// What an earlier search found, with as many samples or micro-batches.
   void tryFound() {
-    if (!experience.found || space.isMixed())
-      return;
-    const Choice earlier = *experience.found;
-    auto size = [](const Choice &c) {
-      return std::tuple(c.tensor, c.context, c.pipeline, c.table, c.experts,
-                        c.sequence);
-    };
-    auto rest = [](const Choice &c) {
-      return std::tuple(c.recompute, c.recomputeLayers, c.selectiveLayers,
-                        c.shard, c.hybrid, c.schedule, c.virtualStages,
-                        c.pipelineOutside);
-    };
-    for (const Choice &shape : enumerate(problem))
-      if (size(shape) == size(earlier) && state.mayFit(shape) &&
-          (samplesOf(shape) == experience.samples ||
-           shape.microBatches == earlier.microBatches))
-        for (const Choice &choice : space.variantsOf(shape))
-          if (rest(choice) == rest(earlier))
-            take(simulate({{}, 0, Entry::Kind::Cut, choice, 0}));
+    for (const Choice &choice : space.like(experience))
+      if (state.mayFit(choice))
+        take(simulate({{}, 0, Entry::Kind::Cut, choice, 0}));
   }
 
   int64_t limit() const {
@@ -241,6 +219,8 @@ private:
     if (entry.map >= all.size())
       return false;
     devices = all[entry.map];
+    if (entry.widths)
+      setWidths(form, *entry.widths);
     // A variant of the shape may need less memory.
     return setShares(table, form, devices,
                      entry.kind >= Entry::Kind::Scheduled);
@@ -297,6 +277,23 @@ private:
         wholeStepOf(entry.choice, stepBound(*entry.costs, entry.choice, true)));
   }
 
+  /// A shape with each of its widths; one entry stands for the slower ones.
+  Found widthsOf(const Entry &any) {
+    Found found;
+    Entry rest = any;
+    rest.bound = Picoseconds::max();
+    for (Entry &one : space.withWidths(any, maps)) {
+      boundShape(one);
+      if (one.bound < limitStep())
+        found.entries.push_back(std::move(one));
+      else
+        rest.bound = std::min(rest.bound, one.bound);
+    }
+    if (rest.bound < Picoseconds::max())
+      found.entries.push_back(std::move(rest));
+    return found;
+  }
+
   /// A shape's families, bounded by its costs and their best schedule; itself,
   /// if its costs show that it is slower than was known.
   Found familiesOf(Entry shape) {
@@ -325,6 +322,7 @@ private:
       family.steps = steps;
       Entry entry{std::max(least, shape.bound), 0, Entry::Kind::Family,
                   shape.choice, shape.map};
+      entry.widths = shape.widths;
       std::tie(entry.choice.recompute, entry.choice.pipelineOutside) = key;
       for (const Choice &member : family.members)
         if (member.hasLayers()) {
@@ -446,12 +444,14 @@ private:
   void addSchedules(const Entry &family, const Choice &member, Found &found,
                     Picoseconds &rest) {
     Entry placed{family.bound, 0, Entry::Kind::Scheduled, member, family.map};
+    placed.widths = family.widths;
     std::vector<Entry> entries;
     size_t next = 0;
     for (Choice &choice : schedules.of(member)) {
       placed.step = family.family->steps[next++];
       placed.bound = std::max(family.bound, wholeStepOf(choice, placed.step));
-      if (!settle(problem, choice))
+      if (!settle(problem, choice) ||
+          (family.widths && choice.virtualStages > 1))
         continue;
       placed.choice = choice;
       if (placed.bound >= limitStep())
@@ -501,15 +501,11 @@ private:
         mostAlone(problem.hardware, entry.choice.ranks(), limitStep())));
     if (cuts->step == Picoseconds::max())
       return found;
-    found.entries.push_back(
-        {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)),
-         0,
-         Entry::Kind::Cut,
-         entry.choice,
-         entry.map,
-         nullptr,
-         {},
-         cuts});
+    Entry cut = entry;
+    cut.kind = Entry::Kind::Cut;
+    cut.bound = std::max(entry.bound, wholeStepOf(entry.choice, cuts->step));
+    cut.cuts = std::move(cuts);
+    found.entries.push_back(std::move(cut));
     return found;
   }
 
@@ -545,6 +541,8 @@ private:
 
   Found lookInto(const Entry &entry) {
     switch (entry.kind) {
+    case Entry::Kind::Widths:
+      return widthsOf(entry);
     case Entry::Kind::Shape:
       return familiesOf(entry);
     case Entry::Kind::Family:

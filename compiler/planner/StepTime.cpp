@@ -249,8 +249,6 @@ Picoseconds mostAlone(const cost::Hardware &hardware, int64_t ranks,
 }
 
 void StagePrediction::takeMemory(const StagePrediction &other) {
-  if (other.deficit() <= deficit())
-    return;
   memory = other.memory;
   capacity = other.capacity;
   hostCapacity = other.hostCapacity;
@@ -270,7 +268,8 @@ Prediction evaluate(CostTable &table, const Candidate &candidate) {
     const Prediction &other = &kept == &one ? slowest : one;
     // Of each stage the replica with the least room.
     for (size_t s = 0; s < kept.stages.size(); ++s)
-      kept.stages[s].takeMemory(other.stages[s]);
+      if (other.stages[s].deficit() > kept.stages[s].deficit())
+        kept.stages[s].takeMemory(other.stages[s]);
     if (&kept == &one)
       slowest = std::move(one);
   }
