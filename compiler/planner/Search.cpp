@@ -72,38 +72,16 @@ public:
                                                   : Outcome::Optimal;
     answer.plan->outcome = answer.outcome;
     experience.found = best->choice;
-    experience.samples = samplesOf(best->choice);
+    experience.samples = space.samplesOf(best->choice);
     return answer;
   }
 
 private:
-  /// Of a micro-batch on a replica.
-  int64_t samplesOf(const Choice &choice) const {
-    return problem.workload.globalBatch /
-           saturatingMultiply(choice.data, choice.microBatches);
-  }
-
   /// What an earlier search found, with as many samples or micro-batches.
   void tryFound() {
-    if (!experience.found || space.isMixed())
-      return;
-    const Choice earlier = *experience.found;
-    auto size = [](const Choice &c) {
-      return std::tuple(c.tensor, c.context, c.pipeline, c.table, c.experts,
-                        c.sequence);
-    };
-    auto rest = [](const Choice &c) {
-      return std::tuple(c.recompute, c.recomputeLayers, c.selectiveLayers,
-                        c.shard, c.hybrid, c.schedule, c.virtualStages,
-                        c.pipelineOutside);
-    };
-    for (const Choice &shape : enumerate(problem))
-      if (size(shape) == size(earlier) && branching.mayFit(shape) &&
-          (samplesOf(shape) == experience.samples ||
-           shape.microBatches == earlier.microBatches))
-        for (const Choice &choice : space.variantsOf(shape))
-          if (rest(choice) == rest(earlier))
-            take(branching.lookInto({{}, 0, Entry::Kind::Cut, choice, 0}));
+    for (const Choice &choice : space.like(experience))
+      if (branching.mayFit(choice))
+        take(branching.lookInto({{}, 0, Entry::Kind::Cut, choice, 0}));
   }
 
   int64_t limit() const {

@@ -46,10 +46,59 @@ std::vector<Entry> SearchSpace::entries(MapTable &maps,
                                         placed.blocks[map], leastTasks(shape)));
       if (alike.size() > 1)
         entry.orders = std::make_shared<std::vector<size_t>>(alike);
+      result.push_back(entry);
+      bool mayBeUnequal = shape.tensor > 1 && shape.context == 1 &&
+                          placed.blocks[map].empty() && seeksWidths(problem);
+      if (!mayBeUnequal)
+        continue;
+      entry.number = std::ssize(result);
+      entry.kind = Entry::Kind::Widths;
       result.push_back(std::move(entry));
     }
   }
   return result;
+}
+
+std::vector<Entry> SearchSpace::withWidths(const Entry &any,
+                                           MapTable &maps) const {
+  NormalForm form = formOf(any.choice, dims);
+  std::vector<Entry> result;
+  for (SplitWidths &widths :
+       splitWidths(problem, form, maps.of(any.choice).maps[any.map])) {
+    result.push_back(any);
+    result.back().kind = Entry::Kind::Shape;
+    result.back().widths = std::make_shared<SplitWidths>(std::move(widths));
+  }
+  return result;
+}
+
+std::vector<Choice> SearchSpace::like(const Experience &experience) const {
+  std::vector<Choice> result;
+  if (!experience.found || isMixed())
+    return result;
+  const Choice earlier = *experience.found;
+  auto size = [](const Choice &c) {
+    return std::tuple(c.tensor, c.context, c.pipeline, c.table, c.experts,
+                      c.sequence);
+  };
+  auto rest = [](const Choice &c) {
+    return std::tuple(c.recompute, c.recomputeLayers, c.selectiveLayers,
+                      c.shard, c.hybrid, c.schedule, c.virtualStages,
+                      c.pipelineOutside);
+  };
+  for (const Choice &shape : enumerate(problem))
+    if (size(shape) == size(earlier) &&
+        (samplesOf(shape) == experience.samples ||
+         shape.microBatches == earlier.microBatches))
+      for (const Choice &choice : variantsOf(shape))
+        if (rest(choice) == rest(earlier))
+          result.push_back(choice);
+  return result;
+}
+
+int64_t SearchSpace::samplesOf(const Choice &choice) const {
+  return problem.workload.globalBatch /
+         saturatingMultiply(choice.data, choice.microBatches);
 }
 
 int64_t SearchSpace::leastTasks(const Choice &choice) const {
@@ -97,7 +146,8 @@ bool SearchSpace::dependsOnOrder(const Choice &shape) const {
 std::vector<std::vector<size_t>> byDegrees(const std::vector<Entry> &entries) {
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::vector<size_t>> alike;
   for (size_t i = 0; i < entries.size(); ++i)
-    if (const Choice &c = entries[i].choice; entries[i].map < 2)
+    if (const Choice &c = entries[i].choice;
+        entries[i].map < 2 && entries[i].kind == Entry::Kind::Shape)
       alike[{c.tensor, c.context, c.pipeline}].push_back(i);
   auto key = [&](size_t i) {
     const Picoseconds &bound = entries[i].bound;
