@@ -11,7 +11,7 @@ namespace whale::planner {
 static int64_t samplesAt(size_t step) {
   if (step < 2)
     return static_cast<int64_t>(step) + 1;
-  int64_t power = int64_t(1) << (step / 2);
+  int64_t power = int64_t(1) << ((step + 1) / 2);
   return step % 2 == 1 ? power : power + power / 2;
 }
 

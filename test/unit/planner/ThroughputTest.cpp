@@ -82,3 +82,25 @@ TEST_CASE("no shape is faster than its types of devices let it be") {
   CHECK(sum.unknown > 0);
   CHECK(sum.tight / static_cast<double>(sum.known) > 0.8);
 }
+
+TEST_CASE("costs are looked up at every power of two, and between") {
+  for (int64_t samples : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}) {
+    workload::Workload model =
+        test::chain({test::denseLayer({{"batch", samples},
+                                       {"sequence", 8},
+                                       {"hidden", 64},
+                                       {"ffn", 256}})},
+                    {4}, samples);
+    test::RoundHardware on({{}}, {{0, 2, 2}});
+    CostTable table(model, on);
+    Throughput throughput(table, {});
+    Choice two;
+    two.pipeline = 2;
+    NormalForm form = formOf(two, {});
+    SpreadCosts costs =
+        spreadCosts(table, form, replicaCosts(table, form, {}), false);
+    INFO(samples << " samples");
+    CHECK(throughput.bound(two, DeviceMap::Kind::Identity, {2}, 1) ==
+          evenBound(costs, 2, 1));
+  }
+}
