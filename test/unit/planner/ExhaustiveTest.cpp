@@ -264,7 +264,8 @@ Unequal compareWidths(unsigned seed, unsigned seeds) {
     std::optional<test::RandomProblem> some = onUnequalDevices(seed);
     if (!some)
       continue;
-    test::Exhausted all = test::tryEverything(some->problem(), 4 * usualPlans);
+    test::Exhausted all = test::tryEverything(some->problem(), 4 * usualPlans,
+                                              test::Stages::Different);
     if (all.limited || !all.best)
       continue;
     ++result.tried;
