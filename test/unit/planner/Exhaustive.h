@@ -21,13 +21,13 @@
 // sizes that two pools have together, and where a stage's split lies on several
 // types of devices (without context parallelism and with one chunk a stage) all
 // widths of its parts, equal on coordinates with the same types, that sum to no
-// more than 32 and come out even in all loops but those of tables. Taken as
-// given: the
-// dimensions of a split (splitDims), which table is large enough (largeTable)
-// and its sizes (divisors of a node, whole nodes); parts of a sequence (powers
-// of two of 1,024 positions or more); the parts at the turn of a V share
-// equally; interleaving, whose micro-batches are a multiple of the stages; how
-// rows reach experts without a limit of rows (no such model is here); DualPipe,
+// more than 32 (16, 8 or 4 where a form has more than 32 of them) and come out
+// even in all loops but those of tables. Taken as given: the dimensions of a
+// split (splitDims), which table is large enough (largeTable) and its sizes
+// (divisors of a node, whole nodes); parts of a sequence (powers of two of
+// 1,024 positions or more); the parts at the turn of a V share equally;
+// interleaving, whose micro-batches are a multiple of the stages; how rows
+// reach experts without a limit of rows (no such model is here); DualPipe,
 // which is only tried when asked for. On request:
 // replicas, splits and ZeRO of each stage by itself, where stages have equally
 // many devices and one chunk and share the batch equally. Not covered, since no

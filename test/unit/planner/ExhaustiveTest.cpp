@@ -294,7 +294,7 @@ TEST_CASE("no widths of a split's parts beat those found") {
 }
 
 TEST_CASE("no widths beat those found on other seeds", "[.judge]") {
-  Unequal found = compareWidths(800000, 1500);
+  Unequal found = compareWidths(810000, 1500);
   WARN(found.tried << " problems, " << found.best << " with unequal widths, "
                    << found.withOthers << " of them beside stages or replicas");
 }
