@@ -256,7 +256,7 @@ CutResult bestShares(CostTable &table, const NormalForm &form,
 
 void polishShares(CostTable &table, CutResult &result) {
   const Candidate start = *result.candidate;
-  // Stages with replicas of their own share equally.
+  // Stages that cut the batch differently share it equally.
   if (table.hardware.pools().size() == 1 || !cutsBatchAlike(start.form) ||
       start.form.stages.front().degree(AxisKind::Replica) == 1)
     return;

@@ -15,8 +15,10 @@ namespace {
 
 /// On more devices it would take several times as long as the rest.
 constexpr int64_t mostDevices = 8;
-/// All parts of a split together: finer ones differ by a few percent.
-constexpr int64_t mostUnits = 32;
+/// What the widths of a split sum to at most: the first of these with which a
+/// form has no more than `mostWidths` on its devices.
+constexpr int64_t mostUnits[] = {32, 16, 8, 4};
+constexpr int64_t mostWidths = 32;
 
 /// What the loops that a split cuts have in common, but for those of tables; 0
 /// where there are none.
@@ -99,16 +101,12 @@ private:
 };
 
 /// Of a stage, equal ones first.
-std::vector<std::vector<int64_t>> widthsOf(const Problem &problem,
-                                           const NormalForm &form,
-                                           const DeviceMap &devices,
-                                           unsigned stage) {
+std::vector<std::vector<int64_t>> widthsOf(Kinds &kinds, int64_t parts,
+                                           int64_t units) {
   std::vector<std::vector<int64_t>> all = {{}};
-  Kinds kinds(problem.hardware, form, devices, stage);
   if (kinds.number() == 1)
     return all;
-  int64_t parts = commonParts(problem.workload, form.stages[stage].axes.back());
-  for (int64_t sum = 2; sum <= mostUnits && parts > 0; ++sum)
+  for (int64_t sum = 2; sum <= units && parts > 0; ++sum)
     if (parts % sum == 0)
       kinds.forEach(sum, [&](std::vector<int64_t> widths) {
         bool isEqual = std::all_of(widths.begin(), widths.end(),
@@ -116,6 +114,26 @@ std::vector<std::vector<int64_t>> widthsOf(const Problem &problem,
         if (!isEqual)
           all.push_back(std::move(widths));
       });
+  return all;
+}
+
+/// Of all stages, with so many units; nothing where they are too many.
+std::optional<std::vector<SplitWidths>>
+widthsWith(std::vector<Kinds> &stages, int64_t parts, int64_t units) {
+  std::vector<SplitWidths> all = {{}};
+  for (Kinds &kinds : stages) {
+    std::vector<SplitWidths> longer;
+    for (const std::vector<int64_t> &here : widthsOf(kinds, parts, units))
+      for (const SplitWidths &before : all) {
+        longer.push_back(before);
+        longer.back().push_back(here);
+      }
+    all = std::move(longer);
+    if (std::ssize(all) > mostWidths + 1)
+      return std::nullopt;
+  }
+  // All equal ones come first.
+  all.erase(all.begin());
   return all;
 }
 
@@ -141,19 +159,15 @@ std::set<int64_t> sizesAcross(const std::vector<std::set<int64_t>> &ofPools) {
 std::vector<SplitWidths> splitWidths(const Problem &problem,
                                      const NormalForm &form,
                                      const DeviceMap &devices) {
-  std::vector<SplitWidths> all = {{}};
-  for (unsigned s = 0; s < form.stages.size(); ++s) {
-    std::vector<SplitWidths> longer;
-    for (const std::vector<int64_t> &here : widthsOf(problem, form, devices, s))
-      for (const SplitWidths &before : all) {
-        longer.push_back(before);
-        longer.back().push_back(here);
-      }
-    all = std::move(longer);
-  }
-  // All equal ones come first.
-  all.erase(all.begin());
-  return all;
+  std::vector<Kinds> stages;
+  for (unsigned s = 0; s < form.stages.size(); ++s)
+    stages.emplace_back(problem.hardware, form, devices, s);
+  int64_t parts =
+      commonParts(problem.workload, form.stages.front().axes.back());
+  for (int64_t units : mostUnits)
+    if (auto all = widthsWith(stages, parts, units))
+      return *std::move(all);
+  return {};
 }
 
 void setWidths(NormalForm &form, const SplitWidths &widths) {

@@ -9,10 +9,11 @@
 // for each kind of its coordinates (the types of the devices there, in every
 // replica), in whole numbers whose sum divides what all loops along the split's
 // dims can be cut into, so that every part is a whole number; those of a table
-// (Tables.h) may have parts that are not. The sum is `mostUnits` at most.
-// Looked for in the full space, where nobody has written how the model is
-// parallel, on few devices, without context parallelism and with one chunk a
-// stage. Complexity: all widths are looked at, each as a shape of its own.
+// (Tables.h) may have parts that are not. The sum is 32 at most, or 16, 8 or 4
+// where a form would have more than 32 widths on its devices. Looked for in the
+// full space, where nobody has written how the model is parallel, on few
+// devices, without context parallelism and with one chunk a stage. Complexity:
+// all widths are looked at, each as a shape of its own.
 //
 //===----------------------------------------------------------------------===//
 

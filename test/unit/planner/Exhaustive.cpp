@@ -334,7 +334,12 @@ private:
     if (left == 0) {
       if (!liesInPools(map, block)) {
         NormalForm unequal = form;
-        widths(unequal, d, map, 0);
+        int64_t units = mostUnits;
+        // The search has no more than 32 unequal ones of each form.
+        while (countWidths(unequal, d, map, units) > 33)
+          units /= 2;
+        widths(unequal, d, map, 0, units,
+               [&](const NormalForm &made) { shared(made, d, map); });
       }
       return;
     }
@@ -354,12 +359,13 @@ private:
   }
 
   /// Every width of the parts of each stage's split, the same on devices of the
-  /// same types.
+  /// same types, that sum to no more than `units`.
   void widths(NormalForm &form, const Degrees &d, const DeviceMap &map,
-              size_t stage) {
+              size_t stage, int64_t units,
+              const std::function<void(const NormalForm &)> &visit) {
     if (stage == form.stages.size())
-      return shared(form, d, map);
-    widths(form, d, map, stage + 1);
+      return visit(form);
+    widths(form, d, map, stage + 1, units, visit);
     std::vector<int> kinds = kindsOf(form, d, map, stage);
     int most =
         kinds.empty() ? 0 : *std::max_element(kinds.begin(), kinds.end());
@@ -370,14 +376,21 @@ private:
       std::vector<int64_t> all;
       for (int kind : kinds)
         all.push_back(ofKind[kind]);
-      if (areWidths(form.stages[stage].axes.back(), all)) {
+      if (areWidths(form.stages[stage].axes.back(), all, units)) {
         form.stages[stage].axes.back().shares = all;
-        widths(form, d, map, stage + 1);
+        widths(form, d, map, stage + 1, units, visit);
         form.stages[stage].axes.back().shares.clear();
       }
-      for (k = 0; k < ofKind.size() && ++ofKind[k] == mostUnits; ++k)
+      for (k = 0; k < ofKind.size() && ++ofKind[k] == units; ++k)
         ofKind[k] = 1;
     }
+  }
+
+  int64_t countWidths(NormalForm &form, const Degrees &d, const DeviceMap &map,
+                      int64_t units) {
+    int64_t count = 0;
+    widths(form, d, map, 0, units, [&](const NormalForm &) { ++count; });
+    return count;
   }
 
   /// Of each coordinate of the stage's split the types of its devices, by
@@ -404,11 +417,12 @@ private:
 
   /// Whether all that the split cuts, but for tables, comes out even; only in
   /// lowest terms, and not where all are equal.
-  bool areWidths(const Axis &split, const std::vector<int64_t> &widths) const {
+  bool areWidths(const Axis &split, const std::vector<int64_t> &widths,
+                 int64_t units) const {
     int64_t sum = 0, common = 0;
     for (int64_t width : widths)
       sum += width, common = std::gcd(common, width);
-    if (common != 1 || sum > mostUnits || sum == std::ssize(widths))
+    if (common != 1 || sum > units || sum == std::ssize(widths))
       return false;
     for (const workload::ModuleClass &module : problem.workload.classes)
       for (const workload::Op &op : module.ops)
