@@ -404,7 +404,7 @@ TEST_CASE("VGG's convolutions have more GPUs than its classifier") {
   CHECK(devices.size() > 1);
   CHECK(devices.front() > devices.back());
   CHECK(std::is_sorted(devices.rbegin(), devices.rend()));
-  for (int64_t replicas : {1, 2, 4, 8, 16}) {
+  for (int64_t replicas : {4, 8, 16}) {
     problem.options.pins.data = replicas;
     Answer alike = solve(problem, diags);
     REQUIRE(alike.plan);
