@@ -48,6 +48,9 @@ public:
   CutResult run(Picoseconds limit) {
     CutResult best;
     best.bound = limit;
+    std::vector<TimedWorkers> quick = boundedBy(&ShareSearch::mayGo, limit);
+    if (!mayBeat(quick, limit))
+      return best;
     workers = boundedBy(&ShareSearch::boundOf, limit);
     if (!mayBeat(workers, limit))
       return best;
@@ -99,7 +102,17 @@ private:
                            .step);
   }
 
-  /// The same with more effort.
+  /// Nothing where that is below `limit`, max where it is not.
+  Picoseconds mayGo(const ReplicaGroup &group, int64_t share,
+                    Picoseconds limit) const {
+    return mayCutBelow(sharing.table, sharing.form,
+                       sharing.costsOf(group, share), mostOf(limit),
+                       Memory::Exact)
+               ? Picoseconds()
+               : Picoseconds::max();
+  }
+
+  /// The same as boundOf() with more effort.
   Picoseconds tightBoundOf(const ReplicaGroup &group, int64_t share,
                            Picoseconds limit) const {
     Picoseconds most = mostOf(limit);
