@@ -256,7 +256,9 @@ private:
     double limit = least.step.asDouble();
     if (!within(limit, Memory::Exact).empty()) {
       CutBound other = both(known.asDouble());
-      // What was found may be the best of all all the same.
+      // What was found, if anything, may be the best of all all the same.
+      if (least.cuts.empty())
+        least.cuts = std::move(other.cuts);
       least.step = std::min(least.step, other.step);
     }
   }
