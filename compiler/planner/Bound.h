@@ -181,6 +181,12 @@ struct CutBound {
 CutBound cutBound(CostTable &table, const NormalForm &form,
                   const ReplicaCosts &costs, Picoseconds known = {},
                   Picoseconds limit = Picoseconds::max());
+/// What of memory is looked at: nothing; what no relief makes fit
+/// (ReliefBound.cpp), which is known sooner; or all.
+enum class Memory { Free, Relaxed, Exact };
+/// Whether cutBound() may be below `limit`, which is known much sooner.
+bool mayCutBelow(CostTable &table, const NormalForm &form,
+                 const ReplicaCosts &costs, Picoseconds limit, Memory memory);
 /// The bound of given cuts without `wholeStep`; max where they do not fit. For
 /// asking often: all arguments must outlive it.
 std::function<Picoseconds(const std::vector<int64_t> &)>

@@ -59,8 +59,27 @@ public:
       if (here.step < best.step)
         best = std::move(here);
       most = std::min(most, best.step.asDouble());
+      return true;
     });
     return best;
+  }
+
+  /// Whether some cuts have no bound above the limit, as far as `memory` is
+  /// looked at.
+  bool mayBeat(Picoseconds limit, Memory memory) {
+    most = limit.asDouble();
+    deepest = memory;
+    if (instances < stages || !mayFit())
+      return false;
+    bool found = false;
+    forEachBlocks(static_cast<int64_t>(blocks.size()) - 1, [&] {
+      takeAnyCuts();
+      found =
+          !within(most, Memory::Relaxed).empty() &&
+          (memory == Memory::Relaxed || !within(most, Memory::Exact).empty());
+      return !found;
+    });
+    return found;
   }
 
   void forEachSpace(Picoseconds limit, const VisitSpace &visit) {
@@ -69,8 +88,9 @@ public:
       return;
     forEachBlocks(static_cast<int64_t>(blocks.size()) - 1, [&] {
       takeAnyCuts();
-      if (!within(most, true).empty())
+      if (!within(most, Memory::Exact).empty())
         most = std::min(most, visit(spaceOfBlocks(), held).asDouble());
+      return true;
     });
   }
 
@@ -81,14 +101,16 @@ public:
       block.first = cuts[block.firstStage], block.end = cuts[block.endStage];
     if (blocks.size() > 1)
       place(0);
-    return allFit(cuts) ? hairBelow(limitOf(cuts, true)) - Picoseconds(slack())
-                        : Picoseconds::max();
+    return allFit(cuts)
+               ? hairBelow(limitOf(cuts, Memory::Exact)) - Picoseconds(slack())
+               : Picoseconds::max();
   }
 
 private:
   /// Calls `visit` for the ways to give instances to blocks 0..last that may
-  /// have a bound below `most`; those of the blocks behind are given.
-  template <class F> void forEachBlocks(int64_t last, F visit) {
+  /// have a bound below `most`; those of the blocks behind are given. False
+  /// where `visit` was, which ends it.
+  template <class F> bool forEachBlocks(int64_t last, F visit) {
     Block &block = blocks[last];
     if (last == 0) {
       block.first = 0;
@@ -99,9 +121,10 @@ private:
       block.first = first;
       blocks[last - 1].end = first;
       place(last);
-      if (blockGoes(last))
-        forEachBlocks(last - 1, visit);
+      if (blockGoes(last) && !forEachBlocks(last - 1, visit))
+        return false;
     }
+    return true;
   }
 
   /// Where a block may begin, those first that suit its speed.
@@ -148,7 +171,10 @@ private:
     takeAnyCuts();
     double limit = std::max(1.0, most - 1);
     std::vector<int64_t> cuts(stages + 1, blocks[b].end);
-    return fill(b, {limit, held.tail(0, 0, 1), true}, cuts);
+    double tail = held.tail(0, 0, 1);
+    return fill(b, {limit, tail, Memory::Relaxed}, cuts) &&
+           (deepest == Memory::Relaxed ||
+            fill(b, {limit, tail, Memory::Exact}, cuts));
   }
 
   /// The best cuts with the instances that the blocks have.
@@ -159,15 +185,15 @@ private:
     bool isLimited = most < Picoseconds::max().asDouble();
     // Cuts above the limit do not matter: with the least that messages may
     // take, as now, before memory is looked at and after.
-    auto isTooSlow = [&](bool memory) {
+    auto isTooSlow = [&](Memory memory) {
       return isLimited && within(most, memory).empty();
     };
     CutBound slow = isOne ? bounded(most, {}) : none;
-    if (isTooSlow(false))
+    if (isTooSlow(Memory::Free))
       return slow;
-    if ((isOne || !isLimited) && within(1e300, true).empty())
+    if ((isOne || !isLimited) && within(1e300, Memory::Exact).empty())
       return none;
-    if (isTooSlow(true))
+    if (isTooSlow(Memory::Relaxed) || isTooSlow(Memory::Exact))
       return slow;
     int64_t head = 0, tail = INT64_MAX;
     atEnds = false;
@@ -191,7 +217,7 @@ private:
   /// With the instances that the blocks have.
   CutSpace spaceOfBlocks() const {
     CutSpace space(stages);
-    Limits limits{most, held.tail(0, 0, 1), true};
+    Limits limits{most, held.tail(0, 0, 1), Memory::Exact};
     for (const Block &block : blocks)
       for (int64_t s = block.firstStage; s < block.endStage; ++s) {
         int64_t end = block.end - (block.endStage - 1 - s);
@@ -219,18 +245,20 @@ private:
 
   /// With memory only where it matters.
   CutBound both(double low) const {
-    CutBound free = solve(false, low);
+    CutBound free = solve(Memory::Free, low);
     if (free.cuts.empty() || allFree(free.cuts))
       return free;
-    return solve(true, low);
+    return solve(Memory::Exact, low);
   }
 
   /// Takes other cuts where they might be faster.
   void consider(CutBound &least, Picoseconds known) {
     double limit = least.step.asDouble();
-    if (!within(limit, true).empty()) {
+    if (!within(limit, Memory::Exact).empty()) {
       CutBound other = both(known.asDouble());
-      // What was found may be the best of all all the same.
+      // What was found, if anything, may be the best of all all the same.
+      if (least.cuts.empty())
+        least.cuts = std::move(other.cuts);
       least.step = std::min(least.step, other.step);
     }
   }
@@ -359,12 +387,12 @@ private:
   /// What stage `s` with these instances alone makes of the step, where stage 0
   /// ends it with `tail`.
   double valueOf(unsigned s, int64_t first, int64_t last, double tail,
-                 bool memory) const {
+                 Memory memory) const {
     double value = 0, own = held.tail(s, first, last);
     for (size_t c = 0; c < costs.size(); ++c) {
       const Prefix &here = held.prefix(c, s);
       Parts before = placed[c][first], times = here[last] - here[first];
-      if (memory && costs[c]->hasRelief())
+      if (memory == Memory::Exact && costs[c]->hasRelief())
         times += held.relieved(c, s, first, last);
       for (const StageRow &row : rows[c][s])
         value = std::max(value,
@@ -391,20 +419,56 @@ private:
     return allFit(cuts);
   }
 
-  /// What a stage may be: no bound above `limit`, and with `memory` that it
-  /// fits.
+  /// What a stage may be: no bound above `limit`, and as far as `memory` is
+  /// looked at that it fits.
   struct Limits {
     double limit = 0;
     /// Of stage 0, once a step.
     double tail = 0;
-    bool memory = false;
+    Memory memory = Memory::Free;
   };
+
+  bool isBelow(unsigned s, int64_t first, int64_t last, const Limits &limits,
+               Memory memory) const {
+    return valueOf(s, first, last, limits.tail, memory) <= limits.limit;
+  }
+
+  /// False where no relief makes the stage fit without a bound above the limit.
+  bool mayRelieve(unsigned s, int64_t first, int64_t last,
+                  const Limits &limits) const {
+    double own = held.tail(s, first, last);
+    for (size_t c = 0; c < costs.size(); ++c) {
+      if (!costs[c]->hasRelief())
+        continue;
+      const Prefix &here = held.prefix(c, s);
+      Parts times = here[last] - here[first];
+      FormCosts::Spare spare;
+      auto take = [](double &least, double left, double weight) {
+        if (weight > 0)
+          least = std::min(least, left / weight);
+      };
+      for (const StageRow &row : rows[c][s]) {
+        double left = limits.limit - row.constant[atEnds] -
+                      (row.endsAtFirst ? limits.tail : own) -
+                      dot(row.before, placed[c][first]) - dot(row.own, times);
+        take(spare.forward, left, row.own.forward);
+        take(spare.backward, left, row.own.input);
+        take(spare.update, left, !row.endsAtFirst || s == 0);
+      }
+      if (!costs[c]->mayRelieve(s, first, last, spare))
+        return false;
+    }
+    return true;
+  }
 
   bool goes(unsigned s, int64_t first, int64_t last,
             const Limits &limits) const {
-    return valueOf(s, first, last, limits.tail, limits.memory) <=
-               limits.limit &&
-           (!limits.memory || held.fits(s, first, last));
+    return isBelow(s, first, last, limits, Memory::Free) &&
+           (limits.memory == Memory::Free ||
+            mayRelieve(s, first, last, limits)) &&
+           (limits.memory != Memory::Exact ||
+            (isBelow(s, first, last, limits, Memory::Exact) &&
+             held.fits(s, first, last)));
   }
 
   /// The first instance that a stage of a block may begin with: each one before
@@ -418,15 +482,19 @@ private:
   /// more, or `last` if not even one goes.
   int64_t reach(unsigned s, int64_t last, int64_t least,
                 const Limits &limits) const {
-    auto isBelow = [&](int64_t first, bool memory) {
-      return valueOf(s, first, last, limits.tail, memory) <= limits.limit;
-    };
-    int64_t good = firstOf(
-        least, last, [&](int64_t first) { return isBelow(first, false); });
-    if (!limits.memory)
+    int64_t good = firstOf(least, last, [&](int64_t first) {
+      return isBelow(s, first, last, limits, Memory::Free);
+    });
+    if (limits.memory == Memory::Free)
       return good;
-    good = firstOf(good, last,
-                   [&](int64_t first) { return isBelow(first, true); });
+    good = firstOf(good, last, [&](int64_t first) {
+      return mayRelieve(s, first, last, limits);
+    });
+    if (limits.memory == Memory::Relaxed)
+      return good;
+    good = firstOf(good, last, [&](int64_t first) {
+      return isBelow(s, first, last, limits, Memory::Exact);
+    });
     return firstOf(good, last,
                    [&](int64_t first) { return held.fits(s, first, last); });
   }
@@ -507,7 +575,7 @@ private:
   }
 
   /// Cuts with which no bound is above `limit`, or none.
-  std::vector<int64_t> within(double limit, bool memory) const {
+  std::vector<int64_t> within(double limit, Memory memory) const {
     // What stage 0 must hold at least makes the others' limit smaller, and
     // they leave it more.
     double tail = held.tail(0, 0, 1);
@@ -519,8 +587,7 @@ private:
       if (cuts[1] > firstEnd)
         return {};
       double now = held.tail(0, 0, cuts[1]);
-      if (valueOf(0, 0, cuts[1], now, memory) > limit ||
-          (memory && !held.fits(0, 0, cuts[1])))
+      if (!goes(0, 0, cuts[1], {limit, now, memory}))
         return {};
       if (now <= tail)
         return cuts;
@@ -529,7 +596,7 @@ private:
   }
 
   /// The least limit of these cuts.
-  double limitOf(const std::vector<int64_t> &cuts, bool memory) const {
+  double limitOf(const std::vector<int64_t> &cuts, Memory memory) const {
     double limit = 0;
     for (unsigned s = 0; s < form.stages.size(); ++s)
       limit = std::max(limit, valueOf(s, cuts[s], cuts[s + 1],
@@ -540,7 +607,7 @@ private:
   /// The least limit within which there are cuts, up to a twenty-thousandth,
   /// which is less than any gap that is printed; none where it is not below
   /// `most`. `low` rises to it.
-  CutBound solve(bool memory, double &low) const {
+  CutBound solve(Memory memory, double &low) const {
     std::vector<int64_t> cuts, better;
     // It is seldom far from the start.
     double high = std::max(low, 1.0);
@@ -582,6 +649,8 @@ private:
   bool atEnds = false;
   int64_t firstEnd = INT64_MAX, lastStart = 0;
   double most = 1e300;
+  /// How far memory is looked at.
+  Memory deepest = Memory::Exact;
   /// Of the blocks that were tried.
   CutBound best;
   std::vector<Block> blocks;
@@ -652,6 +721,13 @@ CutBound cutBound(CostTable &table, const NormalForm &form,
                   Picoseconds limit) {
   return isChunked(form) ? chunkedCutBound(table, form, costs, limit)
                          : Cutter(table, form, costs).run(known, limit);
+}
+
+bool mayCutBelow(CostTable &table, const NormalForm &form,
+                 const ReplicaCosts &costs, Picoseconds limit, Memory memory) {
+  return isChunked(form)
+             ? chunkedCutBound(table, form, costs, limit).step < limit
+             : Cutter(table, form, costs).mayBeat(limit, memory);
 }
 
 std::function<Picoseconds(const std::vector<int64_t> &)>

@@ -69,9 +69,12 @@ static std::optional<Relief> openRelief(const NormalForm &form) {
   return relief.isOpen() ? std::optional(relief) : std::nullopt;
 }
 
-/// All cuts that may be faster than `limit`, one after another.
+/// All cuts that may be faster than `limit`, one after another; `simulated` of
+/// them are.
 static CutResult tryAll(CostTable &table, const NormalForm &form,
-                        const DeviceMap &devices, Picoseconds limit) {
+                        const DeviceMap &devices, Picoseconds limit,
+                        int64_t &simulated) {
+  simulated = 0;
   CutResult best;
   best.bound = limit;
   best.openRelief = openRelief(form);
@@ -79,6 +82,7 @@ static CutResult tryAll(CostTable &table, const NormalForm &form,
   if (best.openRelief || form.stages.size() > 1)
     costs = replicaCosts(table, form, devices);
   auto visit = [&](const std::vector<int64_t> &cuts) {
+    ++simulated;
     consider(table, form, devices, costs, cuts, best);
     if (best.candidate)
       best.bound = std::min(limit, best.prediction.step);
@@ -130,8 +134,9 @@ static bool isExact(const CostTable &table, const NormalForm &form) {
 
 Picoseconds lowerBound(CostTable &table, const NormalForm &form,
                        const DeviceMap &devices) {
+  int64_t simulated = 0;
   if (form.stages.size() == 1)
-    return tryAll(table, form, devices, Picoseconds::max()).bound;
+    return tryAll(table, form, devices, Picoseconds::max(), simulated).bound;
   CutBound bound = cutBound(table, form, replicaCosts(table, form, devices));
   return wholeStep(table, form, bound.step);
 }
@@ -141,8 +146,9 @@ CutResult bestCuts(CostTable &table, const NormalForm &form,
                    std::optional<CutBound> bound) {
   if (isChunked(form))
     return tryChunks(table, form, devices, limit);
+  int64_t simulated = 0;
   if (isExact(table, form))
-    return tryAll(table, form, devices, limit);
+    return tryAll(table, form, devices, limit, simulated);
   CutResult best;
   best.openRelief = openRelief(form);
   ReplicaCosts costs = replicaCosts(table, form, devices);
@@ -213,12 +219,47 @@ void polishCuts(CostTable &table, CutResult &result) {
   }
 }
 
+/// How many cuts of a form without a tree there are, if they may all be tried.
+static std::optional<int64_t> fewCuts(const CostTable &table,
+                                      const NormalForm &form) {
+  constexpr int64_t most = 4096;
+  auto stages = static_cast<int64_t>(form.stages.size());
+  int64_t ways =
+      partitionCount(workload::instanceCount(table.workload), stages);
+  if (isChunked(form) || form.schedule == Schedule::DualPipe || ways > most ||
+      ways * stages * form.microBatches > exactTasks)
+    return std::nullopt;
+  return ways;
+}
+
+/// The bound of all cuts, and the better ones.
+static void takeBetter(CutResult all, CutResult &result) {
+  Picoseconds bound = std::max(result.bound, all.bound);
+  if (all.candidate && all.prediction.step < result.prediction.step)
+    result = std::move(all);
+  result.bound = bound;
+}
+
 void tightenCuts(CostTable &table, CutResult &result, Picoseconds limit,
                  int &nodes) {
   limit = std::min(limit, result.prediction.step);
   NormalForm form = openForm(result);
-  if (result.bound >= limit || !hasCutTree(table, form))
+  if (result.bound >= limit)
     return;
+  if (!hasCutTree(table, form)) {
+    // To bound one takes a part of what a node does; where the order of tasks
+    // depends on times, eight are made to simulate it.
+    constexpr int64_t boundsOfNode = 8, nodesOfOne = 8;
+    std::optional<int64_t> ways = fewCuts(table, form);
+    if (!ways || *ways / boundsOfNode > nodes)
+      return;
+    int64_t simulated = 0;
+    takeBetter(tryAll(table, form, result.candidate->devices, limit, simulated),
+               result);
+    nodes -= static_cast<int>(std::min<int64_t>(
+        nodes, *ways / boundsOfNode + simulated * nodesOfOne));
+    return;
+  }
   DeviceMap devices = result.candidate->devices;
   ReplicaCosts costs = replicaCosts(table, form, devices);
   Picoseconds most = mostAlone(table.hardware, rankCount(form), limit);

@@ -316,7 +316,7 @@ MemoryParts FormCosts::memoryWith(unsigned stage, int64_t first, int64_t last,
           : offloadedState(stage, first, state, relief.offload);
   int64_t slots = this->slots(stage);
   std::vector<Piece> held = pieces(stage, first, last, relief);
-  if (form.microBatches == 1 && !table.hardware.execution.stack.holdsGradients)
+  if (hasSinglePeak())
     setSinglePeak(parts, stage, first, last, held);
   else
     setPeak(parts, peakOf(stage, first, last, held), slots);
@@ -338,7 +338,23 @@ void FormCosts::addAllowance(unsigned stage, MemoryParts &parts) const {
   parts.reserve = table.hardware.reserve(deviceType(stage));
 }
 
-void FormCosts::addLeast(const cost::ClassMemory &memory, LeastMemory &least) {
+/// Whether setSinglePeak() says what the stage needs.
+bool FormCosts::hasSinglePeak() const {
+  return form.microBatches == 1 &&
+         !table.hardware.execution.stack.holdsGradients;
+}
+
+void FormCosts::addLeast(const cost::ClassMemory &memory,
+                         LeastMemory &least) const {
+  // Arguments may be saved by others already.
+  Bytes alone =
+      std::max(memory.forwardTotal,
+               hasSinglePeak() ? memory.backwardOnce : memory.backwardTotal);
+  for (Bytes argument : memory.savedArguments)
+    alone -= argument;
+  least.alone = std::min(least.alone, alone);
+  if (form.microBatches == 1)
+    return;
   Bytes saved = memory.saved;
   size_t chained = memory.savedResults.size();
   for (size_t k = 0; k < memory.savedArguments.size(); ++k)
@@ -366,16 +382,17 @@ FormCosts::LeastMemory FormCosts::newLeastMemory(unsigned stage,
   MemoryParts all = stateMemory(stage, cost.state * run.count, false);
   Bytes state = all.parameters + all.optimizer + all.other;
   LeastMemory least;
+  least.alone = Bytes::max();
   // With one micro-batch gradients take the place of activations.
   if (form.microBatches > 1) {
     state += all.gradients;
     least.once = least.saved = Bytes::max();
-    addLeast(*cost.memory, least);
-    for (const auto *mode : {&fullCosts, &selectiveCosts})
-      if (const std::vector<RunCost> &runs = (*mode)[like[stage]];
-          !runs.empty())
-        addLeast(*runs[which].cost->memory, least);
   }
+  addLeast(*cost.memory, least);
+  for (const auto *mode : {&fullCosts, &selectiveCosts})
+    if (const std::vector<RunCost> &runs = (*mode)[like[stage]]; !runs.empty())
+      addLeast(*runs[which].cost->memory, least);
+  setRooms(stage, least);
   // Variables of other instances may stand for a part of it.
   for (const Tie &tie : table.ties)
     if (workload::instanceAt(table.workload, tie.user).run == which)
@@ -400,9 +417,20 @@ Bytes FormCosts::roomOf(unsigned stage) const {
   return offloads ? room + hostMemory(stage) : room;
 }
 
+/// Whether the device has room for what one instance needs there whatever
+/// recomputes or lies in the host's memory.
+void FormCosts::setRooms(unsigned stage, LeastMemory &least) const {
+  Bytes usable = table.hardware.usable(deviceType(stage));
+  least.fitsSlots = least.once <= usable;
+  // What one of several chunks needs may be there before others save theirs.
+  least.fitsOne = least.alone <= usable || form.virtualStages > 1;
+}
+
 /// Most instances of a run that a stage may hold, with so many micro-batches.
 int64_t FormCosts::mostHeld(unsigned stage, const LeastMemory &least,
                             int64_t slots) const {
+  if (!(slots > 1 ? least.fitsSlots : least.fitsOne))
+    return 0;
   Bytes each = least.state + least.saved * slots;
   // What the first one saves may be another's.
   Bytes left =

@@ -344,6 +344,15 @@ public:
   /// With as many recomputed layers as that takes, where the form leaves them
   /// open.
   bool fits(unsigned stage, int64_t first, int64_t last) const;
+  /// The most that relief may add to forward() and backward(), and to what the
+  /// device takes for the update, in picoseconds.
+  struct Spare {
+    double forward = 1e300, backward = 1e300, update = 1e300;
+  };
+  /// False where no relief that the form leaves open makes instances
+  /// first..last-1 fit and adds no more (ReliefBound.cpp).
+  bool mayRelieve(unsigned stage, int64_t first, int64_t last,
+                  const Spare &spare) const;
   enum class Fit {
     /// All stages together have too little memory.
     Never,
@@ -560,17 +569,39 @@ private:
   void setSinglePeak(MemoryParts &parts, unsigned stage, int64_t first,
                      int64_t last, const std::vector<Piece> &pieces) const;
   /// The least that an instance of a run takes beside others of its run: state,
-  /// and what it saves of a micro-batch; and what the stage needs once.
+  /// and what it saves of a micro-batch; and what the stage needs once, on the
+  /// device: beside what is saved, and of one micro-batch alone.
   struct LeastMemory {
-    Bytes state, saved, once;
+    Bytes state, saved, once, alone;
+    /// Whether the device has room for that with several slots, or with one.
+    bool fitsSlots = true, fitsOne = true;
   };
-  static void addLeast(const cost::ClassMemory &memory, LeastMemory &least);
+  bool hasSinglePeak() const;
+  void addLeast(const cost::ClassMemory &memory, LeastMemory &least) const;
+  void setRooms(unsigned stage, LeastMemory &least) const;
   const LeastMemory &leastMemory(unsigned stage, size_t run) const;
   LeastMemory newLeastMemory(unsigned stage, size_t run) const;
   Bytes roomOf(unsigned stage) const;
   int64_t mostWithin(unsigned stage, size_t run, Picoseconds limit) const;
   int64_t mostHeld(unsigned stage, const LeastMemory &least,
                    int64_t slots) const;
+  /// Of an instance of a run, in bytes and picoseconds.
+  struct ReliefRates {
+    /// What it needs at least: state, and what it saves of a micro-batch, but
+    /// once for all of its run `shared` of that; and what the stage needs once.
+    double state = 0, saved = 0, shared = 0, once = 0;
+    /// Of what is saved, the most that recompute frees, and for each
+    /// picosecond.
+    double recomputed = 0, perTime = 0;
+    /// Of the state, what its optimizer state frees, which takes so long; and
+    /// what parameters free then, of so many bytes.
+    double optimizer = 0, update = 0, parameters = 0, weights = 0;
+    /// The update on the device.
+    double deviceUpdate = 0;
+  };
+  const ReliefRates &reliefRates(unsigned stage, size_t run) const;
+  void addSaved(unsigned stage, size_t which, ReliefRates &rates) const;
+  void addState(unsigned stage, size_t which, ReliefRates &rates) const;
   /// What ZeRO-2 and -3 exchange for an instance and a micro-batch.
   struct ShardTimes {
     Picoseconds gather, scatter;
@@ -663,6 +694,7 @@ private:
   mutable std::map<std::pair<Link, Bytes>, Picoseconds> sent;
   /// By stage, of those that are the first of their like, and run.
   mutable std::map<std::pair<unsigned, size_t>, LeastMemory> least;
+  mutable std::map<std::pair<unsigned, size_t>, ReliefRates> rates;
   /// By stage, once they are asked for.
   mutable std::vector<KnownReliefs *> known;
   /// Of what a search for relief asks again and again, the last stage's.

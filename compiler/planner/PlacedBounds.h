@@ -20,7 +20,8 @@ public:
   PlacedBounds(CostTable &table, const NormalForm &form,
                const DeviceMap &devices, int64_t leastTasks)
       : table(table), form(form), leastTasks(leastTasks),
-        any(anyShares(table, form, devices)), own(any.size()) {}
+        any(anyShares(table, form, devices)), own(any.size()),
+        busy(any.size()) {}
 
   /// Of a schedule that holds `alive` (CostTable) pairs, without `wholeStep`;
   /// max where none fits, and `most` or more where none that is no slower does.
@@ -35,12 +36,17 @@ private:
   };
   Picoseconds stepOf(size_t i, const PipelineShape &shape,
                      const std::vector<int64_t> &alive, Picoseconds most);
+  Picoseconds busyWith(size_t i, const PipelineShape &shape);
+  Picoseconds newBusy(size_t i, const NormalForm &chunked) const;
 
   CostTable &table;
   const NormalForm &form;
   int64_t leastTasks;
   std::vector<ReplicaCosts> any;
   std::vector<std::optional<Own>> own;
+  /// By where parts of the model lie, and their number on a stage.
+  std::vector<std::map<std::pair<simulator::Placement, int64_t>, Picoseconds>>
+      busy;
 };
 
 } // namespace whale::planner

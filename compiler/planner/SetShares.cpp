@@ -270,9 +270,8 @@ Picoseconds boundOfOthers(CostTable &table, const NormalForm &form,
   if (form.stages.size() == 1)
     return least;
   for (const ReplicaCosts &costs : costsOfOthers(table, form, devices))
-    least = std::min(
-        least,
-        cutBound(table, form, costs, known, std::min(limit, least)).step);
+    if (mayCutBelow(table, form, costs, limit, Memory::Relaxed))
+      return known;
   return least;
 }
 

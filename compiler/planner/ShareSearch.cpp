@@ -5,15 +5,18 @@
 // Objective: the smallest step of the slowest replica.
 // Guarantee: no shares have a step below the bound, which is the least time in
 // which all units are done where each replica has its own best cuts
-// (fillByTimes with cutBound; below the best plan with treeBound, or, of
-// several chunks, simulated). Where few shares can be below the best plan, all
-// are tried, and the result is exact if its cuts are; else shares are moved
-// unit by unit. Complexity: O(groups * log(units)) bounds of cuts, then one
-// search for cuts for each shares tried.
+// (fillByTimes with cutBound; below the best plan with treeBound). Where few
+// shares can be below the best plan, all are tried, and the result is exact if
+// its cuts are. Where cuts are few, each has its own best shares, simulated,
+// and the result is exact if replicas need the same relief; else shares are
+// moved unit by unit. Complexity: O(groups * log(units)) bounds of cuts, then
+// one search for cuts for each shares tried, or as many simulations for each of
+// the cuts.
 //
 //===----------------------------------------------------------------------===//
 
 #include "compiler/planner/CutTree.h"
+#include "compiler/planner/Partition.h"
 #include "compiler/planner/Sharing.h"
 
 #include <algorithm>
@@ -33,6 +36,9 @@ namespace {
 /// micro-batches.
 constexpr int64_t exactShares = 128;
 constexpr int64_t exactShareTasks = exactTasks / 4;
+/// Up to so many ways to cut are all tried, each with the shares that are best
+/// for it.
+constexpr int64_t eachCuts = 1024;
 /// Of the tree of cuts of one share.
 constexpr int nodesOfBound = 1000;
 /// Between so many groups of replicas single units are moved.
@@ -48,9 +54,26 @@ public:
   CutResult run(Picoseconds limit) {
     CutResult best;
     best.bound = limit;
+    std::vector<TimedWorkers> quick = boundedBy(&ShareSearch::mayGo, limit);
+    if (!mayBeat(quick, limit))
+      return best;
     workers = boundedBy(&ShareSearch::boundOf, limit);
     if (!mayBeat(workers, limit))
       return best;
+    if (isChunked(sharing.form)) {
+      for (const std::vector<int64_t> &cuts :
+           chunkCuts(sharing.table, sharing.form))
+        tryCuts(cuts, limit, best);
+      return best;
+    }
+    if (areCutsFew() && !areFew(limit)) {
+      forEachPartition(workload::instanceCount(sharing.table.workload),
+                       std::ssize(sharing.form.stages),
+                       [&](const std::vector<int64_t> &cuts) {
+                         tryCuts(cuts, limit, best);
+                       });
+      return best;
+    }
     std::vector<TimedWorkers> tight =
         boundedBy(&ShareSearch::tightBoundOf, limit);
     if (!mayBeat(tight, limit))
@@ -99,16 +122,24 @@ private:
                            .step);
   }
 
-  /// The same with more effort.
+  /// Nothing where that is below `limit`, max where it is not.
+  Picoseconds mayGo(const ReplicaGroup &group, int64_t share,
+                    Picoseconds limit) const {
+    return mayCutBelow(sharing.table, sharing.form,
+                       sharing.costsOf(group, share), mostOf(limit),
+                       Memory::Exact)
+               ? Picoseconds()
+               : Picoseconds::max();
+  }
+
+  /// The same as boundOf() with more effort.
   Picoseconds tightBoundOf(const ReplicaGroup &group, int64_t share,
                            Picoseconds limit) const {
     Picoseconds most = mostOf(limit);
     ReplicaCosts costs = sharing.costsOf(group, share);
     Picoseconds step =
         cutBound(sharing.table, sharing.form, costs, {}, most).step;
-    if (step < most && isChunked(sharing.form))
-      step = stepOfChunks(group, share, costs, most);
-    else if (step < most && hasCutTree(sharing.table, sharing.form)) {
+    if (step < most && hasCutTree(sharing.table, sharing.form)) {
       int nodes = nodesOfBound;
       step = std::max(
           step,
@@ -124,27 +155,71 @@ private:
     return wholeStep(sharing.table, sharing.form, step);
   }
 
-  /// What a group takes with the best cuts of its own among those that are
-  /// tried of a chunked form; `limit` where that is not faster. More samples
-  /// take no less in one order of the tasks; orders that follow times are taken
-  /// to do so as well.
-  Picoseconds stepOfChunks(const ReplicaGroup &group, int64_t share,
-                           const ReplicaCosts &costs, Picoseconds limit) const {
-    ChunkBounds bounds(sharing.form, costs);
-    Picoseconds least = limit;
-    for (std::vector<int64_t> &cuts : chunkCuts(sharing.table, sharing.form)) {
-      if (bounds.of(cuts, least) >= least ||
-          !chunksMayFit(sharing.form, costs, cuts))
-        continue;
-      Candidate candidate{sharing.form, std::move(cuts), sharing.devices};
-      Picoseconds step;
-      for (const std::vector<int64_t> &replica : group.replicas)
-        step =
-            std::max(step, stepOfReplica(sharing.table, candidate,
-                                         {replica, sharing.samplesOf(share)}));
-      least = std::min(least, step);
+  /// The best shares with these cuts. More samples take no less in one order of
+  /// the tasks; orders that follow times are taken to do so as well.
+  void tryCuts(const std::vector<int64_t> &cuts, Picoseconds &limit,
+               CutResult &best) {
+    std::vector<TimedWorkers> quick =
+        sharing.workers([&](const ReplicaGroup &group, int64_t share) {
+          return boundWith(group, share, cuts) < mostOf(limit)
+                     ? Picoseconds()
+                     : Picoseconds::max();
+        });
+    if (!mayBeat(quick, limit))
+      return;
+    std::vector<TimedWorkers> exact =
+        sharing.workers([&](const ReplicaGroup &group, int64_t share) {
+          return stepWith(group, share, cuts, limit);
+        });
+    if (!mayBeat(exact, limit))
+      return;
+    auto shares = fillByTimes(sharing.units, exact, sharing.givenIn(start));
+    if (!shares)
+      return;
+    best.bound = std::min(best.bound, slowest(exact, *shares));
+    limit = consider(*shares, limit, best);
+  }
+
+  /// Of a group with these cuts, without `wholeStep`; max where it does not
+  /// fit.
+  Picoseconds boundWith(const ReplicaGroup &group, int64_t share,
+                        const std::vector<int64_t> &cuts) {
+    auto [it, isNew] = bounds.try_emplace({group.first, share});
+    OwnCuts &own = it->second;
+    if (isNew) {
+      own.costs = sharing.costsOf(group, share);
+      if (isChunked(sharing.form))
+        own.chunks.emplace(sharing.form, own.costs);
+      else
+        own.bound = boundOfCuts(sharing.table, sharing.form, own.costs);
     }
-    return least;
+    if (!own.chunks)
+      return own.bound(cuts);
+    return chunksMayFit(sharing.form, own.costs, cuts) ? own.chunks->of(cuts)
+                                                       : Picoseconds::max();
+  }
+
+  /// Its whole step; max where it does not fit or is not below `limit`.
+  Picoseconds stepWith(const ReplicaGroup &group, int64_t share,
+                       const std::vector<int64_t> &cuts, Picoseconds limit) {
+    if (boundWith(group, share, cuts) >= mostOf(limit))
+      return Picoseconds::max();
+    Candidate candidate{sharing.form, cuts, sharing.devices};
+    Picoseconds step;
+    for (const std::vector<int64_t> &replica : group.replicas)
+      step = std::max(step, stepOfReplica(sharing.table, candidate,
+                                          {replica, sharing.samplesOf(share)}));
+    return wholeStepOf(step);
+  }
+
+  /// Whether each way to cut has its own best shares.
+  bool areCutsFew() const {
+    int64_t ways =
+        partitionCount(workload::instanceCount(sharing.table.workload),
+                       std::ssize(sharing.form.stages));
+    return ways <= eachCuts &&
+           ways * std::ssize(sharing.form.stages) * sharing.form.microBatches <=
+               exactTasks;
   }
 
   std::vector<TimedWorkers> boundedBy(Bound bound, Picoseconds limit) const {
@@ -242,6 +317,14 @@ private:
   const NormalForm even;
   Sharing sharing;
   const ScoreCuts &score;
+  /// Of the replicas of a group with some units: bounds of cuts.
+  struct OwnCuts {
+    ReplicaCosts costs;
+    std::optional<ChunkBounds> chunks;
+    std::function<Picoseconds(const std::vector<int64_t> &)> bound;
+  };
+  /// By the group's first coordinate, and units.
+  std::map<std::pair<int64_t, int64_t>, OwnCuts> bounds;
   /// The groups, by their simple bounds.
   std::vector<TimedWorkers> workers;
 };

@@ -238,6 +238,94 @@ TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
   CHECK(gathered > 100);
 }
 
+TEST_CASE("what no relief is said to do none does") {
+  test::GptShape shape;
+  shape.layers = 6;
+  workload::Workload model = test::gpt(shape);
+  std::vector<test::RoundDevice> types(2);
+  types[0].flopsPerSecond = 1e11, types[0].memory = int64_t(6) << 20;
+  types[1].flopsPerSecond = 4e11, types[1].memory = int64_t(3) << 20;
+  for (test::RoundDevice &type : types)
+    type.hostMemory = int64_t(4) << 20, type.linkBytesPerSecond = 1e9;
+  RoundHardware machine(types, {{0, 4, 2}, {1, 4, 2}});
+  CostTable table(model, machine);
+  int64_t instances = workload::instanceCount(model);
+  std::mt19937 random(7);
+  auto any = [&](int64_t most) {
+    return static_cast<int64_t>(random() % (most + 1));
+  };
+  int64_t fit = 0, refused = 0, near = 0;
+  // Of a stage with some relief, all that it adds to one without.
+  auto check = [&](const FormCosts &open, const FormCosts &none,
+                   const FormCosts &some, unsigned stage, int64_t first,
+                   int64_t last) {
+    if (!some.fits(stage, first, last))
+      return;
+    FormCosts::Times more = some.relieved(stage, first, last);
+    FormCosts::Spare spare{more.forward.asDouble(), more.backward.asDouble(),
+                           (some.stage(stage, first, last).update -
+                            none.stage(stage, first, last).update)
+                               .asDouble()};
+    int64_t start = 0;
+    for (size_t r = 0; r < model.runs.size(); ++r) {
+      int64_t end = start + model.runs[r].count;
+      auto n = static_cast<double>(
+          std::max<int64_t>(0, std::min(last, end) - std::max(first, start)));
+      start = end;
+      spare.forward +=
+          n * (some.forward(stage, r) - open.forward(stage, r)).asDouble();
+      spare.backward +=
+          n * (some.backward(stage, r) - open.backward(stage, r)).asDouble();
+    }
+    CHECK(open.mayRelieve(stage, first, last, spare));
+    ++fit;
+    near += !open.mayRelieve(stage, first, last,
+                             {spare.forward / 4, spare.backward / 4, 0});
+  };
+  for (int64_t stages : {1, 3})
+    for (int64_t microBatches : {1, 2, 8})
+      for (Shard shard : {Shard::None, Shard::Optimizer, Shard::Parameters}) {
+        Choice choice;
+        choice.data = 2, choice.pipeline = stages;
+        choice.microBatches = microBatches, choice.shard = shard;
+        NormalForm none = formOf(choice, {});
+        choice.recomputeLayers = choice.selectiveLayers =
+            choice.gatheredLayers = asNeeded;
+        choice.offload = {asNeeded, asNeeded, asNeeded};
+        NormalForm open = formOf(choice, {});
+        DeviceMap map = deviceMaps(open, machine).front();
+        ReplicaCosts ofOpen = replicaCosts(table, open, map);
+        ReplicaCosts ofNone = replicaCosts(table, none, map);
+        auto forEachHeld = [&](auto visit) {
+          for (size_t c = 0; c < ofOpen.size(); ++c)
+            for (unsigned s = 0; s < open.stages.size(); ++s)
+              for (int64_t first = 0; first < instances; ++first)
+                for (int64_t last = first + 1; last <= instances; ++last)
+                  visit(c, s, first, last);
+        };
+        for (int tries = 0; tries < 200; ++tries) {
+          choice.recomputeLayers = any(3) * any(2);
+          choice.selectiveLayers = any(3) * any(2);
+          choice.offload.parameters = any(3) * any(1);
+          choice.offload.optimizer = choice.offload.parameters + any(3);
+          choice.offload.activations = any(3) * any(2);
+          choice.gatheredLayers = any(3) * any(1);
+          NormalForm form = formOf(choice, {});
+          ReplicaCosts some = replicaCosts(table, form, map);
+          forEachHeld([&](size_t c, unsigned s, int64_t first, int64_t last) {
+            check(*ofOpen[c], *ofNone[c], *some[c], s, first, last);
+          });
+        }
+        forEachHeld([&](size_t c, unsigned s, int64_t first, int64_t last) {
+          refused += !ofOpen[c]->mayRelieve(s, first, last, {0, 0, 0});
+        });
+      }
+  // It matters.
+  CHECK(fit > 10'000);
+  CHECK(near > 1'000);
+  CHECK(refused > 100);
+}
+
 TEST_CASE("the tree of cuts is never above the best, and ends there") {
   int tried = 0, exact = 0;
   for (unsigned seed = 0; seed < 600; ++seed) {
