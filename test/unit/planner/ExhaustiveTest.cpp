@@ -226,7 +226,8 @@ TEST_CASE("no numbers of layers that stay gathered beat those found") {
     if (!some)
       continue;
     Problem problem = some->problem();
-    test::Exhausted all = test::tryEverything(problem, usualPlans / 16);
+    test::Exhausted all =
+        test::tryEverything(problem, usualPlans / 16, test::Stages::Different);
     if (all.limited || all.tried == 0)
       continue;
     INFO("seed " << seed << ": " << some->text());
