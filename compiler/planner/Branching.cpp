@@ -266,8 +266,7 @@ void Branching::addSchedules(const Entry &family, const Choice &member,
   for (Choice &choice : schedules.of(member)) {
     placed.step = family.family->steps[next++];
     placed.bound = std::max(family.bound, wholeStepOf(choice, placed.step));
-    if (!settle(problem, choice) ||
-        (family.widths && choice.virtualStages > 1))
+    if (!settle(problem, choice) || (family.widths && choice.virtualStages > 1))
       continue;
     placed.choice = choice;
     if (placed.bound >= limitStep())

@@ -20,8 +20,8 @@ constexpr int64_t mostDevices = 8;
 constexpr int64_t mostUnits[] = {32, 16, 8, 4};
 constexpr int64_t mostWidths = 32;
 
-/// What the loops that a split cuts have in common, but for those of tables; 0
-/// where there are none.
+/// What the loops that a split cuts have in common, but for those of tables; 0,
+/// which every sum divides, where there are no others.
 int64_t commonParts(const workload::Workload &workload, const Axis &split) {
   auto isTable = [](const std::string &dim) {
     return dim == dimOf(Table::Vocabulary) || dim == dimOf(Table::Classes);
@@ -106,7 +106,7 @@ std::vector<std::vector<int64_t>> widthsOf(Kinds &kinds, int64_t parts,
   std::vector<std::vector<int64_t>> all = {{}};
   if (kinds.number() == 1)
     return all;
-  for (int64_t sum = 2; sum <= units && parts > 0; ++sum)
+  for (int64_t sum = 2; sum <= units; ++sum)
     if (parts % sum == 0)
       kinds.forEach(sum, [&](std::vector<int64_t> widths) {
         bool isEqual = std::all_of(widths.begin(), widths.end(),
