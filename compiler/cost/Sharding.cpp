@@ -119,7 +119,7 @@ public:
         int32_t loop = held ? requiredLoop(op, axis) : -1;
         if (loop >= 0 && loop != local.loops[a])
           return ShortLoop{index, static_cast<uint32_t>(loop),
-                           piecesOf(local, loop, a) * axis.size};
+                           piecesOf(local, loop, a) * axis.pieces()};
       }
     }
     return std::nullopt;
@@ -205,7 +205,7 @@ private:
       local.loops.push_back(loop);
       local.routed.push_back(experts >= 0);
       if (loop >= 0)
-        local.extents[loop] = ceilDivide(local.extents[loop], axis.size);
+        local.extents[loop] = axis.partOf(local.extents[loop]);
       if (experts < 0)
         continue;
       local.routedParts *= axis.size;
@@ -243,7 +243,7 @@ private:
   /// The loop over experts of an op in which each row meets one of them, if the
   /// axis sends them rows; else -1.
   int32_t routingLoop(const Op &op, const SplitAxis &axis) const {
-    if (rowsLoop(op, axis) < 0)
+    if (axis.widths || rowsLoop(op, axis) < 0)
       return -1;
     int32_t experts = op.routingLoop();
     bool fits = experts >= 0 && op.loops[experts].hasName(axis.dims.front()) &&
@@ -280,7 +280,8 @@ private:
     int32_t loop = op.findLoop(name);
     if (loop < 0 || !canCut(op, loop))
       return -1;
-    int64_t pieces = piecesOf(local, loop, local.loops.size()) * axis.size;
+    int64_t pieces = saturatingMultiply(
+        piecesOf(local, loop, local.loops.size()), axis.pieces());
     return microExtent(op.loops[loop]) / op.loops[loop].multiple >= pieces
                ? loop
                : -1;
@@ -291,7 +292,7 @@ private:
     int64_t pieces = 1;
     for (size_t a = 0; a < axes; ++a)
       if (local.loops[a] == loop)
-        pieces = saturatingMultiply(pieces, mesh.axes[a].size);
+        pieces = saturatingMultiply(pieces, mesh.axes[a].pieces());
     return pieces;
   }
 
@@ -315,7 +316,7 @@ private:
     for (size_t a = 0; a < placements.size(); ++a)
       if (isCut(placements[a])) {
         int64_t &extent = extents[placements[a].dim];
-        extent = ceilDivide(extent, mesh.axes[a].size);
+        extent = mesh.axes[a].partOf(extent);
       }
     return extents;
   }
@@ -327,7 +328,7 @@ private:
       int64_t extent = batchExtents[v][d];
       for (size_t a = 0; a < placements.size(); ++a)
         if (isCut(placements[a]) && placements[a].dim == d)
-          extent = ceilDivide(extent, mesh.axes[a].size);
+          extent = mesh.axes[a].partOf(extent);
       bytes = saturatingMultiply(bytes, extent);
     }
     double fullest = 1;
@@ -490,7 +491,10 @@ private:
       transfer.bytes = Bytes(rows) * 4;
       return;
     }
-    transfer.bytes = bytesOf(transfer.value, moved.from);
+    bool padded = mesh.axes[transfer.axis].widths &&
+                  transfer.kind != CollectiveKind::AllReduce;
+    transfer.bytes = padded ? paddedBytes(transfer, moved)
+                            : bytesOf(transfer.value, moved.from);
     if (transfer.ofRows) {
       std::vector<Placement> to = moved.from;
       to[transfer.axis] = moved.to;
@@ -499,6 +503,19 @@ private:
     transfer.staging = moved.strided ? transfer.bytes : Bytes();
     if (transfer.kind == CollectiveKind::ReduceScatter)
       transfer.staging += transfer.bytes; // The partial sum itself.
+  }
+
+  /// Of unequal parts, as if all were as the largest.
+  Bytes paddedBytes(const Transfer &transfer, const Moved &moved) const {
+    const SplitAxis &axis = mesh.axes[transfer.axis];
+    std::vector<Placement> whole = moved.from;
+    whole[transfer.axis] = {};
+    Bytes each = bytesOf(transfer.value, whole);
+    each = ceilDivide(each * axis.widths->most, axis.widths->sum);
+    // Each part of an all-to-all is cut again.
+    if (transfer.kind == CollectiveKind::AllToAll)
+      each = ceilDivide(each * axis.widths->most, axis.widths->sum);
+    return each * axis.size;
   }
 
   /// All-reduces of the row statistics of an op cut along its whole loop.

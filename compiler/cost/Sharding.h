@@ -11,7 +11,9 @@
 //    its loops, if that loop can be cut, is outermost in every access and has
 //    an iteration for each piece that all axes make of it; otherwise it is
 //    replicated over the axis, or refused where the list has no other dim
-//    (shortLoop);
+//    (shortLoop); unequal parts (Widths) count as so many as the smallest one
+//    makes;
+//  - a part that is no whole number is the next larger one;
 //  - a variable lies as its first forward use wants it, and so does an argument
 //    of a class: with `sequence` among the dims of a tensor split (sequence
 //    parallelism) the stream between layers is cut;
@@ -35,13 +37,23 @@
 #define WHALE_COST_SHARDING_H
 
 #include "compiler/cluster/Collectives.h"
+#include "compiler/support/CheckedMath.h"
 #include "compiler/support/Units.h"
 #include "compiler/workload/Workload.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 
 namespace whale::cost {
+
+/// Relative widths of unequal parts: of this rank's, of the smallest and the
+/// largest, and of all together.
+struct Widths {
+  int64_t own = 1, least = 1, most = 1, sum = 1;
+
+  auto operator<=>(const Widths &) const = default;
+};
 
 /// One split axis, or replica axis with colocated splits, as an op sees it.
 struct SplitAxis {
@@ -61,8 +73,27 @@ struct SplitAxis {
   std::string rows = {};
   /// Rows at the rank with the most of them, over the mean.
   double fullest = 1;
+  /// Unset: all parts are equal.
+  std::optional<Widths> widths = {};
+
+  /// What this rank has of an extent; and the rank with the most.
+  int64_t partOf(int64_t extent) const {
+    return widths ? shareOf(extent, widths->own) : ceilDivide(extent, size);
+  }
+  int64_t largestPart(int64_t extent) const {
+    return widths ? shareOf(extent, widths->most) : ceilDivide(extent, size);
+  }
+  /// Into how many pieces an extent is cut, if all are as the smallest.
+  int64_t pieces() const {
+    return widths ? ceilDivide(widths->sum, widths->least) : size;
+  }
 
   auto operator<=>(const SplitAxis &) const = default;
+
+private:
+  int64_t shareOf(int64_t extent, int64_t width) const {
+    return ceilDivide(saturatingMultiply(extent, width), widths->sum);
+  }
 };
 
 /// What one rank gets of a class; of rows with experts, the fullest one.
@@ -92,7 +123,8 @@ struct Transfer {
   CollectiveKind kind = CollectiveKind::AllReduce;
   uint32_t axis = 0;
   /// All-reduce: bytes of the value on each rank. All-gather, reduce-scatter,
-  /// all-to-all: bytes of the larger side on each rank.
+  /// all-to-all: bytes of the larger side on each rank; of unequal parts, as if
+  /// all were as the largest.
   Bytes bytes;
   /// Runs before this op (== number of ops: at the end of the class).
   uint32_t beforeOp = 0;
@@ -124,7 +156,7 @@ struct Copy {
 };
 
 struct LocalOp {
-  /// Per loop; the largest shard.
+  /// Per loop; of equal parts the largest.
   std::vector<int64_t> extents;
   /// Per axis the loop that is cut, or -1.
   std::vector<int32_t> loops;
@@ -137,7 +169,7 @@ struct LocalOp {
   std::vector<int32_t> copies;
 };
 
-/// A class on the largest shard's rank.
+/// A class on one rank: of equal parts the one with the largest.
 struct ShardedClass {
   std::vector<LocalOp> ops;
   std::vector<Transfer> transfers;

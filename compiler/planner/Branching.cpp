@@ -16,6 +16,8 @@ bool Branching::place(const Entry &entry, NormalForm &form,
     return false;
   form = formOf(entry.choice, dims);
   devices = all[entry.map];
+  if (entry.widths)
+    setWidths(form, *entry.widths);
   // A variant of the shape may need less memory.
   return setShares(table, form, devices, entry.kind >= Entry::Kind::Scheduled);
 }
@@ -78,6 +80,23 @@ Picoseconds Branching::boundInOrder(const Entry &shape) {
                      stepBound(*shape.costs, shape.choice, false));
 }
 
+/// A shape with each of its widths; one entry stands for the slower ones.
+Found Branching::widthsOf(const Entry &any) {
+  Found found;
+  Entry rest = any;
+  rest.bound = Picoseconds::max();
+  for (Entry &one : space.withWidths(any, maps)) {
+    boundShape(one);
+    if (one.bound < limitStep())
+      found.entries.push_back(std::move(one));
+    else
+      rest.bound = std::min(rest.bound, one.bound);
+  }
+  if (rest.bound < Picoseconds::max())
+    found.entries.push_back(std::move(rest));
+  return found;
+}
+
 /// A shape's families, bounded by its costs and their best schedule; itself,
 /// if its costs show that it is slower than was known.
 Found Branching::familiesOf(Entry shape) {
@@ -106,6 +125,7 @@ Found Branching::familiesOf(Entry shape) {
     family.steps = steps;
     Entry entry{std::max(least, shape.bound), 0, Entry::Kind::Family,
                 shape.choice, shape.map};
+    entry.widths = shape.widths;
     std::tie(entry.choice.recompute, entry.choice.pipelineOutside) = key;
     for (const Choice &member : family.members)
       if (member.hasLayers()) {
@@ -240,12 +260,13 @@ void Branching::addOrders(const Entry &family, const Choice &member,
 void Branching::addSchedules(const Entry &family, const Choice &member,
                              Found &found, Picoseconds &rest) {
   Entry placed{family.bound, 0, Entry::Kind::Scheduled, member, family.map};
+  placed.widths = family.widths;
   std::vector<Entry> entries;
   size_t next = 0;
   for (Choice &choice : schedules.of(member)) {
     placed.step = family.family->steps[next++];
     placed.bound = std::max(family.bound, wholeStepOf(choice, placed.step));
-    if (!settle(problem, choice))
+    if (!settle(problem, choice) || (family.widths && choice.virtualStages > 1))
       continue;
     placed.choice = choice;
     if (placed.bound >= limitStep())
@@ -295,15 +316,11 @@ Found Branching::cutsOf(const Entry &entry) {
                mostAlone(problem.hardware, entry.choice.ranks(), limitStep())));
   if (cuts->step == Picoseconds::max())
     return found;
-  found.entries.push_back(
-      {std::max(entry.bound, wholeStepOf(entry.choice, cuts->step)),
-       0,
-       Entry::Kind::Cut,
-       entry.choice,
-       entry.map,
-       nullptr,
-       {},
-       cuts});
+  Entry cut = entry;
+  cut.kind = Entry::Kind::Cut;
+  cut.bound = std::max(entry.bound, wholeStepOf(entry.choice, cuts->step));
+  cut.cuts = std::move(cuts);
+  found.entries.push_back(std::move(cut));
   return found;
 }
 
@@ -339,6 +356,8 @@ Found Branching::sharesOf(const Entry &entry) {
 
 Found Branching::lookInto(const Entry &entry) {
   switch (entry.kind) {
+  case Entry::Kind::Widths:
+    return widthsOf(entry);
   case Entry::Kind::Shape:
     return familiesOf(entry);
   case Entry::Kind::Family:

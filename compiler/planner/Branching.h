@@ -60,6 +60,7 @@ public:
                const CutBound *bound = nullptr);
 
 private:
+  Found widthsOf(const Entry &any);
   Found familiesOf(Entry shape);
   Found schedulesOf(Entry family);
   Found cutsOf(const Entry &scheduled);

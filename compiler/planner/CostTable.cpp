@@ -37,6 +37,10 @@ public:
   /// How an axis cuts what, but for its kind and sharding.
   Key &addSplits(const Axis &axis) {
     add(axis.size).add(axis.dims).add(axis.paths);
+    bool isUnequal = axis.kind == AxisKind::Split && !axis.shares.empty();
+    add(int64_t(isUnequal));
+    for (size_t c = 0; isUnequal && c < axis.shares.size(); ++c)
+      add(axis.shares[c]);
     add(std::ssize(axis.colocated));
     for (const ColocatedSplit &split : axis.colocated)
       add(split.dims).add(split.paths);
@@ -63,7 +67,7 @@ Key worksKey(uint32_t moduleClass, const cost::ClassContext &context) {
   key.add(static_cast<int64_t>(context.mesh.axes.size()));
   // Every field: one that is new does not compile until it is here.
   for (const auto &[size, dims, shardsState, holds, replica, required, rows,
-                    fullest] : context.mesh.axes)
+                    fullest, widths] : context.mesh.axes) {
     key.add(size)
         .add(int64_t(replica) * 2 + shardsState)
         .add(dims)
@@ -71,20 +75,30 @@ Key worksKey(uint32_t moduleClass, const cost::ClassContext &context) {
         .add({rows})
         .add(std::bit_cast<int64_t>(fullest))
         .add(holds);
+    key.add(int64_t(widths.has_value()));
+    if (widths)
+      key.add(widths->own)
+          .add(widths->least)
+          .add(widths->most)
+          .add(widths->sum);
+  }
   return key;
 }
 
 /// Of all classes of a stage; of its axes those in the meshes.
 Key stageKey(const StageForm &stage, const cost::ClassContext &context,
-             int64_t samples) {
+             int64_t samples, const std::vector<int64_t> &rank) {
   Key key;
   key.add(int64_t(context.recompute)).add(context.deviceType).add(samples);
   key.add(context.groups);
-  for (const Axis &axis : stage.axes) {
+  for (size_t a = 0; a < stage.axes.size(); ++a) {
+    const Axis &axis = stage.axes[a];
     if (!isMeshAxis(axis))
       continue;
     key.add(static_cast<int64_t>(axis.kind) * 2 + (axis.shard != Shard::None));
     key.addSplits(axis);
+    if (axis.kind == AxisKind::Split && !axis.shares.empty())
+      key.add(axis.shares[rank[a]]);
   }
   return key;
 }
@@ -146,8 +160,8 @@ const cost::ClassWork &CostTable::workOf(const std::string &key,
 
 const std::vector<const ClassCost *> &
 CostTable::ofStage(const StageForm &stage, cost::ClassContext context,
-                   int64_t samples) {
-  std::string key = stageKey(stage, context, samples).text;
+                   int64_t samples, const std::vector<int64_t> &rank) {
+  std::string key = stageKey(stage, context, samples, rank).text;
   {
     std::lock_guard lock(mutex);
     auto it = stages.find(key);
@@ -160,7 +174,7 @@ CostTable::ofStage(const StageForm &stage, cost::ClassContext context,
   for (const Run &run : workload.runs) {
     context.recompute =
         onlyLayers && run.count == 1 ? Recompute::None : recompute;
-    context.mesh = meshOf(workload, stage, run, samples);
+    context.mesh = meshOf(workload, stage, run, samples, rank);
     made.push_back(&of(run.moduleClass, context));
   }
   std::lock_guard lock(mutex);
@@ -192,19 +206,25 @@ KnownReliefs &FormCosts::knownReliefs(unsigned stage) const {
       .add(open.gatheredLayers);
   for (const Axis &axis : shape.axes)
     key.add(int64_t(axis.kind)).add(int64_t(axis.shard)).addSplits(axis);
-  auto it = straddling.find(stage);
-  for (unsigned type :
-       it == straddling.end() ? std::vector{types[stage]} : it->second.types)
-    key.add(type);
-  for (const auto *ofRuns : {&costs, &fullCosts, &selectiveCosts}) {
-    key.add(std::ssize((*ofRuns)[like[stage]]));
-    for (const RunCost &one : (*ofRuns)[like[stage]])
-      key.add(reinterpret_cast<intptr_t>(one.cost))
-          .add(one.each.forward.value())
-          .add(one.each.backward.value())
-          .add(one.gathered.forward.value())
-          .add(one.gathered.backward.value());
-  }
+  auto addKind = [&](const FormCosts &kind) {
+    auto it = kind.unlike.find(stage);
+    for (unsigned type :
+         it == kind.unlike.end() ? std::vector{types[stage]} : it->second.types)
+      key.add(type);
+    for (const auto *ofRuns :
+         {&kind.costs, &kind.fullCosts, &kind.selectiveCosts}) {
+      key.add(std::ssize((*ofRuns)[like[stage]]));
+      for (const RunCost &one : (*ofRuns)[like[stage]])
+        key.add(reinterpret_cast<intptr_t>(one.cost))
+            .add(one.each.forward.value())
+            .add(one.each.backward.value())
+            .add(one.gathered.forward.value())
+            .add(one.gathered.backward.value());
+    }
+  };
+  addKind(*this);
+  for (const auto &other : views)
+    addKind(*other);
   known[stage] = &table.reliefs(key.text);
   return *known[stage];
 }

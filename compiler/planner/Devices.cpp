@@ -300,7 +300,8 @@ Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
       continue;
     }
     auto most = std::max_element(axis.shares.begin(), axis.shares.end());
-    result.axes.push_back(most - axis.shares.begin());
+    bool isReplica = axis.kind == AxisKind::Replica;
+    result.axes.push_back(isReplica ? most - axis.shares.begin() : 0);
   }
   return result;
 }
@@ -349,8 +350,9 @@ std::vector<Coordinates> unlikeRanks(const NormalForm &form,
                                      const std::vector<int64_t> &replica,
                                      const cost::Hardware &hardware) {
   const cost::Pool &pool = hardware.poolOf(place.stages[stage]);
-  if (place.inPools ||
-      liesIn(pool, form, map, coordinatesIn(form, stage, replica)))
+  if (!form.stages[stage].hasUnequalSplits() &&
+      (place.inPools ||
+       liesIn(pool, form, map, coordinatesIn(form, stage, replica))))
     return {};
   return ranksIn(form, stage, replica);
 }

@@ -66,8 +66,8 @@ Coordinates coordinatesIn(const NormalForm &form, unsigned stage,
 /// Those of all its ranks, the first one first: they differ along the splits.
 std::vector<Coordinates> ranksIn(const NormalForm &form, unsigned stage,
                                  const std::vector<int64_t> &replica);
-/// The same where these lie in several pools, else nothing: the ranks of a
-/// stage of a replica that may differ.
+/// The same where these lie in several pools or have parts of unequal widths,
+/// else nothing: the ranks of a stage of a replica that may differ.
 std::vector<Coordinates> unlikeRanks(const NormalForm &form,
                                      const DeviceMap &map,
                                      const ReplicaPlace &place, unsigned stage,

@@ -1,6 +1,6 @@
 //===- Enumerate.cpp - the space of choices -------------------------------===//
 
-#include "compiler/planner/Search.h"
+#include "compiler/planner/SplitWidths.h"
 
 #include <fmt/format.h>
 
@@ -161,17 +161,23 @@ std::vector<std::string> greedyDims(Measures &measures,
 }
 
 /// Sizes of a split: within a node any divisor, beyond it whole nodes; of few
-/// devices any number of nodes, else powers of two.
-std::vector<int64_t> splitSizes(const cost::Hardware &hardware, bool small) {
+/// devices any number of nodes, else powers of two. Where widths may be
+/// unequal, also those of two types together.
+std::vector<int64_t> splitSizes(const Problem &problem, bool small) {
+  std::vector<std::set<int64_t>> ofPools;
   std::set<int64_t> sizes;
-  for (const cost::Pool &pool : hardware.pools()) {
+  for (const cost::Pool &pool : problem.hardware.pools()) {
+    std::set<int64_t> &here = ofPools.emplace_back();
     for (int64_t d : divisors(std::min(pool.perNode, pool.count)))
-      sizes.insert(d);
+      here.insert(d);
     for (int64_t nodes = 2;
          nodes * pool.perNode <= std::min<int64_t>(64, pool.count);
          nodes += small ? 1 : nodes)
-      sizes.insert(nodes * pool.perNode);
+      here.insert(nodes * pool.perNode);
+    sizes.insert(here.begin(), here.end());
   }
+  if (seeksWidths(problem))
+    sizes.merge(sizesAcross(ofPools));
   return {sizes.begin(), sizes.end()};
 }
 
@@ -649,7 +655,7 @@ std::vector<Choice> enumerate(const Problem &problem) {
   int64_t devices = problem.hardware.deviceCount();
   int64_t instances = instanceCount(problem.workload);
   int64_t groups = problem.workload.globalBatch / problem.workload.sampleGroup;
-  std::vector<int64_t> tensors = splitSizes(problem.hardware, isSmall(problem));
+  std::vector<int64_t> tensors = splitSizes(problem, isSmall(problem));
   if (pins.tensor)
     tensors = {*pins.tensor};
   // Of many devices all have a stage, or those of some types.

@@ -38,8 +38,9 @@ StateBytes borrowed(StateBytes state, bool isHere) {
 
 FormCosts::FormCosts(CostTable &table, const NormalForm &form,
                      const DeviceMap &devices,
-                     const std::vector<int64_t> &replica, int64_t samples)
-    : table(table), form(form), devices(devices), replica(replica) {
+                     const std::vector<int64_t> &replica, int64_t samples,
+                     size_t view)
+    : table(table), form(form), devices(devices), replica(replica), view(view) {
   aliveChunks = {1};
   if (form.stages.size() > 1)
     aliveChunks =
@@ -67,6 +68,8 @@ FormCosts::FormCosts(CostTable &table, const NormalForm &form,
     else
       types.push_back(types[like[s]]);
   }
+  if (view == 0 && kinds > 1)
+    addViews(samples);
 }
 
 /// The first stage whose classes cost what those of `stage` do: alike stages on
@@ -144,6 +147,13 @@ cost::Message FormCosts::message(unsigned stage, int64_t position) const {
   forEachReceived(stage, position, [&](const ClassCost &cost, size_t a) {
     sum += cost.messages[a];
   });
+  for (const auto &other : views) {
+    cost::Message there = other->message(stage, position);
+    sum.forward = std::max(sum.forward, there.forward);
+    sum.backward = std::max(sum.backward, there.backward);
+    sum.gatherForward = std::max(sum.gatherForward, there.gatherForward);
+    sum.gatherBackward = std::max(sum.gatherBackward, there.gatherBackward);
+  }
   return sum;
 }
 
@@ -451,7 +461,11 @@ FormCosts::Fit FormCosts::mayFit(const std::vector<int64_t> &alive,
       fit = Fit::NotWithin;
   }
   // Less what its division by the stages may have been rounded.
-  return state <= room * (1 + 1e-9) ? fit : Fit::Never;
+  if (state > room * (1 + 1e-9))
+    return Fit::Never;
+  for (const auto &other : views)
+    fit = std::min(fit, other->mayFit(alive, chunks, limit));
+  return fit;
 }
 
 /// Times of one micro-batch, as far as the device goes.
@@ -533,21 +547,47 @@ Picoseconds FormCosts::tail(unsigned stage, int64_t first, int64_t last) const {
   }
   // Else it is no matter what is saved or recomputed, and memory of the host
   // makes it no shorter.
-  StagePrediction once;
-  StateBytes state = stateOf(stage, first, last);
-  setUpdate(stage, {}, state, once);
-  return gradientTime(stage, first, last, state) + once.update;
+  Picoseconds gradients, update;
+  auto add = [&](const FormCosts &kind) {
+    StagePrediction once;
+    StateBytes state = kind.stateOf(stage, first, last);
+    kind.setUpdate(stage, {}, state, once);
+    gradients =
+        std::max(gradients, kind.gradientTime(stage, first, last, state));
+    update = std::max(update, once.update);
+  };
+  add(*this);
+  for (const auto &other : views)
+    add(*other);
+  return gradients + update;
 }
 
 StagePrediction FormCosts::stage(unsigned stage, int64_t first,
                                  int64_t last) const {
+  Relief relief = this->relief(stage, first, last);
+  StagePrediction result = stageWith({stage, first, last}, relief);
+  for (const auto &view : views) {
+    const StagePrediction other = view->stageWith({stage, first, last}, relief);
+    auto isShort = [](const StagePrediction &one) {
+      return std::pair(one.deficit(), one.memory.total() - one.capacity);
+    };
+    if (isShort(other) > isShort(result))
+      result.takeMemory(other);
+    result.gradientSync = std::max(result.gradientSync, other.gradientSync);
+    result.update = std::max(result.update, other.update);
+  }
+  return result;
+}
+
+StagePrediction FormCosts::stageWith(const Held &held,
+                                     const Relief &relief) const {
+  auto [stage, first, last] = held;
   StagePrediction result;
   result.first = first;
   result.last = last;
   result.deviceType = deviceType(stage);
   result.capacity = table.hardware.capacity(result.deviceType);
   result.hostCapacity = hostMemory(stage);
-  Relief relief = this->relief(stage, first, last);
   result.memory = memoryWith(stage, first, last, relief);
   setCompute(stage, relief, result);
   if (relief.offload != Offload())

@@ -87,6 +87,8 @@ struct StagePrediction {
   Bytes deficit() const {
     return std::max(memory.total() - capacity, memory.host() - hostCapacity);
   }
+  /// That of another rank or replica of the stage.
+  void takeMemory(const StagePrediction &other);
   /// Whether the host's memory is what is short, or shortest.
   bool isHostShort() const {
     return memory.host() - hostCapacity > memory.total() - capacity &&
@@ -135,10 +137,9 @@ struct Relief {
 struct ReliefHash {
   size_t operator()(const Relief &relief) const {
     size_t hash = 0;
-    for (int64_t number :
-         {relief.recomputeLayers, relief.selectiveLayers,
-          relief.offload.optimizer, relief.offload.parameters,
-          relief.offload.activations, relief.gatheredLayers})
+    for (int64_t number : {relief.recomputeLayers, relief.selectiveLayers,
+                           relief.offload.optimizer, relief.offload.parameters,
+                           relief.offload.activations, relief.gatheredLayers})
       hash = hash * 0x9e3779b97f4a7c15 + static_cast<size_t>(number);
     return hash;
   }
@@ -159,10 +160,11 @@ struct Candidate {
 bool isMeshAxis(const Axis &axis);
 /// A stage's axes as the ops of a run see them; `samples` on one rank, or those
 /// of all ranks of a split that also cuts the batch (`split(d, [experts,
-/// batch])`).
+/// batch])`). `rank` has a coordinate for each axis, which matter where splits
+/// have shares; empty = all 0.
 cost::LocalMesh meshOf(const workload::Workload &workload,
                        const StageForm &stage, const workload::Run &run,
-                       int64_t samples);
+                       int64_t samples, const std::vector<int64_t> &rank = {});
 
 /// Whether the shards of a sequence, which lie next to the replicas of this
 /// axis, count as such.
@@ -240,10 +242,12 @@ public:
   const cost::ClassCost &of(uint32_t moduleClass,
                             const cost::ClassContext &context);
 
-  /// Of each run in a stage whose micro-batches have so many samples;
-  /// recompute, device type and groups are those of `context`.
+  /// Of each run on a rank (its coordinates) of a stage whose micro-batches
+  /// have so many samples; recompute, device type and groups are those of
+  /// `context`.
   const std::vector<const cost::ClassCost *> &
-  ofStage(const StageForm &stage, cost::ClassContext context, int64_t samples);
+  ofStage(const StageForm &stage, cost::ClassContext context, int64_t samples,
+          const std::vector<int64_t> &rank);
 
   /// Of all stages that are alike in what decides it, as text.
   KnownReliefs &reliefs(const std::string &key);
@@ -276,11 +280,14 @@ private:
 /// A form on its devices, with the costs of each run in each stage looked up.
 /// `coordinates` picks the replica whose devices are meant, which has so many
 /// samples; where stages cut the batch differently, that is a pipeline, and the
-/// fullest replica of each stage counts.
+/// fullest replica of each stage counts. Where splits have shares, ranks of a
+/// stage differ in all that they hold: one kind of them is looked at, and
+/// `views` look at the others.
 class FormCosts {
 public:
   FormCosts(CostTable &table, const NormalForm &form, const DeviceMap &devices,
-            const std::vector<int64_t> &replica, int64_t samples);
+            const std::vector<int64_t> &replica, int64_t samples)
+      : FormCosts(table, form, devices, replica, samples, 0) {}
 
   const cost::ClassCost &run(unsigned stage, size_t run) const {
     return *costs[like[stage]][run].cost;
@@ -365,6 +372,9 @@ public:
   void addAllowance(unsigned stage, MemoryParts &parts) const;
 
 private:
+  /// Of the `view`-th kind of ranks in each stage, as far as it has so many.
+  FormCosts(CostTable &table, const NormalForm &form, const DeviceMap &devices,
+            const std::vector<int64_t> &replica, int64_t samples, size_t view);
   Picoseconds gradientTime(unsigned stage, int64_t first, int64_t last,
                            const cost::StateBytes &state) const;
   int64_t replicas(unsigned stage) const {
@@ -385,6 +395,9 @@ private:
   }
   int64_t leastSlots(int64_t alive, int64_t chunks) const;
   unsigned likeEarlier(unsigned stage) const;
+  unsigned typeOf(const Coordinates &rank) const {
+    return table.hardware.poolOf(devices.deviceOf(form, rank)).type;
+  }
   struct RunCost {
     /// On the slowest rank.
     const cost::ClassCost *cost = nullptr;
@@ -393,6 +406,9 @@ private:
     Times each, gathered;
   };
   static void takeSlower(const cost::ClassCost &cost, RunCost &slowest);
+  std::vector<std::vector<Coordinates>>
+  kindsOf(unsigned stage, std::vector<Coordinates> ranks, int64_t samples);
+  void addViews(int64_t samples);
   /// Over the ways in which instances of the stage may recompute, gathered or
   /// not.
   Picoseconds fastest(unsigned stage, size_t run,
@@ -428,6 +444,8 @@ private:
   Relief fewest(const Held &held, Relief relief, size_t way) const;
   Relief leastRecompute(const Held &held, Relief start) const;
   Relief leastTime(const Held &held, const Relief &start) const;
+  /// Of the ranks that are looked at.
+  StagePrediction stageWith(const Held &held, const Relief &relief) const;
   void gatherMore(const Held &held, const Relief &start, int64_t first,
                   int64_t last, Relief &best) const;
   int64_t mostGathered(const Held &held, Relief relief, int64_t first,
@@ -492,7 +510,9 @@ private:
                                 Recompute recompute);
   cost::ClassContext contextOf(const Coordinates &rank,
                                Recompute recompute) const;
+  /// Those that may differ; and of them those that are looked at.
   std::vector<Coordinates> ranksOf(unsigned stage) const;
+  std::vector<Coordinates> ownRanks(unsigned stage) const;
   /// Devices that send to one another, one pair of each kind.
   using Route = std::pair<int64_t, int64_t>;
   const std::vector<Route> &routes(unsigned from, unsigned to) const;
@@ -620,12 +640,16 @@ private:
   std::vector<std::vector<RunCost>> costs, fullCosts, selectiveCosts;
   /// By stage, of the device with the least memory.
   std::vector<unsigned> types;
-  /// Ranks of a stage in several pools, and the types of their devices.
-  struct Straddling {
-    std::vector<Coordinates> ranks;
+  /// Ranks of a stage that may differ; those that are looked at, and the types
+  /// of their devices.
+  struct Unlike {
+    std::vector<Coordinates> ranks, own;
     std::vector<unsigned> types;
   };
-  std::map<unsigned, Straddling> straddling;
+  std::map<unsigned, Unlike> unlike;
+  /// Which kind of ranks is looked at; and the other ones, of the first.
+  size_t view, kinds = 1;
+  std::vector<std::unique_ptr<FormCosts>> views;
   std::vector<int64_t> aliveChunks;
   ReplicaPlace place;
   /// Of each stage: the first one with the same costs.
@@ -651,8 +675,8 @@ private:
 
 template <class F>
 Picoseconds FormCosts::slowest(unsigned stage, F time) const {
-  auto it = straddling.find(stage);
-  if (it == straddling.end())
+  auto it = unlike.find(stage);
+  if (it == unlike.end())
     return time(types[stage]);
   Picoseconds most;
   for (unsigned type : it->second.types)

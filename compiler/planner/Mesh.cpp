@@ -4,6 +4,9 @@
 
 #include "compiler/support/PathPattern.h"
 
+#include <algorithm>
+#include <numeric>
+
 namespace whale::planner {
 
 using workload::Run;
@@ -56,12 +59,26 @@ bool isMeshAxis(const Axis &axis) {
   return axis.kind == AxisKind::Split || !axis.colocated.empty();
 }
 
+/// Of the rank at a coordinate of a split.
+static std::optional<cost::Widths> widthsOf(const Axis &axis,
+                                            int64_t coordinate) {
+  if (axis.shares.empty())
+    return std::nullopt;
+  auto [least, most] =
+      std::minmax_element(axis.shares.begin(), axis.shares.end());
+  return cost::Widths{
+      axis.shares[coordinate], *least, *most,
+      std::accumulate(axis.shares.begin(), axis.shares.end(), int64_t(0))};
+}
+
 cost::LocalMesh meshOf(const Workload &workload, const StageForm &stage,
-                       const Run &run, int64_t samples) {
+                       const Run &run, int64_t samples,
+                       const std::vector<int64_t> &rank) {
   const workload::ModuleClass &module = workload.classes[run.moduleClass];
   cost::LocalMesh mesh;
   mesh.samples = samples;
-  for (const Axis &axis : stage.axes) {
+  for (size_t a = 0; a < stage.axes.size(); ++a) {
+    const Axis &axis = stage.axes[a];
     if (!isMeshAxis(axis))
       continue;
     if (axis.kind == AxisKind::Split) {
@@ -69,6 +86,7 @@ cost::LocalMesh meshOf(const Workload &workload, const StageForm &stage,
                            heldOps(module, run, axis.paths)});
       if (axis.dims.size() == 1)
         mesh.axes.back().required = axis.dims;
+      mesh.axes.back().widths = widthsOf(axis, rank.empty() ? 0 : rank[a]);
       continue;
     }
     mesh.axes.push_back(colocatedAxis(module, run, axis));

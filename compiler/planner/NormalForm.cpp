@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <numeric>
 
 namespace whale::planner {
 
@@ -105,6 +106,7 @@ public:
     checkRecompute(root);
     checkGathered(root);
     checkOffload(root);
+    checkUnequalSplits(root);
     if (diags.errorCount() != errorsBefore)
       return std::nullopt;
     return std::move(form);
@@ -148,6 +150,8 @@ private:
         node.degree ? node.degree : static_cast<int64_t>(node.shares.size());
     axis.dims = node.dims;
     axis.shares = node.shares;
+    if (axis.kind == AxisKind::Split)
+      simplify(axis.shares);
     axis.shard = node.shard.value_or(Shard::None);
     if (node.primitive == Primitive::Split)
       axis.paths = node.paths;
@@ -155,6 +159,17 @@ private:
       diags.error(node.place,
                   fmt::format("'{}' has no degree", nameOf(node.primitive)));
     stage.axes.push_back(std::move(axis));
+  }
+
+  /// Widths in lowest terms; equal ones need not be said.
+  static void simplify(std::vector<int64_t> &widths) {
+    int64_t common = 0;
+    for (int64_t width : widths)
+      common = std::gcd(common, width);
+    for (int64_t &width : widths)
+      width /= common;
+    if (std::count(widths.begin(), widths.end(), 1) == std::ssize(widths))
+      widths.clear();
   }
 
   bool isAxis(const Node &node) const {
@@ -327,6 +342,15 @@ private:
     }
   }
 
+  void checkUnequalSplits(const Node &root) {
+    for (const StageForm &stage : form.stages)
+      if (stage.hasUnequalSplits() && form.virtualStages > 1)
+        return void(diags.error(
+            root.place, fmt::format("shares of a split in stages that have {} "
+                                    "virtual stages",
+                                    form.virtualStages)));
+  }
+
   /// Above the stages.
   void descend(const Node &node, StageForm above) {
     enter(node, above);
@@ -439,6 +463,12 @@ int64_t StageForm::innerDevices(unsigned outerAxes) const {
   return devices;
 }
 
+bool StageForm::hasUnequalSplits() const {
+  return std::any_of(axes.begin(), axes.end(), [](const Axis &axis) {
+    return axis.kind == AxisKind::Split && !axis.shares.empty();
+  });
+}
+
 int64_t StageForm::degree(AxisKind kind) const {
   int64_t product = 1;
   for (const Axis &axis : axes)
@@ -450,6 +480,8 @@ int64_t StageForm::degree(AxisKind kind) const {
 std::optional<std::string> notLowered(const Node &node) {
   if (node.shard == Shard::Gradients || node.shard == Shard::Parameters)
     return fmt::format("shard '{}' is not compilable yet", nameOf(*node.shard));
+  if (node.primitive == Primitive::Split && !node.shares.empty())
+    return "a split with shares is not compilable yet";
   bool offloads = false;
   forEachOffload(
       [&](auto, std::optional<int64_t> layers) {

@@ -176,8 +176,17 @@ void FormCosts::setHostTimes(unsigned stage, const Relief &relief,
     result.hostTraffic += (traffic.in + traffic.out) * form.microBatches;
     time = longest;
   };
+  StagePrediction before = result;
   wait(result.forward, forwardTraffic(stage, result.first, offload, saved));
   wait(result.backward, backwardTraffic(stage, result.first, offload, saved));
+  for (const auto &view : views) {
+    StagePrediction other = before;
+    other.memory = view->memoryWith(stage, result.first, result.last, relief);
+    view->setHostTimes(stage, relief, other);
+    result.forward = std::max(result.forward, other.forward);
+    result.backward = std::max(result.backward, other.backward);
+    result.hostWait = std::max(result.hostWait, other.hostWait);
+  }
 }
 
 FormCosts::HostTraffic FormCosts::hostUpdate(unsigned stage, int64_t first,

@@ -181,6 +181,9 @@ bool FormCosts::fitsWith(const Held &held, const Relief &relief) const {
 }
 
 bool FormCosts::mayHold(const Held &held, const Relief &relief) const {
+  for (const auto &other : views)
+    if (!other->mayHold(held, relief))
+      return false;
   MemoryParts memory = memoryWith(held.stage, held.first, held.last, relief);
   return memory.total() <= table.hardware.capacity(deviceType(held.stage)) &&
          (relief.offload == Offload() ||

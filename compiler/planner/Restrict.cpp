@@ -73,7 +73,7 @@ private:
   }
 
   void split(const Node &node, bool inStage) {
-    if (splitSeen || !node.paths.empty())
+    if (splitSeen || !node.shares.empty() || !node.paths.empty())
       result.asWritten = true;
     splitSeen = true;
     if (node.degree)

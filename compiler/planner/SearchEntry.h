@@ -9,7 +9,7 @@
 #define WHALE_PLANNER_SEARCHENTRY_H
 
 #include "compiler/planner/Restrict.h"
-#include "compiler/planner/Search.h"
+#include "compiler/planner/SplitWidths.h"
 
 #include <atomic>
 #include <functional>
@@ -69,6 +69,8 @@ struct Family {
 /// it beats.
 struct Entry {
   enum class Kind : uint8_t {
+    /// A shape with any unequal widths of its splits.
+    Widths,
     /// All variants of a choice's shape, bounded by its costs.
     Shape,
     /// All schedules of the members of a family.
@@ -97,6 +99,8 @@ struct Entry {
   std::shared_ptr<const Family> family = nullptr;
   /// Of a shape or a family: all of several orders of the devices.
   std::shared_ptr<const std::vector<size_t>> orders = nullptr;
+  /// Of the splits; unset: equal.
+  std::shared_ptr<const SplitWidths> widths = nullptr;
 
   bool operator>(const Entry &other) const {
     return std::tie(bound, number) > std::tie(other.bound, other.number);

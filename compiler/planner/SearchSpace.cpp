@@ -36,8 +36,28 @@ std::vector<Entry> SearchSpace::entries(MapTable &maps,
                                         placed.blocks[map], leastTasks(shape)));
       if (alike.size() > 1)
         entry.orders = std::make_shared<std::vector<size_t>>(alike);
+      result.push_back(entry);
+      bool mayBeUnequal = shape.tensor > 1 && shape.context == 1 &&
+                          placed.blocks[map].empty() && seeksWidths(problem);
+      if (!mayBeUnequal)
+        continue;
+      entry.number = std::ssize(result);
+      entry.kind = Entry::Kind::Widths;
       result.push_back(std::move(entry));
     }
+  }
+  return result;
+}
+
+std::vector<Entry> SearchSpace::withWidths(const Entry &any,
+                                           MapTable &maps) const {
+  NormalForm form = formOf(any.choice, dims);
+  std::vector<Entry> result;
+  for (SplitWidths &widths :
+       splitWidths(problem, form, maps.of(any.choice).maps[any.map])) {
+    result.push_back(any);
+    result.back().kind = Entry::Kind::Shape;
+    result.back().widths = std::make_shared<SplitWidths>(std::move(widths));
   }
   return result;
 }
@@ -87,7 +107,8 @@ bool SearchSpace::dependsOnOrder(const Choice &shape) const {
 std::vector<std::vector<size_t>> byDegrees(const std::vector<Entry> &entries) {
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::vector<size_t>> alike;
   for (size_t i = 0; i < entries.size(); ++i)
-    if (const Choice &c = entries[i].choice; entries[i].map < 2)
+    if (const Choice &c = entries[i].choice;
+        entries[i].map < 2 && entries[i].kind == Entry::Kind::Shape)
       alike[{c.tensor, c.context, c.pipeline}].push_back(i);
   auto key = [&](size_t i) {
     const Picoseconds &bound = entries[i].bound;

@@ -29,6 +29,8 @@ public:
   /// These on groups of maps that differ in their order, by number; with what
   /// the devices let them do, if there is a throughput.
   std::vector<Entry> entries(MapTable &maps, Throughput *throughput);
+  /// A shape with each of the unequal widths of its splits on its devices.
+  std::vector<Entry> withWidths(const Entry &any, MapTable &maps) const;
   /// Micro-batches that each stage has whatever the schedule: all, of DualPipe
   /// half of them.
   int64_t leastTasks(const Choice &choice) const;

@@ -256,7 +256,8 @@ CutResult bestShares(CostTable &table, const NormalForm &form,
 
 void polishShares(CostTable &table, CutResult &result) {
   const Candidate start = *result.candidate;
-  if (table.hardware.pools().size() == 1 ||
+  // Stages that cut the batch differently share it equally.
+  if (table.hardware.pools().size() == 1 || !cutsBatchAlike(start.form) ||
       start.form.stages.front().degree(AxisKind::Replica) == 1)
     return;
   ScoreCuts score = [&](const NormalForm &form, Picoseconds limit) {

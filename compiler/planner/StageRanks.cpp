@@ -4,7 +4,10 @@
 // lie in one pool, they are alike; where they lie in several, each kind of them
 // is looked at: an instance takes what it takes on the slowest, a collective or
 // a message what it takes between those that are slowest, and the least memory
-// counts.
+// counts. Where splits have shares, ranks hold different amounts, too: each
+// kind (share, type of device) has a view of its own, with its own memory,
+// gradients and update; a stage does what all of them need and waits for the
+// slowest.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,12 +29,19 @@ void FormCosts::addStage(unsigned s, int64_t samples) {
   if (!ranks.empty()) {
     std::set<unsigned> here;
     for (const Coordinates &rank : ranks)
-      here.insert(hardware.poolOf(devices.deviceOf(form, rank)).type);
+      here.insert(typeOf(rank));
     types[s] = *std::min_element(
         here.begin(), here.end(), [&](unsigned a, unsigned b) {
           return hardware.usable(a) < hardware.usable(b);
         });
-    straddling[s] = {std::move(ranks), {here.begin(), here.end()}};
+    unlike[s] = {ranks, ranks, {here.begin(), here.end()}};
+    if (form.stages[s].hasUnequalSplits()) {
+      auto each = kindsOf(s, std::move(ranks), samples);
+      kinds = std::max(kinds, each.size());
+      unlike[s].own = each[std::min(view, each.size() - 1)];
+      types[s] = typeOf(unlike[s].own.front());
+      unlike[s].types = {types[s]};
+    }
   }
   costs[s] = runCosts(s, samples, form.stages[s].recompute);
   auto some = [&](int64_t StageForm::*layers) {
@@ -61,24 +71,93 @@ FormCosts::costsOf(unsigned stage, Recompute mode) const {
   return (mode == Recompute::Full ? fullCosts : selectiveCosts)[first];
 }
 
-/// Those that may differ.
+/// Ranks with equal parts on equal devices together, the slowest first.
+std::vector<std::vector<Coordinates>>
+FormCosts::kindsOf(unsigned stage, std::vector<Coordinates> ranks,
+                   int64_t samples) {
+  const StageForm &shape = form.stages[stage];
+  auto timeOf = [&](const Coordinates &rank) {
+    const auto &here = table.ofStage(shape, contextOf(rank, shape.recompute),
+                                     samples / form.microBatches, rank.axes);
+    Picoseconds time;
+    for (size_t r = 0; r < here.size(); ++r)
+      time +=
+          (here[r]->forward + here[r]->backward) * table.workload.runs[r].count;
+    return time;
+  };
+  std::map<std::vector<int64_t>, std::vector<Coordinates>> found;
+  for (Coordinates &rank : ranks) {
+    std::vector<int64_t> key = {typeOf(rank)};
+    for (size_t a = 0; a < shape.axes.size(); ++a)
+      if (const Axis &axis = shape.axes[a];
+          axis.kind == AxisKind::Split && !axis.shares.empty())
+        key.push_back(axis.shares[rank.axes[a]]);
+    found[std::move(key)].push_back(std::move(rank));
+  }
+  std::vector<std::pair<Picoseconds, std::vector<Coordinates>>> timed;
+  for (auto &[key, same] : found)
+    timed.emplace_back(timeOf(same.front()), std::move(same));
+  std::stable_sort(
+      timed.begin(), timed.end(),
+      [](const auto &a, const auto &b) { return a.first > b.first; });
+  std::vector<std::vector<Coordinates>> result;
+  for (auto &[time, same] : timed)
+    result.push_back(std::move(same));
+  return result;
+}
+
+/// The ranks of a stage wait for each other, also where what they gather and
+/// scatter for an instance differs.
+void FormCosts::addViews(int64_t samples) {
+  for (size_t other = 1; other < kinds; ++other)
+    views.emplace_back(
+        new FormCosts(table, form, devices, replica, samples, other));
+  auto takeSlowest = [&](auto FormCosts::*ofRuns) {
+    for (const auto &other : views)
+      for (size_t s = 0; s < (this->*ofRuns).size(); ++s)
+        for (size_t r = 0; r < (this->*ofRuns)[s].size(); ++r) {
+          RunCost &mine = (this->*ofRuns)[s][r];
+          const RunCost &theirs = (other.get()->*ofRuns)[s][r];
+          for (Times RunCost::*times : {&RunCost::each, &RunCost::gathered})
+            for (Picoseconds Times::*time : {&Times::forward, &Times::backward})
+              mine.*times.*time =
+                  std::max(mine.*times.*time, theirs.*times.*time);
+        }
+  };
+  takeSlowest(&FormCosts::costs);
+  takeSlowest(&FormCosts::fullCosts);
+  takeSlowest(&FormCosts::selectiveCosts);
+}
+
 std::vector<Coordinates> FormCosts::ranksOf(unsigned stage) const {
-  auto it = straddling.find(stage);
-  return it == straddling.end()
-             ? std::vector{coordinatesIn(form, stage, replica)}
-             : it->second.ranks;
+  auto it = unlike.find(stage);
+  return it == unlike.end() ? std::vector{coordinatesIn(form, stage, replica)}
+                            : it->second.ranks;
+}
+
+std::vector<Coordinates> FormCosts::ownRanks(unsigned stage) const {
+  auto it = unlike.find(stage);
+  return it == unlike.end() ? ranksOf(stage) : it->second.own;
 }
 
 std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
                                                     Recompute recompute) {
   const StageForm &stage = form.stages[s];
   std::vector<RunCost> result;
+  auto costsOn = [&](const Coordinates &rank) -> auto & {
+    return table.ofStage(stage, contextOf(rank, recompute),
+                         samples / form.microBatches, rank.axes);
+  };
   for (const Coordinates &rank : ranksOf(s)) {
-    const auto &here = table.ofStage(stage, contextOf(rank, recompute),
-                                     samples / form.microBatches);
+    const auto &here = costsOn(rank);
     result.resize(here.size());
     for (size_t r = 0; r < here.size(); ++r)
       takeSlower(*here[r], result[r]);
+  }
+  if (stage.hasUnequalSplits()) {
+    const auto &own = costsOn(ownRanks(s).front());
+    for (size_t r = 0; r < own.size(); ++r)
+      result[r].cost = own[r];
   }
   for (RunCost &one : result)
     one.gathered = one.each;
@@ -100,7 +179,7 @@ cost::ClassContext FormCosts::contextOf(const Coordinates &rank,
   const StageForm &stage = form.stages[rank.stage];
   cost::ClassContext context;
   context.recompute = recompute;
-  context.deviceType = table.hardware.poolOf(devices.deviceOf(form, rank)).type;
+  context.deviceType = typeOf(rank);
   for (unsigned a = 0; a < stage.axes.size(); ++a)
     if (isMeshAxis(stage.axes[a]))
       context.groups.push_back(
@@ -111,15 +190,15 @@ cost::ClassContext FormCosts::contextOf(const Coordinates &rank,
 const std::vector<Group> &FormCosts::groupsOf(unsigned stage,
                                               unsigned axis) const {
   auto [it, isNew] = groups.try_emplace({like[stage], axis});
-  std::vector<Group> &unlike = it->second;
+  std::vector<Group> &different = it->second;
   if (!isNew)
-    return unlike;
-  for (const Coordinates &rank : ranksOf(like[stage])) {
+    return different;
+  for (const Coordinates &rank : ownRanks(like[stage])) {
     Group group = groupThrough(rank, axis);
-    if (std::find(unlike.begin(), unlike.end(), group) == unlike.end())
-      unlike.push_back(std::move(group));
+    if (std::find(different.begin(), different.end(), group) == different.end())
+      different.push_back(std::move(group));
   }
-  return unlike;
+  return different;
 }
 
 Group FormCosts::groupThrough(const Coordinates &rank, unsigned axis) const {
@@ -196,9 +275,9 @@ const std::vector<FormCosts::Route> &FormCosts::routes(unsigned from,
 }
 
 Bytes FormCosts::hostMemory(unsigned stage) const {
-  auto it = straddling.find(stage);
+  auto it = unlike.find(stage);
   Bytes least = table.hardware.host(types[stage]).memory;
-  if (it != straddling.end())
+  if (it != unlike.end())
     for (unsigned type : it->second.types)
       least = std::min(least, table.hardware.host(type).memory);
   return least;

@@ -248,6 +248,13 @@ Picoseconds mostAlone(const cost::Hardware &hardware, int64_t ranks,
          Picoseconds(1);
 }
 
+void StagePrediction::takeMemory(const StagePrediction &other) {
+  memory = other.memory;
+  capacity = other.capacity;
+  hostCapacity = other.hostCapacity;
+  deviceType = other.deviceType;
+}
+
 Prediction evaluate(CostTable &table, const Candidate &candidate) {
   Prediction slowest;
   for (const ReplicaClass &replica : replicaClasses(
@@ -261,12 +268,8 @@ Prediction evaluate(CostTable &table, const Candidate &candidate) {
     const Prediction &other = &kept == &one ? slowest : one;
     // Of each stage the replica with the least room.
     for (size_t s = 0; s < kept.stages.size(); ++s)
-      if (other.stages[s].deficit() > kept.stages[s].deficit()) {
-        kept.stages[s].memory = other.stages[s].memory;
-        kept.stages[s].capacity = other.stages[s].capacity;
-        kept.stages[s].hostCapacity = other.stages[s].hostCapacity;
-        kept.stages[s].deviceType = other.stages[s].deviceType;
-      }
+      if (other.stages[s].deficit() > kept.stages[s].deficit())
+        kept.stages[s].takeMemory(other.stages[s]);
     if (&kept == &one)
       slowest = std::move(one);
   }

@@ -113,7 +113,8 @@ struct NodeCheck {
     only(!node.dims.empty() && !split, "dims", "split");
     only(node.colocated && !split && node.primitive != P::Cluster, "colocated",
          "split' and 'cluster");
-    only(!node.shares.empty() && !replica, "shares", "replica");
+    only(!node.shares.empty() && !replica && !split, "shares",
+         "replica' and 'split");
     only(node.shard.has_value() && !replica, "shard", "replica");
     only(node.microBatches != 0 && !pipeline, "micro_batches", "pipeline");
     only(node.schedule.has_value() && !pipeline, "schedule", "pipeline");
@@ -148,8 +149,19 @@ struct NodeCheck {
         fail(fmt::format("share {} is not positive", share));
     if (!node.shares.empty() && node.degree != 0 &&
         node.degree != static_cast<int64_t>(node.shares.size()))
-      fail(fmt::format("{} shares for {} replicas", node.shares.size(),
-                       node.degree));
+      fail(fmt::format("{} shares for {} {}", node.shares.size(), node.degree,
+                       node.primitive == P::Split ? "parts" : "replicas"));
+    if (!node.shares.empty() && node.primitive == P::Split)
+      splitShares();
+  }
+  /// What lies on other scopes' devices, and rows that go to experts, have
+  /// equal parts.
+  void splitShares() {
+    if (node.colocated)
+      fail("a colocated 'split' has no shares");
+    if (node.dims.size() > 1 && std::find(node.dims.begin(), node.dims.end(),
+                                          sampleDim) != node.dims.end())
+      fail("a 'split' that sends rows to their experts has no shares");
   }
   /// Side by side on the same devices: replicas, and splits on theirs.
   void colocatedBody() {

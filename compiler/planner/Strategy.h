@@ -105,7 +105,8 @@ struct Node {
   /// multiply to its own (not given: of the nearest one). cluster: the replicas
   /// and splits in it share their devices.
   bool colocated = false;
-  /// replica: samples of the global batch per part; empty = equal parts.
+  /// replica: samples of the global batch per part; split: relative widths of
+  /// the parts. Empty = equal parts.
   std::vector<int64_t> shares;
   /// replica; unset = not given.
   std::optional<Shard> shard;
@@ -209,8 +210,8 @@ struct Axis {
   int64_t size = 1;
   /// Split: preference list of loop dimensions.
   std::vector<std::string> dims;
-  /// Replica: samples of the global batch per coordinate along this axis;
-  /// empty = equal.
+  /// Per coordinate along this axis; empty = equal. Replica: samples of the
+  /// global batch. Split: relative widths, without a common divisor.
   std::vector<int64_t> shares;
   Shard shard = Shard::None;
   /// Replica: splits on its devices, the first that holds an op counts.
@@ -250,6 +251,8 @@ struct StageForm {
   }
   /// Product of the axis sizes below the pipeline.
   int64_t innerDevices(unsigned outerAxes) const;
+  /// Whether a split gives its ranks parts of unequal widths.
+  bool hasUnequalSplits() const;
   /// Product of the sizes of all axes of a kind.
   int64_t degree(AxisKind kind) const;
   bool operator==(const StageForm &) const = default;
@@ -291,7 +294,8 @@ std::optional<std::string> notLowered(const Node &node);
 /// that hold others. Those have ExitCode::Unsupported; a colocated split
 /// without replicas of its degree around it is bad input. In the default space,
 /// so has what `compile` does not lower yet: ZeRO-2 and -3, schedules but GPipe
-/// and 1F1B, memory of the host, stages that cut the batch differently.
+/// and 1F1B, memory of the host, stages that cut the batch differently, splits
+/// with shares.
 std::optional<NormalForm> normalize(const Node &root, Diagnostics &diagnostics,
                                     Space space = Space::Default);
 /// The tree of a normal form, with everything said: outer scopes, pipeline,

@@ -60,7 +60,11 @@ Picoseconds FormCosts::tieTime(const Tie &tie, unsigned user,
   int64_t some = innerDevices(user), others = innerDevices(owner);
   Bytes bytes = this->run(user, run).tiedState.gradients *
                 ceilDivide(std::max(some, others), std::min(some, others));
-  return table.hardware.sendTime(firstOf(user), firstOf(owner), 1, bytes);
+  Picoseconds time =
+      table.hardware.sendTime(firstOf(user), firstOf(owner), 1, bytes);
+  for (const auto &other : views)
+    time = std::max(time, other->tieTime(tie, user, owner));
+  return time;
 }
 
 Picoseconds FormCosts::leastTies(unsigned stage, int64_t first,

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 namespace whale::report {
@@ -128,11 +129,21 @@ private:
     return "";
   }
 
+  void splitWords(const Axis &axis) {
+    line(fmt::format("every op is cut {} ways along the first of its "
+                     "dimensions among {}",
+                     axis.size, quotedList(axis.dims)));
+    if (axis.shares.empty())
+      return;
+    int64_t sum =
+        std::accumulate(axis.shares.begin(), axis.shares.end(), int64_t(0));
+    line(fmt::format("its parts are {} of {}; compile does not lower that yet",
+                     fmt::join(axis.shares, ", "), sum));
+  }
+
   void axisWords(const Axis &axis) {
     if (axis.kind == AxisKind::Split)
-      return line(fmt::format("every op is cut {} ways along the first of its "
-                              "dimensions among {}",
-                              axis.size, quotedList(axis.dims)));
+      return splitWords(axis);
     std::string shares =
         axis.shares.empty()
             ? fmt::format("{} of {} samples each", plan.globalBatch / axis.size,

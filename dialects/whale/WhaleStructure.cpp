@@ -473,17 +473,23 @@ static LogicalResult verifyDegree(Operation *op, std::optional<int64_t> degree) 
   return success();
 }
 
+static LogicalResult verifyShares(Operation *op, std::optional<int64_t> degree,
+                                  std::optional<ArrayRef<int64_t>> shares) {
+  if (!shares)
+    return success();
+  if (degree && static_cast<int64_t>(shares->size()) != *degree)
+    return op->emitOpError("has ")
+           << shares->size() << " shares for degree " << *degree;
+  for (int64_t share : *shares)
+    if (share < 1)
+      return op->emitOpError("share is ") << share << ", expected 1 or more";
+  return success();
+}
+
 LogicalResult ReplicaOp::verify() {
-  if (failed(verifyDegree(*this, getDegree())))
+  if (failed(verifyDegree(*this, getDegree())) ||
+      failed(verifyShares(*this, getDegree(), getShares())))
     return failure();
-  if (auto shares = getShares()) {
-    if (getDegree() && static_cast<int64_t>(shares->size()) != *getDegree())
-      return emitOpError("has ") << shares->size() << " shares for degree "
-                                 << *getDegree();
-    for (int64_t share : *shares)
-      if (share < 1)
-        return emitOpError("share is ") << share << ", expected 1 or more";
-  }
   if (auto shard = getShard())
     if (*shard != "optimizer" && *shard != "gradients" && *shard != "parameters")
       return emitOpError("shard is '")
@@ -494,6 +500,8 @@ LogicalResult ReplicaOp::verify() {
 LogicalResult SplitOp::verify() {
   if (getDims().empty())
     return emitOpError("names no dimension");
+  if (failed(verifyShares(*this, getDegree(), getShares())))
+    return failure();
   return verifyDegree(*this, getDegree());
 }
 

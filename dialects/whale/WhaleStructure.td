@@ -288,12 +288,13 @@ def ReplicaOp : Whale_ScopeOp<"replica",
 
 def SplitOp : Whale_ScopeOp<"split",
     (ins OptionalAttr<Whale_Int>:$degree, StrArrayAttr:$dims,
-         UnitAttr:$colocated),
-    "(custom<Degree>($degree)^)? custom<NameList>($dims) (`colocated` $colocated^)?"> {
+         OptionalAttr<DenseI64ArrayAttr>:$shares, UnitAttr:$colocated),
+    "(custom<Degree>($degree)^)? custom<NameList>($dims) (`shares` $shares^)?"
+    " (`colocated` $colocated^)?"> {
   let summary = "ops inside are cut along a named loop dimension";
   let description = [{
-    `colocated`: on the devices of the replica around it, which cuts the batch
-    of all other ops.
+    `shares`: relative widths of the parts. `colocated`: on the devices of the
+    replica around it, which cuts the batch of all other ops.
   }];
   let hasVerifier = 1;
 }

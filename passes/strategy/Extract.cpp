@@ -45,6 +45,8 @@ static Node readScope(Operation *op) {
         node.primitive = Primitive::Split;
         node.degree = scope.getDegree().value_or(0);
         node.dims = texts(scope.getDims());
+        if (auto shares = scope.getShares())
+          node.shares.assign(shares->begin(), shares->end());
         node.colocated = scope.getColocated();
       })
       .Case([&](ClusterOp scope) { node.colocated = scope.getColocated(); })

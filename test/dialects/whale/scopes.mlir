@@ -138,6 +138,18 @@ whale.model @m {
 
 // -----
 
+// A width for each part.
+whale.model @m {
+  whale.module @main() {
+    // expected-error @+1 {{'whale.split' op has 3 shares for degree 2}}
+    whale.split 2 [heads] shares [1, 2, 3] {
+    }
+    whale.return
+  }
+}
+
+// -----
+
 // A replica has a share.
 whale.model @m {
   whale.module @main() {

@@ -72,6 +72,83 @@ TEST_CASE("a block split over heads and ffn is Megatron's") {
   CHECK(sharded.valueBytes[valueNamed(block, "x")] == Bytes(4 * 8 * 16 * 2));
 }
 
+namespace {
+
+/// Rank `number` of a split with these widths.
+LocalMesh unequal(const std::vector<int64_t> &widths, size_t number,
+                  std::vector<std::string> dims = megatron) {
+  LocalMesh result = mesh(std::ssize(widths), 4, std::move(dims));
+  auto [least, most] = std::minmax_element(widths.begin(), widths.end());
+  int64_t sum = 0;
+  for (int64_t width : widths)
+    sum += width;
+  result.axes[0].widths = {widths[number], *least, *most, sum};
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("ranks of unequal widths have their share of what is cut") {
+  Workload model = gpt(shape());
+  const ModuleClass &block = model.classes[1];
+  ShardedClass whole = shard(model, block, mesh(1, 4)),
+               wide = shard(model, block, unequal({3, 1}, 0)),
+               narrow = shard(model, block, unequal({3, 1}, 1)),
+               quarter = shard(model, block, mesh(4, 4));
+  // A fourth of everything is what one of four equal ranks has.
+  CHECK(narrow.variableElements == quarter.variableElements);
+  CHECK(narrow.valueBytes == quarter.valueBytes);
+  for (size_t i = 0; i < block.ops.size(); ++i)
+    CHECK(narrow.ops[i].extents == quarter.ops[i].extents);
+  // Both together have what is cut once, and the rest twice.
+  for (size_t v = 0; v < block.variables.size(); ++v) {
+    int64_t all = whole.variableElements[v];
+    bool isCut = narrow.variableElements[v] < all;
+    CHECK(wide.variableElements[v] == (isCut ? all / 4 * 3 : all));
+  }
+  // All-reduces are of the whole, whoever takes part.
+  CHECK(list(block, wide) == list(block, quarter));
+  CHECK(list(block, narrow) == list(block, quarter));
+}
+
+TEST_CASE("unequal parts are exchanged as if all were as the largest") {
+  Workload model = gpt(shape());
+  const ModuleClass &block = model.classes[1];
+  auto gathered = [&](const LocalMesh &on) {
+    int64_t bytes = 0;
+    for (const Transfer &t : shard(model, block, on).transfers)
+      if (t.kind == CollectiveKind::AllGather ||
+          t.kind == CollectiveKind::ReduceScatter)
+        bytes += t.bytes.value();
+    return bytes;
+  };
+  const std::vector<std::string> sequence = {"heads", "ffn", "sequence"};
+  int64_t equal = gathered(mesh(2, 4, sequence));
+  REQUIRE(equal > 0);
+  // The largest of two parts is 3/4 of the whole: as two of these.
+  for (size_t rank : {0, 1})
+    CHECK(gathered(unequal({3, 1}, rank, sequence)) == equal / 2 * 3);
+}
+
+TEST_CASE("a loop is cut if the smallest part has an iteration") {
+  Workload model = gpt(shape());
+  const ModuleClass &block = model.classes[1];
+  auto cutsHeads = [&](const std::vector<int64_t> &widths) {
+    ShardedClass sharded = shard(model, block, unequal(widths, 0, {"heads"}));
+    return std::any_of(sharded.ops.begin(), sharded.ops.end(),
+                       [](const LocalOp &op) { return op.loops[0] >= 0; });
+  };
+  // Of four heads.
+  CHECK(cutsHeads({3, 1}));
+  CHECK(cutsHeads({2, 1}));
+  CHECK(!cutsHeads({4, 1}));
+  LocalMesh required = unequal({4, 1}, 0, {"heads"});
+  required.axes[0].required = {"heads"};
+  std::optional<ShortLoop> found = shortLoop(model, block, required);
+  REQUIRE(found);
+  CHECK(found->pieces == 5);
+}
+
 TEST_CASE("FLOPs per rank are those of the model divided") {
   Workload model = gpt(shape());
   for (int64_t split : {1, 2, 4})

@@ -80,10 +80,20 @@ private:
   bool canSplit(int64_t t) const {
     if (t > 1 && dims.empty())
       return false;
-    for (const cost::Pool &pool : problem.hardware.pools())
-      if (t <= pool.count && (pool.perNode % t == 0 || t % pool.perNode == 0))
+    const std::vector<cost::Pool> &pools = problem.hardware.pools();
+    for (const cost::Pool &pool : pools)
+      if (canSplit(pool, t))
         return true;
+    for (int64_t part = 1; part < t && full(); ++part)
+      for (size_t p = 0; p < pools.size(); ++p)
+        for (size_t q = 0; q < pools.size(); ++q)
+          if (p != q && canSplit(pools[p], part) &&
+              canSplit(pools[q], t - part))
+            return true;
     return t == 1;
+  }
+  static bool canSplit(const cost::Pool &pool, int64_t t) {
+    return t <= pool.count && (pool.perNode % t == 0 || t % pool.perNode == 0);
   }
 
   /// The search leaves a part 1,024 positions, and doubles the parts.
@@ -299,8 +309,15 @@ private:
                   std::vector<bool> &used, DeviceMap &map) {
     int64_t left = rankCount(form) - static_cast<int64_t>(map.first.size());
     if (left == 0) {
-      if (!liesInPools(map, block))
-        shared(form, d, map);
+      if (!liesInPools(map, block)) {
+        NormalForm unequal = form;
+        int64_t units = mostUnits;
+        // The search has no more than 32 unequal ones of each form.
+        while (countWidths(unequal, d, map, units) > 33)
+          units /= 2;
+        widths(unequal, d, map, 0, units,
+               [&](const NormalForm &made) { shared(made, d, map); });
+      }
       return;
     }
     const std::vector<cost::Pool> &pools = problem.hardware.pools();
@@ -316,6 +333,84 @@ private:
       map.first.resize(before);
       used[p] = false;
     }
+  }
+
+  /// Every width of the parts of each stage's split, the same on devices of the
+  /// same types, that sum to no more than `units`.
+  void widths(NormalForm &form, const Degrees &d, const DeviceMap &map,
+              size_t stage, int64_t units,
+              const std::function<void(const NormalForm &)> &visit) {
+    if (stage == form.stages.size())
+      return visit(form);
+    widths(form, d, map, stage + 1, units, visit);
+    std::vector<int> kinds = kindsOf(form, d, map, stage);
+    int most =
+        kinds.empty() ? 0 : *std::max_element(kinds.begin(), kinds.end());
+    if (!full() || d.context > 1 || form.virtualStages > 1 || most == 0)
+      return;
+    std::vector<int64_t> ofKind(most + 1, 1);
+    for (size_t k = 0; k < ofKind.size();) {
+      std::vector<int64_t> all;
+      for (int kind : kinds)
+        all.push_back(ofKind[kind]);
+      if (areWidths(form.stages[stage].axes.back(), all, units)) {
+        form.stages[stage].axes.back().shares = all;
+        widths(form, d, map, stage + 1, units, visit);
+        form.stages[stage].axes.back().shares.clear();
+      }
+      for (k = 0; k < ofKind.size() && ++ofKind[k] == units; ++k)
+        ofKind[k] = 1;
+    }
+  }
+
+  int64_t countWidths(NormalForm &form, const Degrees &d, const DeviceMap &map,
+                      int64_t units) {
+    int64_t count = 0;
+    widths(form, d, map, 0, units, [&](const NormalForm &) { ++count; });
+    return count;
+  }
+
+  /// Of each coordinate of the stage's split the types of its devices, by
+  /// number.
+  std::vector<int> kindsOf(const NormalForm &form, const Degrees &d,
+                           const DeviceMap &map, size_t stage) const {
+    std::vector<std::vector<unsigned>> types(d.tensor);
+    for (int64_t rank = 0; rank < rankCount(form) && d.tensor > 1; ++rank)
+      if (Coordinates at = coordinatesOf(form, rank); at.stage == stage)
+        types[at.axes.back()].push_back(
+            problem.hardware.poolOf(map.first[rank]).type);
+    std::vector<int> kinds;
+    for (const std::vector<unsigned> &one : types)
+      kinds.push_back(static_cast<int>(
+          std::find(types.begin(), types.end(), one) - types.begin()));
+    std::vector<int> numbers = kinds;
+    std::sort(numbers.begin(), numbers.end());
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+    for (int &kind : kinds)
+      kind = static_cast<int>(std::find(numbers.begin(), numbers.end(), kind) -
+                              numbers.begin());
+    return kinds;
+  }
+
+  /// Whether all that the split cuts, but for tables, comes out even; only in
+  /// lowest terms, and not where all are equal.
+  bool areWidths(const Axis &split, const std::vector<int64_t> &widths,
+                 int64_t units) const {
+    int64_t sum = 0, common = 0;
+    for (int64_t width : widths)
+      sum += width, common = std::gcd(common, width);
+    if (common != 1 || sum > units || sum == std::ssize(widths))
+      return false;
+    for (const workload::ModuleClass &module : problem.workload.classes)
+      for (const workload::Op &op : module.ops)
+        for (const std::string &dim : split.dims)
+          if (int32_t loop = op.findLoop(dim); loop >= 0) {
+            int64_t pieces = op.loops[loop].extent / op.loops[loop].multiple;
+            if (pieces % sum != 0 && dim != "vocabulary" && dim != "classes")
+              return false;
+            break;
+          }
+    return true;
   }
 
   bool liesInPools(const DeviceMap &map, int64_t block) const {
@@ -517,6 +612,9 @@ private:
     result.step = prediction.step;
     result.best = candidate;
   }
+
+  /// That the widths of a split's parts sum to.
+  static constexpr int64_t mostUnits = 32;
 
   const Problem &problem;
   const Pins &pins;

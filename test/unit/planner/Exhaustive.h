@@ -17,17 +17,22 @@
 // offload (FormCosts::relief; OffloadTest.cpp compares that with all numbers);
 // the schedules and virtual stages of any parts; ZeRO-1, in the full space
 // ZeRO-2 and -3 and their sharding within a group; the split of experts, of a
-// table (vocabulary, classes) and of the sequence. Taken as given: the
-// dimensions of a split (splitDims), which table is large enough (largeTable)
-// and its sizes (divisors of a node, whole nodes); parts of a sequence (powers
-// of two of 1,024 positions or more); the parts at the turn of a V share
-// equally; interleaving, whose micro-batches are a multiple of the stages; how
-// rows reach experts without a limit of rows (no such model is here); DualPipe,
+// table (vocabulary, classes) and of the sequence; in the full space splits of
+// sizes that two pools have together, and where a stage's split lies on several
+// types of devices (without context parallelism and with one chunk a stage) all
+// widths of its parts, equal on coordinates with the same types, that sum to no
+// more than 32 (16, 8 or 4 where a form has more than 32 of them) and come out
+// even in all loops but those of tables. Taken as given: the dimensions of a
+// split (splitDims), which table is large enough (largeTable) and its sizes
+// (divisors of a node, whole nodes); parts of a sequence (powers of two of
+// 1,024 positions or more); the parts at the turn of a V share equally;
+// interleaving, whose micro-batches are a multiple of the stages; how rows
+// reach experts without a limit of rows (no such model is here); DualPipe,
 // which is only tried when asked for. On request:
 // replicas, splits and ZeRO of each stage by itself, where stages have equally
 // many devices and one chunk and share the batch equally. Not covered, since no
-// plan has it: unequal numbers of devices in the stages, uneven tensor shards,
-// precision and global batch.
+// plan has it: unequal numbers of devices in the stages, widths finer than
+// that, precision and global batch.
 //
 //===----------------------------------------------------------------------===//
 

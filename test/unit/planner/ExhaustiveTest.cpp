@@ -235,6 +235,70 @@ TEST_CASE("no numbers of layers that stay gathered beat those found") {
   CHECK(pipelines > 4);
 }
 
+namespace {
+
+/// A problem of devices of several types in the full space, with nothing pinned
+/// but what makes its plans many.
+std::optional<test::RandomProblem> onUnequalDevices(unsigned seed) {
+  test::RandomProblem some(seed);
+  if (some.hardware().pools().size() == 1)
+    return std::nullopt;
+  some.options.space = Space::Full;
+  some.options.pins = {};
+  some.options.pins.zero = 0;
+  some.options.pins.schedule = Schedule::OneFOneB;
+  some.options.pins.vocabulary = 1;
+  for (test::RoundDevice &device : some.hardware().devices)
+    device.hostMemory = 0;
+  return some;
+}
+
+/// Problems from a seed on, of so many seeds; how many have parts of unequal
+/// widths in their best plan, and how many of these several stages or replicas.
+struct Unequal {
+  int tried = 0, best = 0, withOthers = 0;
+};
+Unequal compareWidths(unsigned seed, unsigned seeds) {
+  Unequal result;
+  for (unsigned end = seed + seeds; seed < end; ++seed) {
+    std::optional<test::RandomProblem> some = onUnequalDevices(seed);
+    if (!some)
+      continue;
+    test::Exhausted all = test::tryEverything(some->problem(), 4 * usualPlans,
+                                              test::Stages::Different);
+    if (all.limited || !all.best)
+      continue;
+    ++result.tried;
+    INFO("seed " << seed << ": " << some->text());
+    std::optional<Plan> plan = comparedPlan(some->problem(), all);
+    if (!plan)
+      continue;
+    const std::vector<StageForm> &stages = plan->chosen.form.stages;
+    bool isUnequal =
+        std::any_of(stages.begin(), stages.end(), [](const StageForm &stage) {
+          return stage.hasUnequalSplits();
+        });
+    result.best += isUnequal;
+    result.withOthers += isUnequal && (stages.size() > 1 ||
+                                       stages[0].degree(AxisKind::Replica) > 1);
+  }
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("no widths of a split's parts beat those found") {
+  Unequal found = compareWidths(40000, 400);
+  CHECK(found.tried > 60);
+  CHECK(found.best > 8);
+}
+
+TEST_CASE("no widths beat those found on other seeds", "[.judge]") {
+  Unequal found = compareWidths(810000, 1500);
+  WARN(found.tried << " problems, " << found.best << " with unequal widths, "
+                   << found.withOthers << " of them beside stages or replicas");
+}
+
 // Found by the judge: replicas whose stages send each other messages over
 // different links.
 TEST_CASE("bounds know the messages of every class of replicas") {

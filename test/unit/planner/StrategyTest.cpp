@@ -521,8 +521,50 @@ TEST_CASE("of so many layers of a stage something lies in the host") {
   }
 }
 
+TEST_CASE("widths of a split's parts") {
+  Diagnostics diags;
+  Node split = scope(Primitive::Split, 2);
+  split.shares = {6, 2};
+  auto form = normalize(root(split), diags, Space::Full);
+  REQUIRE(form);
+  // Only their proportion counts.
+  const Axis &axis = form->stages[0].axes[0];
+  CHECK(axis.shares == std::vector<int64_t>{3, 1});
+  CHECK(form->stages[0].hasUnequalSplits());
+  CHECK(printStrategy(toTree(*form)) == "split(2, [heads], shares [3, 1])");
+  CHECK(normalize(toTree(*form), diags, Space::Full) == form);
+  SECTION("equal ones need not be said") {
+    split.shares = {4, 4};
+    Node plain = scope(Primitive::Split, 2);
+    CHECK(normalize(root(split), diags, Space::Full) ==
+          normalize(root(plain), diags, Space::Full));
+  }
+  SECTION("the number of parts is theirs") {
+    split.degree = 0;
+    CHECK(normalize(root(split), diags, Space::Full) == form);
+  }
+  SECTION("only planned yet") {
+    CHECK(!normalize(root(split), diags));
+    CHECK(diags.str().find("error: a split with shares is not compilable yet\n"
+                           "note: 'whalec plan --space full' plans it\n") !=
+          std::string::npos);
+  }
+  SECTION("not of virtual stages") {
+    Node pipeline = scope(Primitive::Pipeline, 0,
+                          {scope(Primitive::Stage, 0, {split}),
+                           scope(Primitive::Stage, 0, {split})});
+    pipeline.microBatches = 4;
+    pipeline.schedule = Schedule::Interleaved;
+    pipeline.virtualStages = 2;
+    CHECK(!normalize(root(pipeline), diags, Space::Full));
+    CHECK(diags.str() == "error: shares of a split in stages that have 2 "
+                         "virtual stages\n");
+  }
+}
+
 TEST_CASE("a strategy survives JSON") {
   Node tree = example();
+  tree.body[0].body[0].body[0].body[0].shares = {2, 1};
   tree.body[0].shares = {3, 5};
   tree.body[0].shard = Shard::Optimizer;
   tree.body[0].body[0].schedule = Schedule::GPipe;
@@ -563,6 +605,23 @@ TEST_CASE("mistakes in a strategy file have their place") {
   SECTION("shares against degree") {
     CHECK(message(R"({"primitive": "replica", "degree": 3, "shares": [1, 2]})")
               .find("2 shares for 3 replicas") != std::string::npos);
+  }
+  SECTION("widths of parts against degree") {
+    CHECK(message(R"({"primitive": "split", "degree": 3, "dims": ["ffn"],
+                     "shares": [1, 2]})")
+              .find("2 shares for 3 parts") != std::string::npos);
+  }
+  SECTION("a colocated split has its replicas' devices") {
+    CHECK(message(R"({"primitive": "replica", "degree": 2, "body": [
+        {"primitive": "split", "dims": ["ffn"], "colocated": true,
+         "shares": [1, 2]}]})")
+              .find("a colocated 'split' has no shares") != std::string::npos);
+  }
+  SECTION("rows go to their experts evenly") {
+    CHECK(message(R"({"primitive": "split", "dims": ["experts", "batch"],
+                     "shares": [1, 2]})")
+              .find("a 'split' that sends rows to their experts has no "
+                    "shares") != std::string::npos);
   }
   SECTION("illegal nesting names both scopes") {
     CHECK(message(R"({"primitive": "stage", "body": [
