@@ -76,12 +76,9 @@ struct SplitAxis {
   /// Unset: all parts are equal.
   std::optional<Widths> widths = {};
 
-  /// What this rank has of an extent; and the rank with the most.
+  /// What this rank has of an extent.
   int64_t partOf(int64_t extent) const {
     return widths ? shareOf(extent, widths->own) : ceilDivide(extent, size);
-  }
-  int64_t largestPart(int64_t extent) const {
-    return widths ? shareOf(extent, widths->most) : ceilDivide(extent, size);
   }
   /// Into how many pieces an extent is cut, if all are as the smallest.
   int64_t pieces() const {

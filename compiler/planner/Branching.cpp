@@ -46,7 +46,10 @@ Picoseconds Branching::even(const SpreadCosts &costs,
 Picoseconds Branching::stepBound(const SpreadCosts &costs, const Choice &choice,
                                  bool anyOrder) {
   Picoseconds least = even(costs, choice);
-  if (anyOrder || wholeStepOf(choice, least) >= limitStep())
+  // Chunks are bounded as if they were dealt out.
+  bool isGiven = fixedCuts && isChunked(choice.schedule, choice.pipeline,
+                                        choice.virtualStages);
+  if (anyOrder || isGiven || wholeStepOf(choice, least) >= limitStep())
     return least;
   return std::max(least,
                   spreadBound(costs, pipelineOf(choice), aliveIn(choice)));
@@ -80,10 +83,50 @@ Picoseconds Branching::boundInOrder(const Entry &shape) {
                      stepBound(*shape.costs, shape.choice, false));
 }
 
+/// What no widths and shares of a shape beat: in some replica, which has no
+/// fewer samples than the mean, some coordinate of a split has no less than
+/// with equal widths, takes no less than with these, and so does its stage.
+/// What is gathered of unequal parts takes no less either.
+Picoseconds Branching::widestBound(const Entry &any) {
+  const Choice &shape = any.choice;
+  const DeviceMap &devices = maps.of(shape).maps[any.map];
+  NormalForm form = formOf(shape, dims);
+  int64_t unit =
+      saturatingMultiply(problem.workload.sampleGroup, shape.microBatches);
+  int64_t samples =
+      std::max(unit, problem.workload.globalBatch / shape.data / unit * unit);
+  SpreadCosts costs;
+  for (const workload::Run &run : problem.workload.runs)
+    costs.runs.push_back({{}, run.count});
+  std::vector<FormCosts::Times> least(costs.runs.size(),
+                                      {Picoseconds::max(), Picoseconds::max()});
+  for (const ReplicaClass &one :
+       replicaClasses(problem.workload, problem.hardware, form, devices)) {
+    FormCosts here(table, form, devices, one.coordinates, samples);
+    for (unsigned s = 0; s < form.stages.size(); ++s)
+      for (size_t r = 0; r < least.size(); ++r) {
+        FormCosts::Times times = here.onFastest(s, r);
+        least[r].forward = std::min(least[r].forward, times.forward);
+        least[r].backward = std::min(least[r].backward, times.backward);
+      }
+  }
+  for (size_t r = 0; r < least.size(); ++r) {
+    SpreadCosts::Run &run = costs.runs[r];
+    run.each = partsOf(least[r].forward, least[r].backward, {});
+    costs.all += run.each * static_cast<double>(run.count);
+  }
+  return wholeStepOf(shape, even(costs, shape));
+}
+
 /// A shape with each of its widths; one entry stands for the slower ones.
 Found Branching::widthsOf(const Entry &any) {
   Found found;
   Entry rest = any;
+  if (Picoseconds least = widestBound(any); least >= limitStep()) {
+    rest.bound = std::max(any.bound, least);
+    found.entries.push_back(std::move(rest));
+    return found;
+  }
   rest.bound = Picoseconds::max();
   for (Entry &one : space.withWidths(any, maps)) {
     boundShape(one);
@@ -280,7 +323,8 @@ void Branching::addSchedules(const Entry &family, const Choice &member,
   placed.kind = Entry::Kind::Family;
   if (entries.empty() || !place(placed, form, devices))
     return;
-  PlacedBounds bounds(table, form, devices, space.leastTasks(member));
+  PlacedBounds bounds(table, form, devices, space.leastTasks(member),
+                      !fixedCuts);
   Picoseconds most = mostAlone(problem.hardware, member.ranks(), limitStep());
   for (Entry &entry : entries) {
     Picoseconds step =

@@ -67,6 +67,7 @@ private:
   Found sharesOf(const Entry &scheduled);
   Found simulate(const Entry &entry);
 
+  Picoseconds widestBound(const Entry &any);
   bool boundFamily(Entry &family);
   Picoseconds throughputBound(const Entry &family);
   Picoseconds trafficBound(const Entry &family, const Choice &member);

@@ -358,8 +358,13 @@ std::vector<Coordinates> unlikeRanks(const NormalForm &form,
                                      const std::vector<int64_t> &replica,
                                      const cost::Hardware &hardware) {
   const cost::Pool &pool = hardware.poolOf(place.stages[stage]);
+  const std::vector<Axis> &axes = form.stages[stage].axes;
+  // A split around the pipeline has ranks in other blocks, too.
+  bool isOneBlock =
+      std::none_of(axes.begin(), axes.begin() + form.outerAxes,
+                   [](const Axis &a) { return a.kind == AxisKind::Split; });
   if (!form.stages[stage].hasUnequalSplits() &&
-      (place.inPools ||
+      ((place.inPools && isOneBlock) ||
        liesIn(pool, form, map, coordinatesIn(form, stage, replica))))
     return {};
   return ranksIn(form, stage, replica);

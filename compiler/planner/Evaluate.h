@@ -300,6 +300,10 @@ public:
   struct Times {
     Picoseconds forward, backward;
   };
+  /// On the fastest of the stage's ranks, where all have parts of equal widths.
+  Times onFastest(unsigned stage, size_t run) const {
+    return costs[like[stage]][run].fastest;
+  }
   /// What the relief of a stage adds to forward() and backward().
   Times relieved(unsigned stage, int64_t first, int64_t last) const;
   /// As the form says, or what it takes to fit (Relief.cpp).
@@ -413,6 +417,8 @@ private:
     /// With what is gathered and scattered; and where its parameters stay
     /// gathered.
     Times each, gathered;
+    /// On the fastest one, without what is gathered.
+    Times fastest;
   };
   static void takeSlower(const cost::ClassCost &cost, RunCost &slowest);
   std::vector<std::vector<Coordinates>>

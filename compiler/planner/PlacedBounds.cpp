@@ -92,6 +92,8 @@ Picoseconds PlacedBounds::stepOf(size_t i, const PipelineShape &shape,
   }
   if (own[i]->even > most)
     return own[i]->even;
+  if (!anyCuts && isChunked(shape.schedule, shape.stages, shape.chunks))
+    return own[i]->even;
   Picoseconds least = std::max(own[i]->even, busyWith(i, shape));
   return least > most
              ? least

@@ -17,9 +17,10 @@ namespace whale::planner {
 class PlacedBounds {
 public:
   /// A stage has `leastTasks` micro-batches at least, whatever the schedule.
+  /// With given cuts nothing is known of those of several chunks.
   PlacedBounds(CostTable &table, const NormalForm &form,
-               const DeviceMap &devices, int64_t leastTasks)
-      : table(table), form(form), leastTasks(leastTasks),
+               const DeviceMap &devices, int64_t leastTasks, bool anyCuts)
+      : table(table), form(form), leastTasks(leastTasks), anyCuts(anyCuts),
         any(anyShares(table, form, devices)), own(any.size()),
         busy(any.size()) {}
 
@@ -42,6 +43,7 @@ private:
   CostTable &table;
   const NormalForm &form;
   int64_t leastTasks;
+  bool anyCuts;
   std::vector<ReplicaCosts> any;
   std::vector<std::optional<Own>> own;
   /// By where parts of the model lie, and their number on a stage.

@@ -89,6 +89,13 @@ void FormCosts::addState(unsigned stage, size_t which,
   once.first = at, once.last = at + 1;
   setUpdate(stage, {}, stateOf(stage, at, at + 1), once);
   rates.deviceUpdate = once.update.asDouble();
+  // Held::tail has that of the slowest ranks.
+  for (const auto &other : views) {
+    StagePrediction theirs;
+    theirs.first = at, theirs.last = at + 1;
+    other->setUpdate(stage, {}, other->stateOf(stage, at, at + 1), theirs);
+    rates.deviceUpdate = std::max(rates.deviceUpdate, theirs.update.asDouble());
+  }
   rates.state = leastMemory(stage, which).state.asDouble();
   if (rates.state == 0)
     return;

@@ -132,6 +132,8 @@ private:
       });
     else
       dive(entries);
+    if (space.isMixed() && problem.hardware.deviceCount() <= fewMixedDevices)
+      climb();
   }
 
   /// The most promising of some shapes, by bounds with the idle time on these
@@ -158,12 +160,10 @@ private:
 
   /// Unequal devices have many shapes whose bounds are below the best plan: a
   /// plan of the most promising one of each degrees lets the search refute
-  /// others sooner, and is there when it is cut short. On few devices the first
-  /// plans are enough for that.
+  /// others sooner, and is there when it is cut short.
   void dive(std::vector<Entry> &entries) {
     std::vector<std::vector<size_t>> groups = byDegrees(entries);
-    bool few = problem.hardware.deviceCount() <= fewMixedDevices;
-    for (size_t done = 0; done < groups.size() && !(few && best) && mayGoOn();
+    for (size_t done = 0; done < groups.size() && mayGoOn();
          done += batchSize) {
       size_t count = std::min(batchSize, groups.size() - done);
       std::vector<std::vector<Found>> found(count);
@@ -177,6 +177,29 @@ private:
       for (std::vector<Found> &ofDive : found)
         for (Found &one : ofDive)
           take(std::move(one));
+    }
+  }
+
+  /// What differs from the best plan in one thing, on its devices, as long as
+  /// that is better: with many shares of the batch it takes long to refute what
+  /// is slower than the best plan but not than the first ones.
+  void climb() {
+    Picoseconds before = Picoseconds::max();
+    while (best && bestStep() < before && mayGoOn()) {
+      before = bestStep();
+      std::vector<Choice> near =
+          neighbours(problem, best->choice, space.isAllowed());
+      DeviceMap devices = best->result.candidate->devices;
+      std::vector<Found> found(near.size());
+      parallelFor(near.size(), problem.options.threads, [&](size_t i) {
+        const std::vector<DeviceMap> &all = maps.of(near[i]).maps;
+        auto map = std::find(all.begin(), all.end(), devices);
+        if (map != all.end())
+          found[i] = branching.lookInto(
+              {{}, 0, Entry::Kind::Cut, near[i], size_t(map - all.begin())});
+      });
+      for (Found &one : found)
+        take(std::move(one));
     }
   }
 

@@ -13,7 +13,8 @@ namespace whale::planner {
 
 namespace {
 
-/// On more devices it would take several times as long as the rest.
+/// On more devices it would take several times as long as the rest, but for
+/// small problems.
 constexpr int64_t mostDevices = 8;
 /// What the widths of a split sum to at most: the first of these with which a
 /// form has no more than `mostWidths` on its devices.
@@ -65,34 +66,35 @@ public:
   size_t number() const { return counts.size(); }
 
   /// Calls `visit` with the widths of all coordinates for each way to write
-  /// `sum` in lowest terms.
+  /// `sum` in lowest terms, until it says no.
   void forEach(int64_t sum,
-               const std::function<void(std::vector<int64_t>)> &visit) {
+               const std::function<bool(std::vector<int64_t>)> &visit) {
     std::vector<int64_t> widths;
     next(sum, widths, visit);
   }
 
 private:
-  void next(int64_t left, std::vector<int64_t> &widths,
-            const std::function<void(std::vector<int64_t>)> &visit) {
+  bool next(int64_t left, std::vector<int64_t> &widths,
+            const std::function<bool(std::vector<int64_t>)> &visit) {
     if (widths.size() == counts.size()) {
       int64_t common = 0;
       for (int64_t width : widths)
         common = std::gcd(common, width);
       if (left != 0 || common != 1)
-        return;
+        return true;
       std::vector<int64_t> all;
       for (size_t kind : kindOf)
         all.push_back(widths[kind]);
-      visit(std::move(all));
-      return;
+      return visit(std::move(all));
     }
     int64_t count = counts[widths.size()];
-    for (int64_t width = 1; width * count <= left; ++width) {
+    bool goesOn = true;
+    for (int64_t width = 1; width * count <= left && goesOn; ++width) {
       widths.push_back(width);
-      next(left - width * count, widths, visit);
+      goesOn = next(left - width * count, widths, visit);
       widths.pop_back();
     }
+    return goesOn;
   }
 
   /// Coordinates of each kind; and the kind of each.
@@ -106,13 +108,16 @@ std::vector<std::vector<int64_t>> widthsOf(Kinds &kinds, int64_t parts,
   std::vector<std::vector<int64_t>> all = {{}};
   if (kinds.number() == 1)
     return all;
-  for (int64_t sum = 2; sum <= units; ++sum)
+  // With one more they are too many.
+  for (int64_t sum = 2; sum <= units && std::ssize(all) <= mostWidths + 1;
+       ++sum)
     if (parts % sum == 0)
       kinds.forEach(sum, [&](std::vector<int64_t> widths) {
         bool isEqual = std::all_of(widths.begin(), widths.end(),
                                    [&](int64_t w) { return w == widths[0]; });
         if (!isEqual)
           all.push_back(std::move(widths));
+        return std::ssize(all) <= mostWidths + 1;
       });
   return all;
 }
@@ -143,7 +148,8 @@ bool seeksWidths(const Problem &problem) {
   return problem.options.space == Space::Full &&
          problem.options.strategy.body.empty() &&
          problem.hardware.pools().size() > 1 &&
-         problem.hardware.deviceCount() <= mostDevices;
+         (problem.hardware.deviceCount() <= mostDevices ||
+          isSmall(problem.workload, problem.hardware));
 }
 
 std::set<int64_t> sizesAcross(const std::vector<std::set<int64_t>> &ofPools) {

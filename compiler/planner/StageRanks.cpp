@@ -166,6 +166,11 @@ std::vector<FormCosts::RunCost> FormCosts::runCosts(unsigned s, int64_t samples,
 
 /// The ranks of a stage wait for each other in every instance.
 void FormCosts::takeSlower(const ClassCost &cost, RunCost &slowest) {
+  Times &fastest = slowest.fastest;
+  if (!slowest.cost)
+    fastest = {cost.forward, cost.backward};
+  fastest.forward = std::min(fastest.forward, cost.forward);
+  fastest.backward = std::min(fastest.backward, cost.backward);
   if (!slowest.cost || slowest.cost->forward + slowest.cost->backward <
                            cost.forward + cost.backward)
     slowest.cost = &cost;

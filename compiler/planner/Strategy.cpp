@@ -162,6 +162,11 @@ struct NodeCheck {
     if (node.dims.size() > 1 && std::find(node.dims.begin(), node.dims.end(),
                                           sampleDim) != node.dims.end())
       fail("a 'split' that sends rows to their experts has no shares");
+    int64_t sum = 0;
+    for (int64_t share : node.shares)
+      sum = share > mostParts - sum ? mostParts + 1 : sum + share;
+    if (sum > mostParts)
+      fail(fmt::format("shares of a 'split' sum to more than {}", mostParts));
   }
   /// Side by side on the same devices: replicas, and splits on theirs.
   void colocatedBody() {

@@ -64,6 +64,9 @@ constexpr std::string_view sampleDim = "batch";
 /// More micro-batches are not planned: a schedule is a list of its tasks.
 constexpr int64_t mostMicroBatches = 65536;
 
+/// What the shares of a split sum to at most: no dimension has more parts.
+constexpr int64_t mostParts = 1 << 20;
+
 /// A number of instances that means all of a stage.
 constexpr int64_t allLayers = INT64_MAX;
 

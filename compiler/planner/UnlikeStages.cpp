@@ -17,9 +17,18 @@ static constexpr int64_t workOfStage = 100;
 static constexpr int64_t workOfMemory = 8;
 
 bool hasUnlikeStages(const NormalForm &form) {
+  // The branch and bound knows parts of unequal widths.
+  auto plain = [](const StageForm &stage) {
+    std::vector<Axis> axes(stage.axes.begin(), stage.axes.end());
+    for (Axis &axis : axes)
+      if (axis.kind == AxisKind::Split)
+        axis.shares.clear();
+    return axes;
+  };
   return std::any_of(form.stages.begin(), form.stages.end(),
                      [&](const StageForm &stage) {
-                       return !(stage.axes == form.stages.front().axes);
+                       return !(stage.axes == form.stages.front().axes) &&
+                              plain(stage) != plain(form.stages.front());
                      });
 }
 

@@ -73,7 +73,7 @@ public:
   /// That of the placement, where steps above `limit` are all the same.
   Picoseconds placedBound(Picoseconds limit) {
     int64_t ranks = rankCount(form);
-    PlacedBounds bounds(table, form, map, form.microBatches);
+    PlacedBounds bounds(table, form, map, form.microBatches, true);
     Picoseconds time =
         bounds.step(shapeOf(), alive(), mostAlone(machine, ranks, limit));
     return time == Picoseconds::max() ? time : wholeStep(machine, ranks, time);

@@ -124,6 +124,17 @@ TEST_CASE("a stage over several types is as slow as its slowest device and has "
   }
   // One stage on each type.
   CHECK(on(both, {0, 1, 2, 3}).step < allSlow.step);
+  // The split around the pipeline: each part of it on one type.
+  form.outerAxes = 1;
+  auto around = [&](const RoundHardware &hardware) {
+    CostTable table(model, hardware);
+    return evaluate(table,
+                    {form, {0, 2, 4}, {DeviceMap::Kind::ByOuter, {0, 2}}});
+  };
+  Prediction mixed = around(both);
+  CHECK(mixed.step.value() == around(slow).step.value());
+  for (const StagePrediction &stage : mixed.stages)
+    CHECK(stage.capacity == Bytes(devices[0].memory));
 }
 
 TEST_CASE("messages and gradients of a stage over several types take the "

@@ -623,6 +623,12 @@ TEST_CASE("mistakes in a strategy file have their place") {
               .find("a 'split' that sends rows to their experts has no "
                     "shares") != std::string::npos);
   }
+  SECTION("parts of a dimension are not as many") {
+    CHECK(message(R"({"primitive": "split", "dims": ["ffn"],
+                     "shares": [9223372036854775807, 9223372036854775806]})")
+              .find("shares of a 'split' sum to more than 1048576") !=
+          std::string::npos);
+  }
   SECTION("illegal nesting names both scopes") {
     CHECK(message(R"({"primitive": "stage", "body": [
   {"primitive": "stage"}]})") ==
