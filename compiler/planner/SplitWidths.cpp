@@ -14,8 +14,9 @@ namespace whale::planner {
 namespace {
 
 /// On more devices it would take several times as long as the rest, but for
-/// small problems.
+/// small models.
 constexpr int64_t mostDevices = 8;
+constexpr int64_t fewInstances = 12;
 /// What the widths of a split sum to at most: the first of these with which a
 /// form has no more than `mostWidths` on its devices.
 constexpr int64_t mostUnits[] = {32, 16, 8, 4};
@@ -149,7 +150,8 @@ bool seeksWidths(const Problem &problem) {
          problem.options.strategy.body.empty() &&
          problem.hardware.pools().size() > 1 &&
          (problem.hardware.deviceCount() <= mostDevices ||
-          isSmall(problem.workload, problem.hardware));
+          (isSmall(problem.workload, problem.hardware) &&
+           workload::instanceCount(problem.workload) <= fewInstances));
 }
 
 std::set<int64_t> sizesAcross(const std::vector<std::set<int64_t>> &ofPools) {

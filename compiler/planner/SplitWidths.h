@@ -12,7 +12,7 @@
 // (Tables.h) may have parts that are not. The sum is 32 at most, or 16, 8 or 4
 // where a form would have more than 32 widths on its devices. Looked for in the
 // full space, where nobody has written how the model is parallel, on few
-// devices (or some more of a small problem), without context parallelism and
+// devices (or some more of a small model), without context parallelism and
 // with one chunk a stage. Complexity: all widths are looked at, each as a shape
 // of its own.
 //
