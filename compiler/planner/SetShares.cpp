@@ -265,14 +265,14 @@ std::vector<SpreadCosts> spreadsOf(CostTable &table, const NormalForm &form,
 Picoseconds boundOfOthers(CostTable &table, const NormalForm &form,
                           const DeviceMap &devices, Picoseconds known,
                           Picoseconds limit) {
-  Picoseconds least = Picoseconds::max();
   // One stage has its best shares already.
   if (form.stages.size() == 1)
-    return least;
-  for (const ReplicaCosts &costs : costsOfOthers(table, form, devices))
+    return Picoseconds::max();
+  std::vector<ReplicaCosts> others = costsOfOthers(table, form, devices);
+  for (const ReplicaCosts &costs : others)
     if (mayCutBelow(table, form, costs, limit, Memory::Relaxed))
       return known;
-  return least;
+  return others.empty() ? Picoseconds::max() : limit;
 }
 
 } // namespace whale::planner

@@ -75,7 +75,8 @@ SpreadCosts spreadCosts(CostTable &table, const NormalForm &form,
 /// The same for any shares: one of these counts.
 std::vector<SpreadCosts> spreadsOf(CostTable &table, const NormalForm &form,
                                    const DeviceMap &devices);
-/// cutBound() with any other shares; max where there are none.
+/// What no cuts with any other shares beat: `known`, or `limit` where that is
+/// known to be one; max where there are none.
 Picoseconds boundOfOthers(CostTable &table, const NormalForm &form,
                           const DeviceMap &devices, Picoseconds known,
                           Picoseconds limit);
