@@ -184,7 +184,8 @@ CutBound cutBound(CostTable &table, const NormalForm &form,
 /// What of memory is looked at: nothing; what no relief makes fit
 /// (ReliefBound.cpp), which is known sooner; or all.
 enum class Memory { Free, Relaxed, Exact };
-/// Whether cutBound() may be below `limit`, which is known much sooner.
+/// Whether cutBound() may be below `limit`, which is known much sooner; `memory`
+/// is Relaxed or Exact, of several chunks as if it were Exact.
 bool mayCutBelow(CostTable &table, const NormalForm &form,
                  const ReplicaCosts &costs, Picoseconds limit, Memory memory);
 /// The bound of given cuts without `wholeStep`; max where they do not fit. For

@@ -27,6 +27,11 @@ Picoseconds Branching::wholeStepOf(const Choice &choice,
   return wholeStep(problem.hardware, choice.ranks(), time);
 }
 
+/// What is not faster without `wholeStep` is not looked for.
+Picoseconds Branching::mostAloneOf(const Choice &choice) const {
+  return mostAlone(problem.hardware, choice.ranks(), limitStep());
+}
+
 std::vector<int64_t> Branching::aliveIn(const Choice &choice) {
   if (choice.pipeline == 1)
     return {1};
@@ -325,7 +330,7 @@ void Branching::addSchedules(const Entry &family, const Choice &member,
     return;
   PlacedBounds bounds(table, form, devices, space.leastTasks(member),
                       !fixedCuts);
-  Picoseconds most = mostAlone(problem.hardware, member.ranks(), limitStep());
+  Picoseconds most = mostAloneOf(member);
   for (Entry &entry : entries) {
     Picoseconds step =
         bounds.step(pipelineOf(entry.choice), aliveIn(entry.choice), most);
@@ -357,7 +362,7 @@ Found Branching::cutsOf(const Entry &entry) {
   }
   auto cuts = std::make_shared<CutBound>(
       cutBound(table, form, replicaCosts(table, form, devices), entry.step,
-               mostAlone(problem.hardware, entry.choice.ranks(), limitStep())));
+               mostAloneOf(entry.choice)));
   if (cuts->step == Picoseconds::max())
     return found;
   Entry cut = entry;
@@ -372,9 +377,8 @@ Found Branching::cutsOf(const Entry &entry) {
 /// has more then.
 void Branching::addOthers(const Entry &entry, const NormalForm &form,
                           const DeviceMap &devices, Found &found) {
-  Picoseconds least = boundOfOthers(
-      table, form, devices, entry.step,
-      mostAlone(problem.hardware, entry.choice.ranks(), limitStep()));
+  Picoseconds least = boundOfOthers(table, form, devices, entry.step,
+                                    mostAloneOf(entry.choice));
   if (least == Picoseconds::max())
     return;
   Entry others = entry;

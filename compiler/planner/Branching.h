@@ -84,6 +84,7 @@ private:
   Picoseconds stepBound(const std::vector<SpreadCosts> &any,
                         const Choice &choice, bool anyOrder);
   Picoseconds wholeStepOf(const Choice &choice, Picoseconds time) const;
+  Picoseconds mostAloneOf(const Choice &choice) const;
   std::vector<int64_t> aliveIn(const Choice &choice);
 
   const Problem &problem;

@@ -85,17 +85,16 @@ void FormCosts::addState(unsigned stage, size_t which,
   int64_t at = 0;
   for (size_t before = 0; before < which; ++before)
     at += table.workload.runs[before].count;
-  StagePrediction once;
-  once.first = at, once.last = at + 1;
-  setUpdate(stage, {}, stateOf(stage, at, at + 1), once);
-  rates.deviceUpdate = once.update.asDouble();
+  auto updateOn = [&](const FormCosts &ranks) {
+    StagePrediction once;
+    once.first = at, once.last = at + 1;
+    ranks.setUpdate(stage, {}, ranks.stateOf(stage, at, at + 1), once);
+    return once.update.asDouble();
+  };
+  rates.deviceUpdate = updateOn(*this);
   // Held::tail has that of the slowest ranks.
-  for (const auto &other : views) {
-    StagePrediction theirs;
-    theirs.first = at, theirs.last = at + 1;
-    other->setUpdate(stage, {}, other->stateOf(stage, at, at + 1), theirs);
-    rates.deviceUpdate = std::max(rates.deviceUpdate, theirs.update.asDouble());
-  }
+  for (const auto &other : views)
+    rates.deviceUpdate = std::max(rates.deviceUpdate, updateOn(*other));
   rates.state = leastMemory(stage, which).state.asDouble();
   if (rates.state == 0)
     return;

@@ -178,16 +178,26 @@ TEST_CASE("no cuts on unequal devices are faster than the bounds") {
   CHECK(tight / tried > 0.94);
 }
 
-TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
+static workload::Workload sixLayers() {
   test::GptShape shape;
   shape.layers = 6;
-  workload::Workload model = test::gpt(shape);
+  return test::gpt(shape);
+}
+
+/// Two types of devices with little memory, and as little in the host's.
+static RoundHardware
+shortOfMemory(double link = test::RoundDevice().linkBytesPerSecond) {
   std::vector<test::RoundDevice> types(2);
   types[0].flopsPerSecond = 1e11, types[0].memory = int64_t(6) << 20;
   types[1].flopsPerSecond = 4e11, types[1].memory = int64_t(3) << 20;
   for (test::RoundDevice &type : types)
-    type.hostMemory = int64_t(4) << 20;
-  RoundHardware machine(types, {{0, 4, 2}, {1, 4, 2}});
+    type.hostMemory = int64_t(4) << 20, type.linkBytesPerSecond = link;
+  return RoundHardware(types, {{0, 4, 2}, {1, 4, 2}});
+}
+
+TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
+  workload::Workload model = sixLayers();
+  RoundHardware machine = shortOfMemory();
   CostTable shared(model, machine);
   int64_t instances = workload::instanceCount(model);
   int64_t full = 0, selective = 0, offloaded = 0, gathered = 0;
@@ -239,15 +249,8 @@ TEST_CASE("reliefs are those of the form, whatever forms were asked before") {
 }
 
 TEST_CASE("what no relief is said to do none does") {
-  test::GptShape shape;
-  shape.layers = 6;
-  workload::Workload model = test::gpt(shape);
-  std::vector<test::RoundDevice> types(2);
-  types[0].flopsPerSecond = 1e11, types[0].memory = int64_t(6) << 20;
-  types[1].flopsPerSecond = 4e11, types[1].memory = int64_t(3) << 20;
-  for (test::RoundDevice &type : types)
-    type.hostMemory = int64_t(4) << 20, type.linkBytesPerSecond = 1e9;
-  RoundHardware machine(types, {{0, 4, 2}, {1, 4, 2}});
+  workload::Workload model = sixLayers();
+  RoundHardware machine = shortOfMemory(1e9);
   CostTable table(model, machine);
   int64_t instances = workload::instanceCount(model);
   std::mt19937 random(7);
